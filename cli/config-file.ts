@@ -1,0 +1,95 @@
+// Loads a configuration file (.ts, .mjs, .js or .json) as plain data, and tells which files it was made
+// from. `import ... from "tidegate"` means this package. Every error is one line.
+import { existsSync, realpathSync, statSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { extname, resolve } from "node:path";
+import { build, type BuildResult } from "esbuild";
+import { buildErrorLines } from "./build-errors.ts";
+import { nonDataErrors } from "./plain-data.ts";
+import { LIBRARY_ENTRY } from "./project.ts";
+
+export type LoadedConfig =
+  | { readonly ok: true; readonly config: unknown; readonly inputs: readonly string[] }
+  | { readonly ok: false; readonly errors: readonly string[]; readonly inputs: readonly string[] };
+
+const EXTENSIONS = [".ts", ".mjs", ".js", ".json"];
+
+/** Loads the file; `inputs` are the absolute paths of every file that it was made from. */
+export async function loadConfigFile(file: string): Promise<LoadedConfig> {
+  const path = resolve(file);
+  const fail = (...errors: string[]): LoadedConfig => ({ ok: false, errors, inputs: [path] });
+  if (!existsSync(path) || !statSync(path).isFile()) return fail(`${file}: no such file`);
+  if (!EXTENSIONS.includes(extname(path))) {
+    return fail(`${file}: must end in one of ${EXTENSIONS.join(" ")}`);
+  }
+  const loaded = extname(path) === ".json" ? await loadJson(path, file) : await loadModule(path, file);
+  if (!loaded.ok) return loaded;
+  const errors = nonDataErrors(loaded.config);
+  if (errors.length > 0) return { ok: false, errors, inputs: loaded.inputs };
+  // A copy through JSON is exactly what the Worker will get.
+  return { ok: true, config: JSON.parse(JSON.stringify(loaded.config)), inputs: loaded.inputs };
+}
+
+async function loadJson(path: string, file: string): Promise<LoadedConfig> {
+  try {
+    return { ok: true, config: JSON.parse(await readFile(path, "utf8")), inputs: [path] };
+  } catch (error) {
+    return { ok: false, errors: [`${file}: ${messageOf(error)}`], inputs: [path] };
+  }
+}
+
+async function loadModule(path: string, file: string): Promise<LoadedConfig> {
+  const bundled = await bundleForNode(path);
+  if (!bundled.ok) return { ok: false, errors: bundled.errors, inputs: [path] };
+  const { code, inputs } = bundled;
+  try {
+    const module: Record<string, unknown> = await import(
+      `data:text/javascript;base64,${Buffer.from(code).toString("base64")}`
+    );
+    if (module.default === undefined) {
+      return { ok: false, errors: [`${file}: has no default export`], inputs };
+    }
+    return { ok: true, config: module.default, inputs };
+  } catch (error) {
+    return { ok: false, errors: [`${file}: ${messageOf(error)}`], inputs };
+  }
+}
+
+type Bundled =
+  | { readonly ok: true; readonly code: Uint8Array; readonly inputs: readonly string[] }
+  | { readonly ok: false; readonly errors: readonly string[] };
+
+async function bundleForNode(path: string): Promise<Bundled> {
+  // esbuild names its inputs relative to the real path of this folder.
+  const folder = realpathSync(".");
+  try {
+    const result = await build({
+      entryPoints: [path],
+      absWorkingDir: folder,
+      bundle: true,
+      write: false,
+      metafile: true,
+      format: "esm",
+      platform: "node",
+      target: "es2024",
+      logLevel: "silent",
+      alias: { tidegate: LIBRARY_ENTRY },
+      external: ["cloudflare:*"],
+    });
+    return { ok: true, code: result.outputFiles[0].contents, inputs: watchable(result, folder) };
+  } catch (error) {
+    const errors = buildErrorLines(error, folder);
+    if (errors === null) throw error;
+    return { ok: false, errors };
+  }
+}
+
+function watchable(result: BuildResult<{ metafile: true }>, folder: string): readonly string[] {
+  const paths = Object.keys(result.metafile.inputs).map((input) => resolve(folder, input));
+  return paths.filter((input) => !input.includes("/node_modules/"));
+}
+
+function messageOf(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  return text.split("\n")[0];
+}

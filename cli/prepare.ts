@@ -1,0 +1,36 @@
+// From a configuration file to a configuration that may be served: loaded, validated, its bindings known.
+import { adviseConfig } from "../src/config/advise.ts";
+import { missingBindings } from "../src/config/bindings.ts";
+import type { Plan } from "../src/config/plan.ts";
+import { validateConfig } from "../src/config/validate.ts";
+import { declaredBindings } from "./bindings.ts";
+import { loadConfigFile } from "./config-file.ts";
+
+export type PreparedConfig =
+  | {
+      readonly ok: true;
+      readonly config: unknown;
+      readonly plan: Plan;
+      readonly advice: readonly string[];
+      readonly inputs: readonly string[];
+    }
+  | { readonly ok: false; readonly errors: readonly string[]; readonly inputs: readonly string[] };
+
+/** Loads and checks a file. `inputs` are the files that it was made from, on failure as far as known. */
+export async function prepareConfig(file: string): Promise<PreparedConfig> {
+  const loaded = await loadConfigFile(file);
+  if (!loaded.ok) return loaded;
+  const { config, inputs } = loaded;
+  const validated = validateConfig(config);
+  if (!validated.ok) return { ok: false, errors: validated.errors, inputs };
+  const { plan } = validated;
+  const errors = await bindingErrors(plan);
+  if (errors.length > 0) return { ok: false, errors, inputs };
+  return { ok: true, config, plan, advice: adviseConfig(plan), inputs };
+}
+
+async function bindingErrors(plan: Plan): Promise<readonly string[]> {
+  const named = plan.upstreams.some(({ targets }) => targets.some(({ binding }) => binding !== null));
+  // Reading wrangler.toml takes longer than everything else here together.
+  return named ? missingBindings(plan, await declaredBindings()) : [];
+}

@@ -1,0 +1,87 @@
+// Brings changes of the configuration file to the running gateway. A change that is wrong is reported and
+// the old configuration goes on. The gateway swaps its configuration between two requests: none is lost.
+import { unwatchFile, watchFile } from "node:fs";
+import { pushConfig } from "./gateway-client.ts";
+import { report, reportAll } from "./output.ts";
+import { prepareConfig } from "./prepare.ts";
+
+/** Polled rather than notified: editors replace files by renaming, and polling sees that everywhere. */
+const WATCH_INTERVAL_MS = 200;
+
+export interface ReloadOptions {
+  readonly file: string;
+  readonly adminToken: string;
+  /** What the running gateway was given; it cannot be given more without a restart. */
+  readonly secrets: Readonly<Record<string, string>>;
+  /** Starts what the configuration needs and puts the real addresses in. */
+  readonly attach: (config: unknown) => Promise<unknown>;
+  /** The configuration that the runtime starts with. */
+  readonly current: unknown;
+}
+
+export class ConfigReload {
+  readonly #options: ReloadOptions;
+  readonly #built: unknown;
+  #current: unknown;
+  #url: string | null = null;
+  #watched: readonly string[] = [];
+  #running: Promise<void> = Promise.resolve();
+
+  constructor(options: ReloadOptions) {
+    this.#options = options;
+    this.#built = options.current;
+    this.#current = options.current;
+  }
+
+  /** Watches the files that the configuration was made from. */
+  watch(url: string, inputs: readonly string[]): void {
+    this.#url = url;
+    this.#follow(inputs);
+  }
+
+  /** Gives a restarted runtime the configuration that its predecessor had. */
+  async push(): Promise<void> {
+    if (this.#url === null || this.#current === this.#built) return;
+    reportAll(await pushConfig(this.#url, this.#options.adminToken, this.#current));
+  }
+
+  #follow(inputs: readonly string[]): void {
+    for (const file of this.#watched) if (!inputs.includes(file)) unwatchFile(file, this.#changed);
+    for (const file of inputs) {
+      if (!this.#watched.includes(file)) watchFile(file, { interval: WATCH_INTERVAL_MS }, this.#changed);
+    }
+    this.#watched = inputs;
+  }
+
+  // One at a time, in the order of the changes: the last state of the file wins.
+  readonly #changed = (): void => {
+    this.#running = this.#running.then(() => this.#reload());
+  };
+
+  async #reload(): Promise<void> {
+    const errors = await this.#apply();
+    if (errors.length === 0) return;
+    reportAll(errors);
+    report("configuration not reloaded: the old one goes on");
+  }
+
+  async #apply(): Promise<readonly string[]> {
+    const { file, adminToken, secrets, attach } = this.#options;
+    const prepared = await prepareConfig(file);
+    // A file that does not load names only itself; what it imported before may be what is broken.
+    this.#follow(prepared.ok ? prepared.inputs : [...new Set([...this.#watched, ...prepared.inputs])]);
+    if (!prepared.ok) return prepared.errors;
+    const { plan, advice } = prepared;
+    const missing = plan.secrets.filter((name) => !Object.hasOwn(secrets, name));
+    if (missing.length > 0) {
+      return missing.map((name) => `env:${name} is new to the running gateway: restart it with a value`);
+    }
+    const config = await attach(prepared.config);
+    const errors = await pushConfig(this.#url ?? "", adminToken, config);
+    if (errors.length > 0) return errors;
+    this.#current = config;
+    reportAll(advice, "warning: ");
+    report(`configuration reloaded (${plan.hash})`);
+    return [];
+  }
+}

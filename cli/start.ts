@@ -1,0 +1,121 @@
+// `tidegate start`: the gateway on this machine. One process: workerd, the demo upstreams, and the watch
+// over the configuration file. Standard output gets one line, once requests are answered.
+import { Console } from "node:console";
+import { relative } from "node:path";
+import { DemoServers } from "./demo/servers.ts";
+import { waitUntilHealthy } from "./gateway-client.ts";
+import { bindLifetime } from "./lifetime.ts";
+import { print, report, reportAll } from "./output.ts";
+import { portProblem } from "./port.ts";
+import { prepareConfig, type PreparedConfig } from "./prepare.ts";
+import { WRANGLER_TOML } from "./project.ts";
+import { ConfigReload } from "./reload.ts";
+import { LOCAL_ADMIN_TOKEN, missingSecretErrors, resolveSecrets } from "./secrets.ts";
+import { parseStartOptions, type StartOptions } from "./start-options.ts";
+import { demoText, startText } from "./start-text.ts";
+import { bundleWorker } from "./worker-bundle.ts";
+import { readWorkerShape, startWorkerd } from "./workerd.ts";
+
+/** Returns the exit code of a start that failed; null: the gateway runs. */
+export async function start(args: string[]): Promise<number | null> {
+  const parsed = parseStartOptions(args);
+  if (!parsed.ok) {
+    report(parsed.error);
+    return 2;
+  }
+  const errors = await run(parsed.options);
+  if (errors === null) return null;
+  reportAll(errors);
+  return 1;
+}
+
+type Ready = Extract<PreparedConfig, { ok: true }>;
+
+async function run(options: StartOptions): Promise<readonly string[] | null> {
+  const problem = options.port === 0 ? null : await portProblem(options.host, options.port);
+  if (problem !== null) return [describePortProblem(options, problem)];
+  const folder = bindLifetime();
+  // Libraries print to the console; standard output is for the ready line alone.
+  globalThis.console = new Console(process.stderr, process.stderr);
+  const [prepared, shape] = await Promise.all([
+    prepareConfig(options.config),
+    readWorkerShape(WRANGLER_TOML),
+  ]);
+  if (!prepared.ok) return prepared.errors;
+  const { plan } = prepared;
+  const secrets = resolveSecrets(plan.secrets, {
+    given: options.env,
+    vars: shape.vars,
+    environment: process.env,
+  });
+  const missing = missingSecretErrors(plan.secrets, secrets);
+  if (missing.length > 0) return missing;
+  reportAll(prepared.advice, "warning: ");
+  const adminToken = options.adminToken ?? secrets.ADMIN_TOKEN ?? LOCAL_ADMIN_TOKEN;
+  const bindings = {
+    ...secrets,
+    ADMIN_TOKEN: adminToken,
+    TIDEGATE_REGION: options.region,
+    TIDEGATE_LOCAL: "1",
+  };
+  return serve({ options, prepared, shape, folder, bindings, adminToken });
+}
+
+interface Serving {
+  readonly options: StartOptions;
+  readonly prepared: Ready;
+  readonly shape: Awaited<ReturnType<typeof readWorkerShape>>;
+  readonly folder: string;
+  readonly bindings: Readonly<Record<string, string>>;
+  readonly adminToken: string;
+}
+
+async function serve({ options, prepared, shape, folder, bindings, adminToken }: Serving) {
+  const demo = options.demo ? new DemoServers(!options.ownConfig) : null;
+  const attach = async (config: unknown): Promise<unknown> => (demo === null ? config : demo.attach(config));
+  const config = await attach(prepared.config);
+  const bundle = await bundleWorker(shape.main, config);
+  if (!bundle.ok) return bundle.errors;
+  const reload = new ConfigReload({
+    file: options.config,
+    adminToken,
+    secrets: bindings,
+    attach,
+    current: config,
+  });
+  const port = await startWorkerd({
+    code: bundle.code,
+    shape,
+    host: options.host,
+    port: options.port,
+    bindings,
+    persist: options.persist ?? `${folder}/data`,
+    onRestart: () => void reload.push(),
+  });
+  const url = `http://${reachableHost(options.host)}:${port}`;
+  if (!(await waitUntilHealthy(url))) return [`the gateway did not answer ${url}/_gateway/health`];
+  reload.watch(url, prepared.inputs);
+  report(`admin token: ${adminToken}`);
+  report(`configuration: ${readablePath(options.config)} (${prepared.plan.hash})`);
+  if (demo !== null) report(demoText(demo.addresses()));
+  if (demo !== null && !options.ownConfig) report(startText({ url, adminToken, demo: demo.addresses() }));
+  print(`ready ${url}`);
+  return null;
+}
+
+function describePortProblem({ host, port }: StartOptions, problem: string): string {
+  if (problem === "EADDRINUSE") {
+    return `port ${port} on ${host} is in use: end what listens there or give --port`;
+  }
+  return `cannot listen on ${host} port ${port}: ${problem}`;
+}
+
+function readablePath(path: string): string {
+  const fromHere = relative(".", path);
+  return fromHere.startsWith("..") ? path : fromHere;
+}
+
+function reachableHost(host: string): string {
+  if (host === "0.0.0.0" || host === "::") return "127.0.0.1";
+  return host.includes(":") ? `[${host}]` : host;
+}

@@ -1,0 +1,74 @@
+// The gateway's own paths, `/_gateway/...`: who may ask for what. Health and the problem pages are
+// public; everything else needs the admin token, and without one configured does not exist.
+
+import { Hono } from "hono";
+import { gatewayPath } from "../http/paths.ts";
+import { makeProblem, sign } from "../edge/answer.ts";
+import { equalSecrets } from "../edge/api-keys.ts";
+import type { Exchange } from "../edge/exchange.ts";
+import { renderMetrics } from "./metrics.ts";
+import { problemPage } from "./problem-page.ts";
+import { describeState } from "./state.ts";
+
+/** Takes another configuration; gives its errors, none when it is in force. */
+export type ReplaceConfig = (config: unknown) => readonly string[];
+
+interface OwnPathContext {
+  Bindings: { x: Exchange; replaceConfig: ReplaceConfig };
+}
+
+/** A configuration larger than this is refused. */
+export const MAX_CONFIG_BYTES = 5 * 1024 * 1024;
+
+const METRICS_PATH = "/_gateway/metrics";
+const METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8";
+
+let app: Hono<OwnPathContext> | null = null;
+
+/** Answers a request for one of the gateway's own paths. */
+export async function answerOwnPath(x: Exchange, replaceConfig: ReplaceConfig): Promise<Response> {
+  app ??= createOwnPaths();
+  const url = `http://gateway${gatewayPath(x.path)}${x.query}`;
+  const { method, headers, body } = x.request;
+  const request = new Request(url, { method, headers, body, ...(body === null ? {} : { duplex: "half" }) });
+  const response = await app.fetch(request, { x, replaceConfig });
+  return sign(x, new Response(response.body, response));
+}
+
+function createOwnPaths(): Hono<OwnPathContext> {
+  const own = new Hono<OwnPathContext>();
+  own.get("/_gateway/health", (c) => c.json({ status: "ok" }));
+  own.get("/_gateway/problems/:code", (c) => problemPage(c.req.param("code")) ?? c.notFound());
+  own.use("*", async (c, next) => (authorize(c.env.x, c.req.path, c.req.header("authorization")) ?? (await next())) || undefined);
+  own.get("/_gateway/state", (c) => c.json(describeState(c.env.x.engine, Date.now())));
+  own.get(METRICS_PATH, (c) => c.body(renderMetrics(c.env.x.engine, Date.now()), 200, { "content-type": METRICS_TYPE }));
+  own.put("/_gateway/config", (c) => putConfig(c.env.x, c.req.raw, c.env.replaceConfig));
+  own.notFound((c) => makeProblem(c.env.x, "route_not_found", {}, new Headers()));
+  return own;
+}
+
+/** null when the caller may go on; else the answer that says why not. */
+function authorize(x: Exchange, path: string, authorization: string | undefined): Response | null {
+  const { adminToken, metricsToken } = x.engine;
+  const accepted = [adminToken, path === METRICS_PATH ? metricsToken : null].filter((token) => token !== null);
+  if (accepted.length === 0) return makeProblem(x, "route_not_found", {}, new Headers());
+  const given = authorization?.match(/^Bearer +(.+)$/i)?.[1] ?? "";
+  if (accepted.some((token) => equalSecrets(given, token))) return null;
+  const headers = new Headers({ "www-authenticate": `Bearer realm="${x.engine.plan.name}"` });
+  return makeProblem(x, "unauthorized", { detail: "Send the admin token as `authorization: Bearer <token>`." }, headers);
+}
+
+/** Another configuration without a restart: local development only. */
+async function putConfig(x: Exchange, request: Request, replaceConfig: ReplaceConfig): Promise<Response> {
+  if (!x.engine.isLocal) return makeProblem(x, "route_not_found", {}, new Headers());
+  const text = await request.text();
+  if (text.length > MAX_CONFIG_BYTES) return makeProblem(x, "body_too_large", {}, new Headers());
+  let config: unknown;
+  try {
+    config = JSON.parse(text);
+  } catch {
+    return Response.json({ errors: ["the body is not JSON"] }, { status: 422 });
+  }
+  const errors = replaceConfig(config);
+  return errors.length > 0 ? Response.json({ errors }, { status: 422 }) : Response.json({ errors: [] });
+}

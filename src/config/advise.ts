@@ -1,0 +1,72 @@
+// Advice on a configuration that is valid but may not do what its author wants. One line each.
+
+import { formatPath } from "./error-lines.ts";
+import type { Plan, RoutePlan } from "./plan.ts";
+import { coversRoute } from "./route-cover.ts";
+
+const P0 = 0;
+/** Methods without effects that matter to a client (RFC 9110 9.2.1). */
+const SAFE_METHODS: ReadonlySet<string> = new Set([
+  "GET",
+  "HEAD",
+  "OPTIONS",
+  "QUERY",
+  "PROPFIND",
+  "REPORT",
+  "SEARCH",
+]);
+
+/** Warnings, each one line that begins with the path of what it is about. */
+export function adviseConfig(plan: Plan): readonly string[] {
+  return [
+    ...plan.routes.flatMap((route) => routeAdvice(plan, route)),
+    ...classAdvice(plan.routes),
+    ...unusedAdvice(plan),
+  ];
+}
+
+function routeAdvice(plan: Plan, route: RoutePlan): string[] {
+  const path = formatPath(["routes", route.index]);
+  const advice: string[] = [];
+  const shadow = plan.routes.slice(0, route.index).find((earlier) => coversRoute(earlier, route));
+  if (shadow !== undefined) {
+    advice.push(`${path}: never reached, routes[${shadow.index}] takes all of its requests first`);
+  }
+  if (route.priority === P0 && route.auth === null) {
+    advice.push(`${path}.auth: anybody can send P0 requests, which are shed last; set auth: true`);
+  }
+  if (route.auth === "any" && plan.consumers.length === 0) {
+    advice.push(`${path}.auth: no consumer is configured, so every request gets 401`);
+  }
+  if (route.fallback !== null && route.fallback.status < 300 && takesUnsafeMethods(route)) {
+    advice.push(
+      `${path}.fallback.status: ${route.fallback.status} tells the sender of a POST that it was done; list only safe methods`,
+    );
+  }
+  return advice;
+}
+
+function takesUnsafeMethods(route: RoutePlan): boolean {
+  return route.methods === null || [...route.methods].some((method) => !SAFE_METHODS.has(method));
+}
+
+function classAdvice(routes: readonly RoutePlan[]): string[] {
+  const classes = new Set(routes.map((route) => route.priority));
+  if (routes.length < 2 || classes.size > 1) return [];
+  return [
+    `routes: all are P${routes[0].priority}, so under overload there is nothing less important to shed first`,
+  ];
+}
+
+function unusedAdvice({ upstreams, limits, routes }: Plan): string[] {
+  const usedUpstreams = new Set(routes.map((route) => route.upstream));
+  const usedLimits = new Set(routes.flatMap((route) => route.limits));
+  return [
+    ...upstreams
+      .filter(({ index }) => !usedUpstreams.has(index))
+      .map(({ name }) => `upstreams.${name}: no route uses it`),
+    ...limits
+      .filter(({ index }) => !usedLimits.has(index))
+      .map(({ name }) => `limits.${name}: no route uses it`),
+  ];
+}

@@ -1,0 +1,186 @@
+// Rules that bind two places of a configuration together. They read the input as it was written and step
+// over what is malformed, so that all errors are found at once, whatever the schema says of other fields.
+
+import { parseDuration } from "../http/durations.ts";
+import { hasEncodedSlash } from "../http/paths.ts";
+import { formatPath } from "./error-lines.ts";
+import type { ConfigIssue, ConfigPath } from "./error-lines.ts";
+import { NAME_PATTERN, NAME_RULE, REQUIRED } from "./fields.ts";
+import { compileRewrite, parseRewriteTemplate } from "./path-rewrite.ts";
+import { parseRoutePath } from "./route-pattern.ts";
+import { parseConsumerKey } from "./schema-callers.ts";
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/** Statuses whose answer has no body (RFC 9110 15.3.5, 15.3.6, 15.4.5). */
+const BODILESS_STATUSES: ReadonlySet<unknown> = new Set([204, 205, 304]);
+
+export function crossCheck(input: unknown): ConfigIssue[] {
+  const config = fieldsOf(input);
+  return [
+    ...nameIssues(config),
+    ...entriesOf(config.upstreams).flatMap(([name, upstream]) =>
+      upstreamIssues(["upstreams", name], upstream),
+    ),
+    ...consumerIssues(config),
+    ...entriesOf(config.limits).flatMap(([name, limit]) => limitIssues(["limits", name], limit)),
+    ...itemsOf(config.routes).flatMap((route, index) =>
+      isObject(route) ? routeIssues(config, route, ["routes", index]) : [],
+    ),
+    ...routeNameIssues(config),
+  ];
+}
+
+function nameIssues(config: Fields): ConfigIssue[] {
+  return ["upstreams", "consumers", "tenants", "limits"].flatMap((section) =>
+    Object.keys(fieldsOf(config[section]))
+      .filter((name) => !NAME_PATTERN.test(name) && !(section === "tenants" && name === "*"))
+      .map((name) => ({ path: [section, name], rule: NAME_RULE, value: name })),
+  );
+}
+
+function upstreamIssues(path: ConfigPath, upstream: Fields): ConfigIssue[] {
+  return [
+    ...orderIssues([...path, "breaker"], fieldsOf(upstream.breaker), "openFor", "maxOpenFor"),
+    ...orderIssues([...path, "retry"], fieldsOf(upstream.retry), "delay", "maxDelay"),
+    ...targetIssues([...path, "targets"], itemsOf(upstream.targets)),
+  ];
+}
+
+/** Of two written durations the second is the longer; one that was left out adapts to the other. */
+function orderIssues(path: ConfigPath, fields: Fields, shorter: string, longer: string): ConfigIssue[] {
+  const least = parseDuration(fields[shorter]);
+  const most = parseDuration(fields[longer]);
+  if (least === null || most === null || most >= least) return [];
+  return [{ path: [...path, longer], rule: `must be at least ${shorter}` }];
+}
+
+function targetIssues(path: ConfigPath, targets: readonly unknown[]): ConfigIssue[] {
+  const seen = new Set<string>();
+  return targets.flatMap((target, index): ConfigIssue[] => {
+    const { url, binding } =
+      typeof target === "string" ? { url: target, binding: undefined } : fieldsOf(target);
+    if (isObject(target) && url === undefined && binding === undefined) {
+      return [{ path: [...path, index], rule: "must have a url or a binding" }];
+    }
+    const identity = JSON.stringify([String(url), String(binding)]);
+    if (typeof (url ?? binding) === "string" && seen.has(identity)) {
+      return [{ path: [...path, index], rule: "is listed twice, use weight to send more to it" }];
+    }
+    seen.add(identity);
+    return [];
+  });
+}
+
+function consumerIssues(config: Fields): ConfigIssue[] {
+  const owners = new Map<string, string>();
+  const tenants = config.tenants === undefined ? null : fieldsOf(config.tenants);
+  return entriesOf(config.consumers).flatMap(([name, consumer]) => {
+    const issues: ConfigIssue[] = [];
+    for (const [index, written] of itemsOf(consumer.keys).entries()) {
+      const key = parseConsumerKey(written);
+      if (key === null) continue;
+      const identity = "secret" in key ? `env:${key.secret}` : key.sha256;
+      const owner = owners.get(identity);
+      owners.set(identity, owner ?? name);
+      if (owner === undefined) continue;
+      issues.push({
+        path: ["consumers", name, "keys", index],
+        rule: `is already a key of ${formatPath(["consumers", owner])}`,
+      });
+    }
+    const { tenant } = consumer;
+    const isKnown = tenants === null || typeof tenant !== "string" || Object.hasOwn(tenants, tenant);
+    if (isKnown || Object.hasOwn(tenants, "*")) return issues;
+    return [
+      ...issues,
+      { path: ["consumers", name, "tenant"], rule: 'must be one of tenants, or tenants must have "*"' },
+    ];
+  });
+}
+
+function limitIssues(path: ConfigPath, limit: Fields): ConfigIssue[] {
+  const burst = limit.burst ?? limit.rate;
+  if (typeof limit.cost !== "number" || typeof burst !== "number" || limit.cost <= burst) return [];
+  return [{ path: [...path, "cost"], rule: "must be at most burst, or no request ever passes" }];
+}
+
+const DESTINATIONS = ["upstream", "queue", "saga", "event"];
+
+function routeIssues(config: Fields, route: Fields, path: ConfigPath): ConfigIssue[] {
+  const given = DESTINATIONS.filter((key) => route[key] !== undefined);
+  const issues: ConfigIssue[] = [];
+  if (given.length === 0) issues.push({ path: [...path, "upstream"], rule: REQUIRED });
+  if (given.length > 1) issues.push({ path, rule: `must go to one of ${given.join(", ")}, not to several` });
+  issues.push(...referenceIssue(config.upstreams, route.upstream, [...path, "upstream"], "is no upstream"));
+  for (const [index, limit] of itemsOf(route.limits).entries()) {
+    issues.push(...referenceIssue(config.limits, limit, [...path, "limits", index], "is no limit"));
+  }
+  for (const [index, consumer] of itemsOf(route.auth).entries()) {
+    issues.push(...referenceIssue(config.consumers, consumer, [...path, "auth", index], "is no consumer"));
+  }
+  issues.push(...pathIssues(route, path), ...fallbackIssues(route.fallback, path));
+  return issues;
+}
+
+function referenceIssue(section: unknown, name: unknown, path: ConfigPath, rule: string): ConfigIssue[] {
+  return typeof name !== "string" || Object.hasOwn(fieldsOf(section), name) ? [] : [{ path, rule }];
+}
+
+function pathIssues(route: Fields, path: ConfigPath): ConfigIssue[] {
+  const pattern = parseRoutePath(route.path);
+  if ("rule" in pattern) return [];
+  const issues: ConfigIssue[] = [];
+  if (hasEncodedSlash(pattern.value) && route.encodedSlashes !== true) {
+    issues.push({
+      path: [...path, "path"],
+      rule: "holds an encoded slash, so the route needs encodedSlashes: true",
+    });
+  }
+  const template = parseRewriteTemplate(fieldsOf(route.request).path);
+  const rewrite = "rule" in template ? null : compileRewrite(pattern.value, template.value);
+  if (rewrite !== null && "rule" in rewrite) {
+    issues.push({ path: [...path, "request", "path"], rule: rewrite.rule });
+  }
+  return issues;
+}
+
+function fallbackIssues(fallback: unknown, path: ConfigPath): ConfigIssue[] {
+  const { status, body } = fieldsOf(fallback);
+  if (!BODILESS_STATUSES.has(status) || typeof body !== "string" || body === "") return [];
+  return [
+    {
+      path: [...path, "fallback", "body"],
+      rule: `must be empty: an answer with status ${String(status)} has no body`,
+    },
+  ];
+}
+
+function routeNameIssues(config: Fields): ConfigIssue[] {
+  const seen = new Map<string, number>();
+  return itemsOf(config.routes).flatMap((route, index) => {
+    const { name } = fieldsOf(route);
+    if (typeof name !== "string") return [];
+    const first = seen.get(name);
+    seen.set(name, first ?? index);
+    return first === undefined
+      ? []
+      : [{ path: ["routes", index, "name"], rule: `is already the name of routes[${first}]` }];
+  });
+}
+
+function isObject(value: unknown): value is Fields {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function fieldsOf(value: unknown): Fields {
+  return isObject(value) ? value : {};
+}
+
+function entriesOf(value: unknown): [string, Fields][] {
+  return Object.entries(fieldsOf(value)).map(([key, entry]) => [key, fieldsOf(entry)]);
+}
+
+function itemsOf(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : [];
+}

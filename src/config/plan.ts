@@ -1,0 +1,153 @@
+// The Plan: what a configuration is compiled to. Immutable; everything that the hot path needs is
+// an index, a number or a ready-made string. Names stay only for logs, metrics and the admin surface.
+
+/** Traffic classes: smaller is more important. */
+export type TrafficClass = 0 | 1 | 2 | 3;
+
+export interface Plan {
+  /** The gateway's own name: its pseudonym in `via` and `proxy-status`. */
+  readonly name: string;
+  /** Hash of the configuration as it was written, 16 hex digits: equal files have equal hashes. */
+  readonly hash: string;
+  readonly upstreams: readonly UpstreamPlan[];
+  readonly consumers: readonly ConsumerPlan[];
+  /** Index of a consumer by the lower-case hex SHA-256 of its key. */
+  readonly consumersByKeyHash: ReadonlyMap<string, number>;
+  /** Consumer keys that stand in secrets (`env:NAME`): resolved when the Worker's bindings are known. */
+  readonly secretKeys: readonly { readonly consumer: number; readonly secret: string }[];
+  readonly tenants: readonly TenantPlan[];
+  readonly limits: readonly LimitPlan[];
+  readonly routes: readonly RoutePlan[];
+  /** Every `env:NAME` that the configuration refers to, sorted, each once. */
+  readonly secrets: readonly string[];
+}
+
+export interface UpstreamPlan {
+  readonly index: number;
+  readonly name: string;
+  readonly targets: readonly TargetPlan[];
+  /** One try, until response headers. */
+  readonly timeoutMs: number;
+  readonly breaker: BreakerPlan | null;
+  readonly concurrency: ConcurrencyPlan & { readonly adaptive: boolean };
+  readonly retry: RetryPlan | null;
+}
+
+export interface TargetPlan {
+  /** Origin and base path without a trailing slash, e.g. `https://pay-b.example.com/base`. */
+  readonly baseUrl: string;
+  /** Name of a binding with a `fetch` of its own, or null for the network. */
+  readonly binding: string | null;
+  readonly weight: number;
+}
+
+export interface BreakerPlan {
+  readonly failureRate: number;
+  /** A call slower than this is slow; null: no call is. */
+  readonly slowCallMs: number | null;
+  readonly slowCallRate: number;
+  readonly minimumCalls: number;
+  readonly windowMs: number;
+  readonly consecutive: number;
+  readonly openForMs: number;
+  readonly maxOpenForMs: number;
+  readonly probes: number;
+  readonly rampUpMs: number;
+}
+
+export interface ConcurrencyPlan {
+  readonly max: number;
+  readonly waiting: number;
+  readonly maxWaitMs: number;
+}
+
+export interface RetryPlan {
+  /** Tries in all, the first one included. */
+  readonly attempts: number;
+  /** Retries per admitted request, e.g. 0.1. */
+  readonly budget: number;
+  readonly delayMs: number;
+  readonly maxDelayMs: number;
+}
+
+export interface ConsumerPlan {
+  readonly index: number;
+  readonly name: string;
+  /** Index into `tenants`, or -1. */
+  readonly tenant: number;
+  readonly priority: TrafficClass | null;
+}
+
+/** One entry for every tenant that a consumer names; the entry `"*"` fills in what is not configured. */
+export interface TenantPlan {
+  readonly index: number;
+  readonly name: string;
+  /** Share of an upstream's permits, above 0 and at most 1. */
+  readonly share: number;
+  /** Requests in flight over all upstreams, or null for no bound. */
+  readonly concurrency: number | null;
+}
+
+export type LimitKey =
+  | { readonly kind: "consumer" | "tenant" | "ip" | "route" }
+  | { readonly kind: "header"; readonly header: string };
+
+export interface LimitPlan {
+  readonly index: number;
+  readonly name: string;
+  readonly key: LimitKey;
+  readonly rate: number;
+  readonly perMs: number;
+  readonly burst: number;
+  readonly cost: number;
+  readonly consistency: "local";
+  readonly onUnavailable: "allow" | "deny";
+  readonly shadow: boolean;
+}
+
+export interface RoutePlan {
+  readonly index: number;
+  /** The given name, else the path. */
+  readonly name: string;
+  /** The path pattern in Hono's notation, its percent-encodings normalised as `matchablePath` does. */
+  readonly path: string;
+  /** Upper-case methods, GET implying HEAD; null: every method. */
+  readonly methods: ReadonlySet<string> | null;
+  /** Lower-case host names without port; null: every host. */
+  readonly hosts: ReadonlySet<string> | null;
+  /** Header fields that must have exactly these values; null: none asked for. */
+  readonly headers: readonly (readonly [name: string, value: string])[] | null;
+  readonly upstream: number;
+  readonly priority: TrafficClass;
+  /** null: open to all. "any": any consumer. Else the consumers that may call it. */
+  readonly auth: null | "any" | ReadonlySet<number>;
+  readonly limits: readonly number[];
+  readonly deadlineMs: number;
+  readonly bodyLimitBytes: number;
+  readonly concurrency: ConcurrencyPlan | null;
+  readonly encodedSlashes: boolean;
+  /** How the path that goes upstream is made; null: the request's own. */
+  readonly rewrite: PathRewrite | null;
+  readonly requestHeaders: HeaderEdit;
+  readonly responseHeaders: HeaderEdit;
+  readonly fallback: FallbackPlan | null;
+}
+
+/** Literal text and pieces of the raw path: one segment (counted from 0), or all from a segment on. */
+export type PathRewrite = readonly (
+  | { readonly kind: "literal"; readonly text: string }
+  | { readonly kind: "segment"; readonly index: number }
+  | { readonly kind: "rest"; readonly from: number }
+)[];
+
+export interface HeaderEdit {
+  /** Values may be `env:NAME`: `secret` is that name, `value` is then empty. */
+  readonly set: readonly { readonly name: string; readonly value: string; readonly secret: string | null }[];
+  readonly remove: readonly string[];
+}
+
+export interface FallbackPlan {
+  readonly status: number;
+  readonly headers: readonly (readonly [name: string, value: string])[];
+  readonly body: string;
+}

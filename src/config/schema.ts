@@ -1,0 +1,25 @@
+// The schema of the whole configuration: every field's own rule and its default. What binds two fields
+// together (names that must exist, orders of durations) stands in cross-checks.ts.
+
+import * as z from "zod/mini";
+import { exactObject, listOf, mapOf, name, unavailable } from "./fields.ts";
+import { consumerSchema, limitSchema, tenantSchema } from "./schema-callers.ts";
+import { routeSchema } from "./schema-routes.ts";
+import { upstreamSchema } from "./schema-upstreams.ts";
+
+export const configSchema = exactObject({
+  name: z.prefault(name(), "tidegate"),
+  upstreams: mapOf(upstreamSchema),
+  consumers: z.prefault(mapOf(consumerSchema), {}),
+  tenants: z.prefault(mapOf(tenantSchema), { "*": {} }),
+  limits: z.prefault(mapOf(limitSchema), {}),
+  routes: listOf(routeSchema, 1, "must be a list of at least one route"),
+  counters: unavailable(),
+  queues: unavailable(),
+  subscriptions: unavailable(),
+  relays: unavailable(),
+  reactions: unavailable(),
+  sagas: unavailable(),
+});
+
+export type ParsedConfig = z.output<typeof configSchema>;

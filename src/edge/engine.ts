@@ -1,0 +1,180 @@
+// The engine: everything that one isolate holds at run time for one Plan and its bindings. Built at the
+// first request (an isolate may neither seed randomness nor start timers while it loads).
+
+import type { ConsumerPlan, HeaderEdit, Plan, UpstreamPlan } from "../config/plan.ts";
+import type { Bulkhead } from "../resilience/bulkhead.ts";
+import { createBulkhead } from "../resilience/bulkhead.ts";
+import type { Permits } from "../resilience/permits.ts";
+import { MAX_PERMITS, createPermits } from "../resilience/permits.ts";
+import type { RandomSource } from "../resilience/random.ts";
+import { createRandom } from "../resilience/random.ts";
+import type { RateLimit } from "../resilience/rate-limit.ts";
+import { createRateLimit } from "../resilience/rate-limit.ts";
+import type { UpstreamControl } from "../resilience/upstream-control.ts";
+import { LEASE_SLACK_MS, createUpstreamControl } from "../resilience/upstream-control.ts";
+import type { Telemetry } from "../telemetry/telemetry.ts";
+import type { KeyRing } from "./api-keys.ts";
+import { createKeyRing, hashKey } from "./api-keys.ts";
+import type { RouteTable } from "./route-table.ts";
+import { createRouteTable } from "./route-table.ts";
+
+/** A Worker's bindings, or a process's environment: secrets are texts, targets have a `fetch`. */
+export type Bindings = Readonly<Record<string, unknown>>;
+
+export interface TargetFetcher {
+  fetch(input: string, init?: RequestInit): Promise<Response>;
+}
+
+export interface Target {
+  readonly baseUrl: string;
+  /** null: the network. */
+  readonly fetcher: TargetFetcher | null;
+}
+
+export interface Upstream {
+  readonly plan: UpstreamPlan;
+  readonly control: UpstreamControl;
+  readonly targets: readonly Target[];
+  /** Permits per tenant where its share is below 1, by tenant index. */
+  readonly tenantShares: readonly (Permits | null)[];
+}
+
+export interface Engine {
+  readonly plan: Plan;
+  readonly region: string;
+  /** Names this isolate in state and logs. */
+  readonly session: string;
+  readonly upstreams: readonly Upstream[];
+  readonly limits: readonly RateLimit[];
+  /** Permits per tenant over all upstreams, null without a bound; by tenant index. */
+  readonly tenantPermits: readonly (Permits | null)[];
+  /** By route index; null where the route has no bulkhead. */
+  readonly routeBulkheads: readonly (Bulkhead | null)[];
+  readonly requestHeaders: readonly ResolvedEdit[];
+  readonly responseHeaders: readonly ResolvedEdit[];
+  readonly routes: RouteTable;
+  readonly keys: KeyRing;
+  readonly random: RandomSource;
+  readonly adminToken: string | null;
+  readonly metricsToken: string | null;
+  /** Local development: faults, reload. */
+  readonly isLocal: boolean;
+  readonly telemetry: Telemetry;
+}
+
+/** A route's header edits with its secrets filled in. */
+export interface ResolvedEdit {
+  readonly set: readonly (readonly [name: string, value: string])[];
+  readonly remove: readonly string[];
+}
+
+export interface EngineIdentity {
+  readonly session: string;
+  readonly seed: number;
+}
+
+/** What a Plan still needs from the bindings: secrets and targets that are not there. One line each. */
+export function missingFromBindings(plan: Plan, bindings: Bindings): string[] {
+  const missing = plan.secrets
+    .filter((name) => typeof bindings[name] !== "string")
+    .map((name) => `env:${name}: the Worker has no secret of this name; set it with: npx wrangler secret put ${name}`);
+  for (const upstream of plan.upstreams) {
+    for (const target of upstream.targets) {
+      if (target.binding === null || isFetcher(bindings[target.binding])) continue;
+      missing.push(`upstreams.${upstream.name}: the Worker has no binding ${target.binding}; add it to wrangler.toml`);
+    }
+  }
+  return missing;
+}
+
+/**
+ * Builds the engine. Upstreams and limits of `previous` that are configured alike are carried over with
+ * their state, so a new configuration neither heals a breaker nor refills a limit.
+ */
+export function createEngine(
+  plan: Plan,
+  bindings: Bindings,
+  identity: EngineIdentity,
+  telemetry: Telemetry,
+  previous: Engine | null,
+): Engine {
+  return {
+    plan,
+    region: textOf(bindings, "TIDEGATE_REGION") ?? "local",
+    session: identity.session,
+    upstreams: plan.upstreams.map((upstream) => createUpstream(upstream, plan, bindings, previous)),
+    limits: plan.limits.map((limit) => {
+      const index = previous?.plan.limits.findIndex((other) => other.name === limit.name) ?? -1;
+      const kept = previous === null || index < 0 || !alike(previous.plan.limits[index], limit) ? null : previous.limits[index];
+      return kept ?? createRateLimit(limit);
+    }),
+    tenantPermits: plan.tenants.map((tenant) => (tenant.concurrency === null ? null : createPermits(tenant.concurrency))),
+    routeBulkheads: plan.routes.map((route) =>
+      route.concurrency === null
+        ? null
+        : createBulkhead({ ...route.concurrency, permitTtlMs: route.deadlineMs + LEASE_SLACK_MS }),
+    ),
+    requestHeaders: plan.routes.map((route) => resolveEdit(route.requestHeaders, bindings)),
+    responseHeaders: plan.routes.map((route) => resolveEdit(route.responseHeaders, bindings)),
+    routes: createRouteTable(plan.routes),
+    keys: createKeyRing(keysWithSecrets(plan, bindings)),
+    random: createRandom(identity.seed),
+    adminToken: textOf(bindings, "ADMIN_TOKEN"),
+    metricsToken: textOf(bindings, "METRICS_TOKEN"),
+    isLocal: bindings["TIDEGATE_LOCAL"] === "1",
+    telemetry,
+  };
+}
+
+/** The consumer of an index, or null for nobody. */
+export function consumerAt(engine: Engine, index: number): ConsumerPlan | null {
+  return index < 0 ? null : engine.plan.consumers[index];
+}
+
+function createUpstream(upstream: UpstreamPlan, plan: Plan, bindings: Bindings, previous: Engine | null): Upstream {
+  const before = previous?.upstreams.find((other) => other.plan.name === upstream.name);
+  const control =
+    before !== undefined && alike({ ...before.plan, index: 0 }, { ...upstream, index: 0 })
+      ? before.control
+      : createUpstreamControl({
+          timeoutMs: upstream.timeoutMs,
+          breaker: upstream.breaker,
+          concurrency: upstream.concurrency,
+          retryBudget: upstream.retry?.budget ?? null,
+          targetWeights: upstream.targets.map((target) => target.weight),
+        });
+  const targets = upstream.targets.map(({ baseUrl, binding }) => {
+    const bound = binding === null ? null : bindings[binding];
+    return { baseUrl, fetcher: isFetcher(bound) ? bound : null };
+  });
+  const tenantShares = plan.tenants.map((tenant) => (tenant.share < 1 ? createPermits(MAX_PERMITS) : null));
+  return { plan: upstream, control, targets, tenantShares };
+}
+
+function keysWithSecrets(plan: Plan, bindings: Bindings): ReadonlyMap<string, number> {
+  const keys = new Map(plan.consumersByKeyHash);
+  for (const { consumer, secret } of plan.secretKeys) {
+    const value = textOf(bindings, secret);
+    if (value === null || value === "") continue;
+    keys.set(value.startsWith("sha256:") ? value.slice("sha256:".length).toLowerCase() : hashKey(value), consumer);
+  }
+  return keys;
+}
+
+function resolveEdit(edit: HeaderEdit, bindings: Bindings): ResolvedEdit {
+  const set = edit.set.map(({ name, value, secret }) => [name, secret === null ? value : (textOf(bindings, secret) ?? "")] as const);
+  return { set, remove: edit.remove };
+}
+
+function textOf(bindings: Bindings, name: string): string | null {
+  const value = bindings[name];
+  return typeof value === "string" && value !== "" ? value : null;
+}
+
+function isFetcher(value: unknown): value is TargetFetcher {
+  return typeof value === "object" && value !== null && "fetch" in value && typeof value.fetch === "function";
+}
+
+function alike(one: unknown, other: unknown): boolean {
+  return JSON.stringify(one) === JSON.stringify(other);
+}

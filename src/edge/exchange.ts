@@ -1,0 +1,82 @@
+// One request on its way through the pipeline: what the stages have found out and taken so far. Stages
+// read and write its fields; what has been taken is given back from here.
+
+import type { RoutePlan, TrafficClass } from "../config/plan.ts";
+import type { Explanation } from "./explanation.ts";
+import type { Engine, Upstream } from "./engine.ts";
+import type { InboundHeaders } from "./inbound-headers.ts";
+import { NOBODY } from "./api-keys.ts";
+import { NO_PERMIT } from "../resilience/permits.ts";
+
+/** What the runtime lends to a request: work that goes on behind the answer. */
+export interface RequestContext {
+  waitUntil(promise: Promise<unknown>): void;
+}
+
+export class Exchange {
+  readonly engine: Engine;
+  readonly request: Request;
+  readonly inbound: InboundHeaders;
+  readonly startedAt: number;
+  readonly requestId: string;
+  readonly traceId: string;
+  readonly traceFlags: string;
+  /** Non-null when an operator asked why. */
+  readonly explanation: Explanation | null;
+
+  /** As it came: raw path, and query with its question mark. */
+  rawPath = "";
+  query = "";
+  /** The path in the form that routes are matched on. */
+  path = "";
+  route: RoutePlan | null = null;
+  upstream: Upstream | null = null;
+  consumer = NOBODY;
+  tenant = -1;
+  trafficClass: TrafficClass = 1;
+  level = 0;
+  deadlineAt = 0;
+  /** Whether the client asked for less time than the route gives. */
+  deadlineShortened = false;
+
+  /** How many of the route's limits have been taken, from the first on. */
+  limitsTaken = 0;
+  /** The limit that refused, or -1. */
+  limitRefused = -1;
+  /** `ratelimit` and its policy for the answer; null while no limit applied. */
+  rateLimit: string | null = null;
+  rateLimitPolicy: string | null = null;
+  tenantPermit = NO_PERMIT;
+  sharePermit = NO_PERMIT;
+  routePermit = NO_PERMIT;
+
+  /** Whether the upstream's loop has counted it as an arrival and still waits for its fate. */
+  unsettled = false;
+  tries = 0;
+  /** Whether anything has left for the upstream; until then a refusal costs the caller no quota. */
+  sent = false;
+  /** Ms after which it is worth coming back, 0 when unknown. */
+  retryAfterMs = 0;
+  /** What the runtime said of a failed try, for the log alone. */
+  failure: string | null = null;
+  /** The upstream's answer, once there is one. */
+  response: Response | null = null;
+
+  constructor(
+    engine: Engine,
+    request: Request,
+    inbound: InboundHeaders,
+    startedAt: number,
+    identity: { requestId: string; traceId: string; traceFlags: string },
+    explanation: Explanation | null,
+  ) {
+    this.engine = engine;
+    this.request = request;
+    this.inbound = inbound;
+    this.startedAt = startedAt;
+    this.requestId = identity.requestId;
+    this.traceId = identity.traceId;
+    this.traceFlags = identity.traceFlags;
+    this.explanation = explanation;
+  }
+}

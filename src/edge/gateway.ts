@@ -1,0 +1,102 @@
+// createGateway: a configuration becomes a Hono app whose last handler is the pipeline, and the handlers
+// that a Worker exports. What a team adds to `app` before the first request runs in front of it.
+
+import { Hono } from "hono";
+import { answerOwnPath } from "../admin/own-paths.ts";
+import type { GatewayConfig } from "../config/gateway-config.ts";
+import type { Plan } from "../config/plan.ts";
+import { validateConfig } from "../config/validate.ts";
+import { Telemetry } from "../telemetry/telemetry.ts";
+import type { Bindings, Engine } from "./engine.ts";
+import { createEngine, missingFromBindings } from "./engine.ts";
+import type { Exchange } from "./exchange.ts";
+import { runPipeline } from "./pipeline.ts";
+
+export type GatewayApp = Hono<{ Bindings: Record<string, unknown> }>;
+
+/** The part of an execution context that Workers and Node have in common. */
+export interface RequestContext {
+  waitUntil(promise: Promise<unknown>): void;
+  passThroughOnException(): void;
+  props: unknown;
+}
+
+export interface Gateway {
+  /** The app that runs the pipeline; add middleware and routes before the first request. */
+  readonly app: GatewayApp;
+  /** What a Worker exports by default. */
+  readonly handler: {
+    fetch(request: Request, bindings: Record<string, unknown>, context: RequestContext): Response | Promise<Response>;
+  };
+}
+
+/** A configuration with errors: `errors` has one line for each. */
+export class InvalidConfigError extends Error {
+  readonly errors: readonly string[];
+
+  constructor(errors: readonly string[]) {
+    super(`the configuration has ${errors.length} error(s):\n${errors.join("\n")}`);
+    this.name = "InvalidConfigError";
+    this.errors = errors;
+  }
+}
+
+/** Checks and compiles a configuration. Throws InvalidConfigError with all errors at once. */
+export function createGateway(config: GatewayConfig): Gateway {
+  const validation = validateConfig(config);
+  if (!validation.ok) throw new InvalidConfigError(validation.errors);
+  const isolate = new Isolate(validation.plan);
+  const app: GatewayApp = new Hono();
+  let sealed = false;
+  return {
+    app,
+    handler: {
+      fetch(request, bindings, context) {
+        if (!sealed) {
+          sealed = true;
+          app.all("*", (c) => isolate.handle(c.req.raw, c.env));
+        }
+        return app.fetch(request, bindings, context);
+      },
+    },
+  };
+}
+
+/** What lives as long as the isolate: the engine in use, and the next one when a configuration is replaced. */
+class Isolate {
+  readonly #plan: Plan;
+  #engine: Engine | null = null;
+
+  constructor(plan: Plan) {
+    this.#plan = plan;
+  }
+
+  handle(request: Request, bindings: Bindings): Promise<Response> {
+    this.#engine ??= buildEngine(this.#plan, bindings, null);
+    return runPipeline(this.#engine, request, (x) => this.#answerOwnPath(x, bindings));
+  }
+
+  #answerOwnPath(x: Exchange, bindings: Bindings): Promise<Response> {
+    return answerOwnPath(x, (config) => this.#replaceConfig(config, bindings));
+  }
+
+  /** Takes another configuration from now on; requests under way end under the one they began with. */
+  #replaceConfig(config: unknown, bindings: Bindings): readonly string[] {
+    const validation = validateConfig(config);
+    if (!validation.ok) return validation.errors;
+    const missing = missingFromBindings(validation.plan, bindings);
+    if (missing.length > 0) return missing;
+    this.#engine = buildEngine(validation.plan, bindings, this.#engine);
+    return [];
+  }
+}
+
+function buildEngine(plan: Plan, bindings: Bindings, previous: Engine | null): Engine {
+  const missing = missingFromBindings(plan, bindings);
+  if (missing.length > 0) throw new Error(missing.join("\n"));
+  const identity = {
+    session: previous?.session ?? crypto.randomUUID().slice(0, 8),
+    seed: crypto.getRandomValues(new Uint32Array(1))[0],
+  };
+  return createEngine(plan, bindings, identity, new Telemetry(plan, (line) => console.log(line)), previous);
+}

@@ -1,0 +1,111 @@
+// The request's body on its way upstream. As a rule it is the stream that came in, untouched. Only a
+// body of unknown length is counted as it passes, and only one that may be sent again is kept, up to
+// 64 KiB.
+
+/** A try that may be repeated keeps at most this much of the body. */
+export const MAX_REPEATABLE_BYTES = 64 * 1024;
+
+export interface OutboundBody {
+  /** For the next try: null without a body. Call it once per try, and again only while `repeatable`. */
+  next(): ReadableStream<Uint8Array> | null;
+  /** Whether another try could send the same body. */
+  repeatable(): boolean;
+  /** Whether the body turned out larger than the route allows. */
+  tooLarge(): boolean;
+  /** Whether reading from the client failed: no fault of the upstream. */
+  brokenByClient(): boolean;
+  /** Frees what was kept. */
+  discard(): void;
+}
+
+export interface BodyRules {
+  readonly contentLength: string | null;
+  readonly limitBytes: number;
+  /** Whether the request may be tried again at all. */
+  readonly keep: boolean;
+}
+
+const no = (): boolean => false;
+
+export function createOutboundBody(body: ReadableStream<Uint8Array> | null, rules: BodyRules): OutboundBody {
+  if (body === null) return { next: () => null, repeatable: () => true, tooLarge: no, brokenByClient: no, discard: () => {} };
+  if (rules.contentLength === null) return createCountedBody(body, rules);
+  if (rules.keep && Number(rules.contentLength) <= MAX_REPEATABLE_BYTES) return createKeptBody(body);
+  return { next: () => body, repeatable: no, tooLarge: no, brokenByClient: no, discard: () => {} };
+}
+
+/** A small body of known length: one branch goes out, the other waits for the next try. */
+function createKeptBody(body: ReadableStream<Uint8Array>): OutboundBody {
+  let kept: ReadableStream<Uint8Array> = body;
+  return {
+    next() {
+      const [outgoing, waiting] = kept.tee();
+      kept = waiting;
+      return outgoing;
+    },
+    repeatable: () => true,
+    tooLarge: no,
+    brokenByClient: no,
+    discard() {
+      kept.cancel().catch(() => {});
+    },
+  };
+}
+
+/** A body of unknown length: counted against the limit, and recorded while it is small. */
+function createCountedBody(body: ReadableStream<Uint8Array>, rules: BodyRules): OutboundBody {
+  const state = { bytes: 0, ended: false, tooLarge: false, broken: false };
+  let recorded: Uint8Array[] | null = rules.keep ? [] : null;
+  let started = false;
+  const reader = body.getReader();
+  const counted = new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      const chunk = await reader.read().catch(() => null);
+      if (chunk === null) {
+        state.broken = true;
+        controller.error(new Error("the client stopped sending"));
+        return;
+      }
+      if (chunk.done) {
+        state.ended = true;
+        controller.close();
+        return;
+      }
+      state.bytes += chunk.value.byteLength;
+      if (state.bytes > rules.limitBytes) {
+        state.tooLarge = true;
+        controller.error(new Error("the body is larger than the route allows"));
+        return;
+      }
+      if (state.bytes > MAX_REPEATABLE_BYTES) recorded = null;
+      recorded?.push(chunk.value.slice());
+      controller.enqueue(chunk.value);
+    },
+    cancel: (reason) => reader.cancel(reason),
+  });
+  return {
+    next() {
+      if (!started) {
+        started = true;
+        return counted;
+      }
+      return streamOf(recorded ?? []);
+    },
+    repeatable: () => recorded !== null && state.ended,
+    tooLarge: () => state.tooLarge,
+    brokenByClient: () => state.broken,
+    discard() {
+      recorded = null;
+    },
+  };
+}
+
+function streamOf(chunks: readonly Uint8Array[]): ReadableStream<Uint8Array> {
+  let next = 0;
+  return new ReadableStream({
+    pull(controller) {
+      if (next < chunks.length) controller.enqueue(chunks[next++]);
+      else controller.close();
+    },
+  });
+}

@@ -1,0 +1,92 @@
+// The request pipeline, in order:
+//
+//   path check -> match -> consumer -> class -> deadline -> body size -> limits -> cursor
+//     -> tenant permits -> route permit -> tries { breaker -> upstream permit -> fetch } -> answer
+//
+// Stages answer with a verdict, 0 to go on. A refusal gives back what the stages before it took. Until
+// the first await everything is decided from the isolate's own state, without I/O.
+
+import { isGatewayPath } from "../http/paths.ts";
+import { settleRequest } from "../resilience/upstream-control.ts";
+import { passCursor, returnLimits, returnPermits, takeLimits, takeRoutePermit, takeTenantPermits } from "./admission.ts";
+import { answerRefusal, passAnswer } from "./answer.ts";
+import { equalSecrets } from "./api-keys.ts";
+import { checkBodySize, checkRequest, classify, identifyConsumer, matchRoute, setDeadline } from "./checks.ts";
+import type { Engine } from "./engine.ts";
+import { Exchange } from "./exchange.ts";
+import { Explanation } from "./explanation.ts";
+import { identify } from "./identity.ts";
+import type { InboundHeaders } from "./inbound-headers.ts";
+import { readInboundHeaders } from "./inbound-headers.ts";
+import { reportAnswer } from "./report.ts";
+import { runTries } from "./tries.ts";
+import { Verdict } from "./verdict.ts";
+
+/** Answers the gateway's own paths (`/_gateway/...`). */
+export type OwnPaths = (x: Exchange) => Promise<Response>;
+
+/** Runs a request through the pipeline. Never rejects: a bug becomes `internal_error`. */
+export async function runPipeline(engine: Engine, request: Request, ownPaths: OwnPaths): Promise<Response> {
+  const x = openExchange(engine, request);
+  try {
+    const checked = checkRequest(x);
+    if (checked === Verdict.admit && isGatewayPath(x.path)) return await ownPaths(x);
+    const verdict = checked || (await admitAndTry(x));
+    return conclude(x, verdict);
+  } catch (error) {
+    engine.telemetry.bug(x.requestId, error, Date.now());
+    return conclude(x, Verdict.internalError);
+  }
+}
+
+async function admitAndTry(x: Exchange): Promise<Verdict> {
+  const refused =
+    matchRoute(x) ||
+    identifyConsumer(x) ||
+    classify(x) ||
+    setDeadline(x) ||
+    checkBodySize(x) ||
+    takeLimits(x) ||
+    passCursor(x) ||
+    takeTenantPermits(x);
+  if (refused !== Verdict.admit) return refused;
+  const atRoute = takeRoutePermit(x);
+  const verdict = typeof atRoute === "number" ? atRoute : await atRoute;
+  if (verdict !== Verdict.admit || x.upstream === null) return verdict;
+  return runTries(x, x.upstream);
+}
+
+/** Gives back, reports, answers. */
+function conclude(x: Exchange, verdict: Verdict): Response {
+  const now = Date.now();
+  returnPermits(x, now);
+  if (verdict !== Verdict.admit && !x.sent) returnLimits(x);
+  settle(x, verdict);
+  const response =
+    verdict === Verdict.admit && x.response !== null
+      ? passAnswer(x, x.response)
+      : answerRefusal(x, verdict === Verdict.admit ? Verdict.internalError : verdict);
+  reportAnswer(x, verdict, response.status, now);
+  return response;
+}
+
+/** Tells the upstream's loop what became of the request. A caller's own bounds say nothing about it. */
+function settle(x: Exchange, verdict: Verdict): void {
+  if (!x.unsettled || x.upstream === null) return;
+  x.unsettled = false;
+  if (verdict === Verdict.tenantConcurrency || verdict === Verdict.routeConcurrency) return;
+  if (verdict === Verdict.bodyTooLarge || verdict === Verdict.badRequest) return;
+  const status = x.response?.status ?? 0;
+  settleRequest(x.upstream.control, verdict === Verdict.admit && status < 500 && status !== 429);
+}
+
+function openExchange(engine: Engine, request: Request): Exchange {
+  const inbound = readInboundHeaders(request.headers);
+  const explanation = asksWhy(engine, inbound) ? new Explanation() : null;
+  return new Exchange(engine, request, inbound, Date.now(), identify(inbound, engine.random), explanation);
+}
+
+function asksWhy(engine: Engine, inbound: InboundHeaders): boolean {
+  if (inbound.adminToken === null || inbound.explain !== "1" || engine.adminToken === null) return false;
+  return equalSecrets(inbound.adminToken, engine.adminToken);
+}

@@ -1,0 +1,152 @@
+// One try: ask the breaker, take a permit (waiting for it if need be), choose a target, fetch. Whatever
+// was taken ends at the response headers; the body streams on without holding anything.
+
+import { parseRetryAfterMs } from "../http/retry-after.ts";
+import type { SampleFate } from "../resilience/concurrency-limit.ts";
+import { SampleFate as Fate } from "../resilience/concurrency-limit.ts";
+import { NOT_ADMITTED } from "../resilience/breaker.ts";
+import { tryTimeoutMs } from "../resilience/deadline.ts";
+import { Outcome } from "../resilience/outcome.ts";
+import { NO_PERMIT, returnPermit, takePermit } from "../resilience/permits.ts";
+import { nextRandom } from "../resilience/random.ts";
+import { chooseTarget } from "../resilience/target-choice.ts";
+import { leaveBulkhead } from "../resilience/bulkhead.ts";
+import { LEASE_SLACK_MS, admitTry, cancelTry, finishTry, noteOverload, takeUpstreamPermit } from "../resilience/upstream-control.ts";
+import type { Exchange } from "./exchange.ts";
+import { stampTry } from "./outbound-request.ts";
+import type { Attempt } from "./tries.ts";
+import { Verdict, problemOf } from "./verdict.ts";
+import { waitForPermit } from "./waiting.ts";
+
+/** Runs one try. `admit` means that `x.response` holds an answer, good or bad. */
+export async function runTry(x: Exchange, attempt: Attempt): Promise<Verdict> {
+  const { control, plan } = attempt.upstream;
+  const askedAt = Date.now();
+  const token = admitTry(control, askedAt);
+  x.engine.telemetry.breakerSeen(plan, control.breaker);
+  if (token === NOT_ADMITTED) return refuseByBreaker(x, attempt, askedAt);
+  let permit = takeUpstreamPermit(control, askedAt);
+  if (permit === NO_PERMIT) permit = await waitForPermit(control.bulkhead, x.trafficClass, x.deadlineAt, askedAt);
+  const { permits, line } = control.bulkhead;
+  if (permit === NO_PERMIT) {
+    cancelTry(control, token, Date.now());
+    noteOverload(control);
+    x.explanation?.note("permit", "concurrency_limit", { inflight: permits.inUse, limit: permits.limit, waiting: line.length });
+    return Verdict.upstreamConcurrency;
+  }
+  const startedAt = Date.now();
+  x.explanation?.note("permit", "ok", { inflight: permits.inUse, limit: permits.limit, waitedMs: startedAt - askedAt });
+  if (startedAt >= x.deadlineAt) {
+    cancelTry(control, token, startedAt);
+    leaveBulkhead(control.bulkhead, permit, startedAt);
+    return Verdict.deadlineExceeded;
+  }
+  const inflight = permits.inUse;
+  const result = await fetchTarget(x, attempt, startedAt);
+  const now = Date.now();
+  const latencyMs = now - startedAt;
+  const retryAfterAt = result.response === null ? 0 : retryAfterOf(result.response, now);
+  finishTry(
+    control,
+    token,
+    permit,
+    { outcome: result.outcome, fate: result.fate, latencyMs, startedAt, inflight, retryAfterAt },
+    now,
+    nextRandom(x.engine.random),
+  );
+  x.response = result.response;
+  x.engine.telemetry.tried(plan.index, result.outcome, latencyMs);
+  x.engine.telemetry.breakerSeen(plan, control.breaker);
+  return result.verdict;
+}
+
+interface Fetched {
+  readonly verdict: Verdict;
+  readonly outcome: Outcome;
+  readonly fate: SampleFate | null;
+  readonly response: Response | null;
+}
+
+async function fetchTarget(x: Exchange, attempt: Attempt, startedAt: number): Promise<Fetched> {
+  const { control, targets, plan } = attempt.upstream;
+  const { random } = x.engine;
+  const index = chooseTarget(control.targets, nextRandom(random), nextRandom(random), attempt.lastTarget);
+  attempt.lastTarget = index;
+  const remainingMs = x.deadlineAt - startedAt;
+  const timeoutMs = tryTimeoutMs(plan.timeoutMs, remainingMs);
+  stampTry(attempt.headers, x, remainingMs);
+  x.sent = true;
+  const inflight = control.targets.inflight[index];
+  const slot = takePermit(inflight, startedAt, timeoutMs + LEASE_SLACK_MS);
+  const abort = new AbortController();
+  const timer = setTimeout(() => abort.abort(), timeoutMs);
+  const { baseUrl, fetcher } = targets[index];
+  const init: RequestInit = {
+    method: x.request.method,
+    headers: attempt.headers,
+    body: attempt.body.next(),
+    redirect: "manual",
+    signal: abort.signal,
+  };
+  try {
+    const url = baseUrl + attempt.path;
+    const response = await (fetcher === null ? fetch(url, init) : fetcher.fetch(url, init));
+    return judgeAnswer(x, response, index, Date.now() - startedAt);
+  } catch (error) {
+    return judgeFailure(x, attempt, abort.signal.aborted, timeoutMs, error);
+  } finally {
+    clearTimeout(timer);
+    returnPermit(inflight, slot);
+  }
+}
+
+/** 5xx is the upstream's failure; Cloudflare's own 520 to 530 are ours; anything below 500 is an answer. */
+function judgeAnswer(x: Exchange, response: Response, target: number, latencyMs: number): Fetched {
+  const { status } = response;
+  x.explanation?.note("try", "answered", { status, target, ms: latencyMs });
+  if (status !== 101 && (status < 200 || status > 599)) {
+    return { verdict: Verdict.upstreamInvalid, outcome: Outcome.failRemote, fate: null, response: null };
+  }
+  if (status < 500) {
+    const fate = status === 429 ? Fate.throttled : Fate.served;
+    return { verdict: Verdict.admit, outcome: Outcome.ok, fate, response };
+  }
+  const outcome = status >= 520 && status <= 530 ? Outcome.failLocal : Outcome.failRemote;
+  return { verdict: Verdict.admit, outcome, fate: status === 503 ? Fate.refused : null, response };
+}
+
+function judgeFailure(x: Exchange, attempt: Attempt, timedOut: boolean, timeoutMs: number, error: unknown): Fetched {
+  const ignored = { outcome: Outcome.ignored, fate: null, response: null } as const;
+  if (attempt.body.tooLarge()) return { verdict: Verdict.bodyTooLarge, ...ignored };
+  if (attempt.body.brokenByClient()) return { verdict: Verdict.badRequest, ...ignored };
+  const target = attempt.lastTarget;
+  if (!timedOut) {
+    x.explanation?.note("try", "upstream_unreachable", { target });
+    x.failure = error instanceof Error ? error.message : String(error);
+    return { verdict: Verdict.upstreamUnreachable, outcome: Outcome.failLocal, fate: null, response: null };
+  }
+  const cutByDeadline = timeoutMs < attempt.upstream.plan.timeoutMs;
+  const verdict = cutByDeadline ? Verdict.deadlineExceeded : Verdict.upstreamTimeout;
+  x.explanation?.note("try", problemOf(verdict), { target, timeoutMs: Math.round(timeoutMs) });
+  // A client that gives little time must not be able to speak against the upstream.
+  if (cutByDeadline && x.deadlineShortened) return { verdict, ...ignored };
+  return { verdict, outcome: Outcome.failLocal, fate: Fate.timedOut, response: null };
+}
+
+function refuseByBreaker(x: Exchange, attempt: Attempt, now: number): Verdict {
+  const state = attempt.upstream.control.breaker?.state;
+  x.retryAfterMs = state?.phase === "open" ? state.openUntil - now : 0;
+  x.explanation?.note("breaker", "circuit_open", {
+    phase: state?.phase ?? "closed",
+    generation: state?.generation ?? 0,
+    openForMs: Math.max(0, Math.ceil(x.retryAfterMs)),
+  });
+  return Verdict.circuitOpen;
+}
+
+function retryAfterOf(response: Response, now: number): number {
+  if (response.status !== 503 && response.status !== 429) return 0;
+  const value = response.headers.get("retry-after");
+  const waitMs = value === null ? null : parseRetryAfterMs(value, now);
+  return waitMs === null ? 0 : now + waitMs;
+}

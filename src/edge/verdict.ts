@@ -1,0 +1,67 @@
+// What the stages of the pipeline say: small integers, 0 to go on. Each refusal belongs to one problem.
+
+import type { ProblemCode } from "../http/problem.ts";
+
+export const Verdict = {
+  admit: 0,
+  badPath: 1,
+  badRequest: 2,
+  headersTooLarge: 3,
+  loopDetected: 4,
+  routeNotFound: 5,
+  methodNotAllowed: 6,
+  unauthorized: 7,
+  forbidden: 8,
+  bodyTooLarge: 9,
+  rateLimited: 10,
+  shed: 11,
+  tenantConcurrency: 12,
+  routeConcurrency: 13,
+  upstreamConcurrency: 14,
+  circuitOpen: 15,
+  noTarget: 16,
+  deadlineExceeded: 17,
+  upstreamUnreachable: 18,
+  upstreamInvalid: 19,
+  upstreamTimeout: 20,
+  internalError: 21,
+} as const;
+
+export type Verdict = (typeof Verdict)[keyof typeof Verdict];
+
+const CODES: Record<Exclude<Verdict, 0>, ProblemCode> = {
+  [Verdict.badPath]: "bad_path",
+  [Verdict.badRequest]: "bad_request",
+  [Verdict.headersTooLarge]: "headers_too_large",
+  [Verdict.loopDetected]: "loop_detected",
+  [Verdict.routeNotFound]: "route_not_found",
+  [Verdict.methodNotAllowed]: "method_not_allowed",
+  [Verdict.unauthorized]: "unauthorized",
+  [Verdict.forbidden]: "forbidden",
+  [Verdict.bodyTooLarge]: "body_too_large",
+  [Verdict.rateLimited]: "rate_limited",
+  [Verdict.shed]: "shed",
+  [Verdict.tenantConcurrency]: "concurrency_limit",
+  [Verdict.routeConcurrency]: "concurrency_limit",
+  [Verdict.upstreamConcurrency]: "concurrency_limit",
+  [Verdict.circuitOpen]: "circuit_open",
+  [Verdict.noTarget]: "no_target",
+  [Verdict.deadlineExceeded]: "deadline_exceeded",
+  [Verdict.upstreamUnreachable]: "upstream_unreachable",
+  [Verdict.upstreamInvalid]: "upstream_invalid",
+  [Verdict.upstreamTimeout]: "upstream_timeout",
+  [Verdict.internalError]: "internal_error",
+};
+
+export function problemOf(verdict: Exclude<Verdict, 0>): ProblemCode {
+  return CODES[verdict];
+}
+
+/** Whether a route's `fallback` may answer instead (the client could do nothing about it). */
+export function mayFallBack(verdict: Verdict): boolean {
+  return (
+    verdict === Verdict.shed ||
+    (verdict >= Verdict.tenantConcurrency && verdict <= Verdict.circuitOpen) ||
+    (verdict >= Verdict.deadlineExceeded && verdict <= Verdict.upstreamTimeout)
+  );
+}

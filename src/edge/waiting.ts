@@ -1,0 +1,34 @@
+// Standing in line for a permit. Each waiter owns its promise and its timer: a promise that only another
+// request could resolve would hang with it, and a Worker's runtime ends requests that hang.
+
+import type { Bulkhead } from "../resilience/bulkhead.ts";
+import { leaveBulkhead, stopWaiting, waitAtBulkhead } from "../resilience/bulkhead.ts";
+import { NO_PERMIT } from "../resilience/permits.ts";
+
+/** A permit, or NO_PERMIT when there was no room in line, the wait was too long, or somebody more important came. */
+export function waitForPermit(
+  bulkhead: Bulkhead,
+  trafficClass: number,
+  deadlineAt: number,
+  now: number,
+): Promise<number> {
+  const waitMs = Math.min(bulkhead.maxWaitMs, deadlineAt - now);
+  if (waitMs <= 0) return Promise.resolve(NO_PERMIT);
+  return new Promise((resolve) => {
+    let settled = false;
+    const settle = (permit: number): void => {
+      if (settled) {
+        if (permit !== NO_PERMIT) leaveBulkhead(bulkhead, permit, Date.now());
+        return;
+      }
+      settled = true;
+      clearTimeout(timer);
+      resolve(permit);
+    };
+    const timer = setTimeout(() => {
+      if (waiter !== null && stopWaiting(bulkhead, waiter, Date.now())) settle(NO_PERMIT);
+    }, waitMs);
+    const waiter = waitAtBulkhead(bulkhead, trafficClass, now + waitMs, now, settle);
+    if (waiter === null) settle(NO_PERMIT);
+  });
+}

@@ -1,0 +1,8 @@
+// The Worker. Custom code has its place here: `gateway.app.use("/v1/*", cors())`, before the export.
+
+import config from "#config";
+import { createGateway } from "./edge/gateway.ts";
+
+const gateway = createGateway(config);
+
+export default gateway.handler;

@@ -1,0 +1,314 @@
+// The circuit breaker: a tagged union of four phases, moved by `(breaker, event, now, random)` alone.
+//
+//   closed    -> open       `consecutive` failures, or the failure or slow rate over enough calls
+//   open      -> half-open  lazily, at the first call at or after `openUntil`
+//   half-open -> ramp       `probes` good ones under lease; -> open at the first bad one
+//   ramp      -> closed     after `rampUpMs`; -> open when a quarter of at least ten calls fail
+//
+//   open time = clamp(d / 2 + U(0, d / 2)),  d = min(maxOpenForMs, openForMs * 2^(strikes - 1))
+//
+// Strikes grow with each opening and fall by one per healthy 10 s, not at the first success (the
+// ejection multiplier of Envoy's outlier detection), so flapping is punished. Every phase has its own
+// generation and a call carries the one that admitted it: late results of an earlier one are dropped.
+// A lease that is never returned expires. Admitting and recording in the closed phase allocate nothing.
+
+import type { CallWindow } from "./call-window.ts";
+import {
+  advanceWindow,
+  callCount,
+  createCallWindow,
+  localFailureCount,
+  recordCall,
+  remoteFailureCount,
+  resetWindow,
+  slowCount,
+} from "./call-window.ts";
+import { Outcome } from "./outcome.ts";
+import type { ProbeLeases } from "./probe-leases.ts";
+import { LEASE_NUMBERS, createProbeLeases, returnLease, takeLease } from "./probe-leases.ts";
+
+export interface BreakerOptions {
+  readonly failureRate: number;
+  readonly slowCallMs: number | null;
+  readonly slowCallRate: number;
+  readonly minimumCalls: number;
+  readonly windowMs: number;
+  readonly consecutive: number;
+  readonly openForMs: number;
+  readonly maxOpenForMs: number;
+  readonly probes: number;
+  readonly rampUpMs: number;
+}
+
+export type BreakerPhase = "closed" | "open" | "half-open" | "ramp";
+
+export type BreakerState =
+  | { readonly phase: "closed"; readonly generation: number; readonly since: number; consecutive: number }
+  | { readonly phase: "open"; readonly generation: number; readonly openUntil: number }
+  | { readonly phase: "half-open"; readonly generation: number; readonly leases: ProbeLeases; good: number }
+  | {
+      readonly phase: "ramp";
+      readonly generation: number;
+      readonly since: number;
+      consecutive: number;
+      calls: number;
+      failures: number;
+      slow: number;
+    };
+
+/** Why and when the breaker last changed its phase, with the numbers that decided. */
+export interface BreakerTransition {
+  readonly from: BreakerPhase;
+  readonly to: BreakerPhase;
+  readonly at: number;
+  readonly reason:
+    "consecutive" | "failure-rate" | "slow-rate" | "open-time-over" | "probe-failed" | "probes-good" | "ramp-failed" | "ramp-done";
+  readonly calls: number;
+  readonly failures: number;
+  readonly slow: number;
+  readonly openForMs: number;
+}
+
+export interface Breaker {
+  readonly options: BreakerOptions;
+  readonly window: CallWindow;
+  state: BreakerState;
+  strikes: number;
+  /** The upstream asked to be left alone until then (`Retry-After`). */
+  leaveAloneUntil: number;
+  lastTransition: BreakerTransition | null;
+}
+
+/** What `admitCall` answers instead of a token when the call must not be made. */
+export const NOT_ADMITTED = -1;
+
+const HEALTHY_MS_PER_STRIKE = 10_000;
+const RAMP_FAILURE_RATE = 0.25;
+const RAMP_MINIMUM_CALLS = 10;
+const RAMP_FIRST_SHARE = 0.01;
+
+export function createBreaker(options: BreakerOptions): Breaker {
+  return {
+    options,
+    window: createCallWindow(options.windowMs),
+    state: { phase: "closed", generation: 1, since: Number.POSITIVE_INFINITY, consecutive: 0 },
+    strikes: 0,
+    leaveAloneUntil: 0,
+    lastTransition: null,
+  };
+}
+
+/**
+ * Asks for one call. Gives a token for `recordResult`, or `NOT_ADMITTED`. In half-open the token is a
+ * probe lease that ends by itself after `leaseMs`.
+ */
+export function admitCall(breaker: Breaker, now: number, leaseMs: number): number {
+  const state = breaker.state;
+  switch (state.phase) {
+    case "closed":
+      return state.generation * LEASE_NUMBERS;
+    case "ramp":
+      if (now - state.since < breaker.options.rampUpMs) return state.generation * LEASE_NUMBERS;
+      close(breaker, now, "ramp-done");
+      return breaker.state.generation * LEASE_NUMBERS;
+    case "open":
+      if (now < state.openUntil) return NOT_ADMITTED;
+      halfOpen(breaker, now);
+      return admitCall(breaker, now, leaseMs);
+    case "half-open":
+      return admitProbe(state, breaker.options.probes, now, leaseMs);
+  }
+}
+
+/** Reports the result of an admitted call. Results of an earlier generation change nothing. */
+export function recordResult(
+  breaker: Breaker,
+  token: number,
+  outcome: Outcome,
+  slow: boolean,
+  now: number,
+  random: number,
+): void {
+  const state = breaker.state;
+  if (Math.floor(token / LEASE_NUMBERS) !== state.generation) return;
+  switch (state.phase) {
+    case "closed":
+      recordClosed(breaker, state, outcome, slow, now, random);
+      return;
+    case "ramp":
+      recordRamp(breaker, state, outcome, slow, now, random);
+      return;
+    case "half-open":
+      recordProbe(breaker, state, token, outcome, slow, now, random);
+      return;
+    case "open":
+      return;
+  }
+}
+
+/** The upstream said when to come back; an opening waits at least that long, within `maxOpenForMs`. */
+export function noteRetryAfter(breaker: Breaker, until: number): void {
+  if (until > breaker.leaveAloneUntil) breaker.leaveAloneUntil = until;
+}
+
+/** The phase as a reader should see it: an open time that is over reads as half-open. */
+export function phaseAt(breaker: Breaker, now: number): BreakerPhase {
+  const state = breaker.state;
+  if (state.phase === "open" && now >= state.openUntil) return "half-open";
+  if (state.phase === "ramp" && now - state.since >= breaker.options.rampUpMs) return "closed";
+  return state.phase;
+}
+
+/** The share of arrivals that may pass while the breaker ramps up; 1 in every other phase. */
+export function rampShare(breaker: Breaker, now: number): number {
+  const state = breaker.state;
+  if (state.phase !== "ramp") return 1;
+  const share = (now - state.since) / breaker.options.rampUpMs;
+  return Math.min(1, Math.max(RAMP_FIRST_SHARE, share));
+}
+
+/** Failures per call in the window, or -1 below `minimumCalls`: too little is known. */
+export function failureRate(breaker: Breaker, now: number): number {
+  advanceWindow(breaker.window, now);
+  const calls = callCount(breaker.window);
+  return calls < breaker.options.minimumCalls ? -1 : failureCount(breaker.window) / calls;
+}
+
+function recordClosed(
+  breaker: Breaker,
+  state: Extract<BreakerState, { phase: "closed" }>,
+  outcome: Outcome,
+  slow: boolean,
+  now: number,
+  random: number,
+): void {
+  if (outcome === Outcome.ignored) return;
+  const { options, window } = breaker;
+  recordCall(window, outcome, slow, now);
+  state.consecutive = outcome === Outcome.ok ? 0 : state.consecutive + 1;
+  if (state.consecutive === 0 && !slow) return;
+  if (state.consecutive >= options.consecutive) {
+    open(breaker, now, random, "consecutive");
+    return;
+  }
+  const calls = callCount(window);
+  if (calls < options.minimumCalls) return;
+  if (failureCount(window) >= options.failureRate * calls) open(breaker, now, random, "failure-rate");
+  else if (options.slowCallMs !== null && slowCount(window) >= options.slowCallRate * calls) {
+    open(breaker, now, random, "slow-rate");
+  }
+}
+
+function recordRamp(
+  breaker: Breaker,
+  state: Extract<BreakerState, { phase: "ramp" }>,
+  outcome: Outcome,
+  slow: boolean,
+  now: number,
+  random: number,
+): void {
+  if (outcome === Outcome.ignored) return;
+  const { options } = breaker;
+  recordCall(breaker.window, outcome, slow, now);
+  state.calls++;
+  if (slow) state.slow++;
+  state.consecutive = outcome === Outcome.ok ? 0 : state.consecutive + 1;
+  if (outcome !== Outcome.ok) state.failures++;
+  const enough = state.calls >= RAMP_MINIMUM_CALLS;
+  const failing = enough && state.failures >= RAMP_FAILURE_RATE * state.calls;
+  const slowing = enough && options.slowCallMs !== null && state.slow >= options.slowCallRate * state.calls;
+  if (failing || slowing || state.consecutive >= options.consecutive) open(breaker, now, random, "ramp-failed");
+  else if (now - state.since >= options.rampUpMs) close(breaker, now, "ramp-done");
+}
+
+function recordProbe(
+  breaker: Breaker,
+  state: Extract<BreakerState, { phase: "half-open" }>,
+  token: number,
+  outcome: Outcome,
+  slow: boolean,
+  now: number,
+  random: number,
+): void {
+  if (!returnLease(state.leases, token % LEASE_NUMBERS) || outcome === Outcome.ignored) return;
+  recordCall(breaker.window, outcome, slow, now);
+  if (outcome !== Outcome.ok || slow) {
+    open(breaker, now, random, "probe-failed");
+    return;
+  }
+  state.good++;
+  if (state.good < breaker.options.probes) return;
+  if (breaker.options.rampUpMs > 0) ramp(breaker, now);
+  else close(breaker, now, "probes-good");
+}
+
+/** One probe at first, then two, four ...: as many as good ones allow, never more than are still needed. */
+function admitProbe(
+  state: Extract<BreakerState, { phase: "half-open" }>,
+  probes: number,
+  now: number,
+  leaseMs: number,
+): number {
+  const lease = takeLease(state.leases, Math.min(2 ** state.good, probes - state.good), now, leaseMs);
+  return lease === 0 ? NOT_ADMITTED : state.generation * LEASE_NUMBERS + lease;
+}
+
+function open(breaker: Breaker, now: number, random: number, reason: BreakerTransition["reason"]): void {
+  const { options, state } = breaker;
+  const healed =
+    state.phase === "closed" ? Math.max(0, Math.floor((now - state.since) / HEALTHY_MS_PER_STRIKE)) : 0;
+  breaker.strikes = Math.min(Math.max(0, breaker.strikes - healed) + 1, strikesAtLongest(options));
+  const fullMs = Math.min(options.maxOpenForMs, options.openForMs * 2 ** (breaker.strikes - 1));
+  const jitteredMs = fullMs / 2 + (random * fullMs) / 2;
+  const openForMs = Math.min(options.maxOpenForMs, Math.max(jitteredMs, breaker.leaveAloneUntil - now));
+  breaker.leaveAloneUntil = 0;
+  noteTransition(breaker, "open", now, reason, openForMs);
+  breaker.state = { phase: "open", generation: state.generation + 1, openUntil: now + openForMs };
+}
+
+/** More strikes than this would only delay the return to short open times. */
+function strikesAtLongest(options: BreakerOptions): number {
+  return 1 + Math.ceil(Math.log2(options.maxOpenForMs / options.openForMs));
+}
+
+function halfOpen(breaker: Breaker, now: number): void {
+  noteTransition(breaker, "half-open", now, "open-time-over", 0);
+  const generation = breaker.state.generation + 1;
+  breaker.state = { phase: "half-open", generation, leases: createProbeLeases(), good: 0 };
+}
+
+function ramp(breaker: Breaker, now: number): void {
+  noteTransition(breaker, "ramp", now, "probes-good", 0);
+  const generation = breaker.state.generation + 1;
+  breaker.state = { phase: "ramp", generation, since: now, consecutive: 0, calls: 0, failures: 0, slow: 0 };
+}
+
+function close(breaker: Breaker, now: number, reason: BreakerTransition["reason"]): void {
+  noteTransition(breaker, "closed", now, reason, 0);
+  resetWindow(breaker.window);
+  breaker.state = { phase: "closed", generation: breaker.state.generation + 1, since: now, consecutive: 0 };
+}
+
+function noteTransition(
+  breaker: Breaker,
+  to: BreakerPhase,
+  at: number,
+  reason: BreakerTransition["reason"],
+  openForMs: number,
+): void {
+  const { window, state } = breaker;
+  breaker.lastTransition = {
+    from: state.phase,
+    to,
+    at,
+    reason,
+    calls: callCount(window),
+    failures: failureCount(window),
+    slow: slowCount(window),
+    openForMs: Math.round(openForMs),
+  };
+}
+
+function failureCount(window: CallWindow): number {
+  return remoteFailureCount(window) + localFailureCount(window);
+}

@@ -1,0 +1,23 @@
+// How many requests an upstream can take at a time. The algorithm is apart from admission (Netflix
+// concurrency-limits): it sees samples of finished tries and says a number; permits enforce it.
+
+/** What became of a try: served; refused, a 503; throttled, a 429; or no answer in time. */
+export const SampleFate = { served: 0, refused: 1, throttled: 2, timedOut: 3 } as const;
+export type SampleFate = (typeof SampleFate)[keyof typeof SampleFate];
+
+export interface ConcurrencyLimit {
+  /** Whole requests, at least 1. */
+  readonly current: number;
+  /**
+   * Takes one finished try in; tries that say nothing about capacity are not reported. `latencyMs` runs
+   * to the response headers, `inflight` is what was in flight when the try began, itself included.
+   */
+  observe(latencyMs: number, inflight: number, startedAt: number, fate: SampleFate, now: number): void;
+  /** Starts over at the maximum: the upstream was away, what was learned before no longer holds. */
+  forget(): void;
+}
+
+/** A limit that stays where it is. */
+export function createFixedLimit(max: number): ConcurrencyLimit {
+  return { current: max, observe: () => {}, forget: () => {} };
+}

@@ -1,0 +1,157 @@
+// Load shedding by one cursor over 512 levels: a request passes when its level is below the cursor; at
+// the cursor's own level a fraction passes, chosen by the request's id.
+//
+// The loop is feed-forward, after the SRE book's client-side throttling ("Handling Overload"):
+//
+//   cut = clamp(1 - K * ok / settled, 0, 0.95)     K = 1.1 with evidence of overload in the tick, else 2
+//   cursor = the largest c with share(level >= c) >= cut, by the histogram of all arrivals
+//
+// `settled` counts requests whose fate is known in the tick, refused ones included; requests in flight
+// are neutral, so a slow upstream is not mistaken for one that refuses. Whoever is in charge of the
+// upstream runs the loop: it needs sums, a clock, and nothing else.
+//
+// Guarantees: for one cursor, a level that passes implies that every more important one does; no class
+// has a reserved minimum; the most important class is cut only after three ticks in a row that ask for it.
+
+import { COHORTS_PER_CLASS, LEVEL_COUNT } from "./level.ts";
+
+export const TICK_MS = 500;
+export const MINIMUM_SETTLED = 50;
+export const MAXIMUM_CUT = 0.95;
+export const TICKS_BEFORE_CRITICAL_CUT = 3;
+/** With few requests a tick may take this long to collect enough of them. */
+export const LONGEST_TICK_MS = 2000;
+
+const FACTOR_WITH_EVIDENCE = 1.1;
+const FACTOR_WITHOUT_EVIDENCE = 2;
+const BUSY_LINE_SHARE = 0.1;
+const HALVE_HISTOGRAM_MS = 1000;
+const SMALLEST_CUT = 0.001;
+
+/** What a tick has seen: sums that several isolates can add up. */
+export interface ShedTally {
+  /** Arrivals by level, refused ones included. */
+  readonly arrivals: Uint32Array;
+  settled: number;
+  ok: number;
+  /** Signals of overload: a full bulkhead, 429, 503, a timeout, a slow call. */
+  signals: number;
+  /** How long requests stood in line, in ms. */
+  lineBusyMs: number;
+}
+
+export interface ShedLoop {
+  /** Recent arrivals by level, halved every second. */
+  readonly histogram: Float64Array;
+  /** Levels below pass. LEVEL_COUNT: all do. */
+  cursor: number;
+  /** The share of the cursor's own level that passes. */
+  fraction: number;
+  /** The share of arrivals to refuse. */
+  cut: number;
+  criticalTicks: number;
+  tickStartedAt: number;
+  halvedAt: number;
+}
+
+export function createShedTally(): ShedTally {
+  return { arrivals: new Uint32Array(LEVEL_COUNT), settled: 0, ok: 0, signals: 0, lineBusyMs: 0 };
+}
+
+export function createShedLoop(): ShedLoop {
+  return {
+    histogram: new Float64Array(LEVEL_COUNT),
+    cursor: LEVEL_COUNT,
+    fraction: 0,
+    cut: 0,
+    criticalTicks: 0,
+    tickStartedAt: Number.NEGATIVE_INFINITY,
+    halvedAt: 0,
+  };
+}
+
+/** Whether a request passes. `position` is its place within the level, in [0, 1). */
+export function passesCursor(loop: ShedLoop, level: number, position: number): boolean {
+  return level < loop.cursor || (level === loop.cursor && position < loop.fraction);
+}
+
+/** Whether enough has been seen, or enough time has passed, for the next tick. */
+export function isTickDue(loop: ShedLoop, tally: ShedTally, now: number): boolean {
+  const elapsedMs = now - loop.tickStartedAt;
+  if (elapsedMs < TICK_MS) return false;
+  return tally.settled >= MINIMUM_SETTLED || elapsedMs >= LONGEST_TICK_MS;
+}
+
+/**
+ * One turn of the loop. Takes the tally in and empties it. `holding` says that the upstream's breaker
+ * is not closed: refusals are then no sign of overload. `ramp` is the share of arrivals that a healing
+ * upstream may get, 1 for all.
+ */
+export function tickCursor(loop: ShedLoop, tally: ShedTally, now: number, holding: boolean, ramp: number): void {
+  const elapsedMs = Math.min(Math.max(now - loop.tickStartedAt, 0), 60_000);
+  collectArrivals(loop, tally, now);
+  if (holding || tally.settled < MINIMUM_SETTLED) loop.cut *= 0.5 ** (elapsedMs / TICK_MS);
+  else loop.cut = cutFor(tally, elapsedMs);
+  if (loop.cut < SMALLEST_CUT) loop.cut = 0;
+  emptyTally(tally);
+  loop.tickStartedAt = now;
+  placeCursor(loop, Math.max(loop.cut, 1 - ramp), ramp < 1);
+}
+
+/** Moves the cursor along a ramp between two ticks. */
+export function placeCursor(loop: ShedLoop, cut: number, ramping: boolean): void {
+  let total = 0;
+  for (let level = 0; level < LEVEL_COUNT; level++) total += loop.histogram[level];
+  if (total === 0) spreadEvenly(loop, cut);
+  else findCursor(loop, cut * total);
+  if (loop.cursor >= COHORTS_PER_CLASS || cut <= 0) {
+    loop.criticalTicks = 0;
+  } else if (++loop.criticalTicks <= TICKS_BEFORE_CRITICAL_CUT && !ramping) {
+    loop.cursor = COHORTS_PER_CLASS;
+    loop.fraction = 0;
+  }
+}
+
+function cutFor(tally: ShedTally, elapsedMs: number): number {
+  const overloaded = tally.signals > 0 || tally.lineBusyMs > BUSY_LINE_SHARE * elapsedMs;
+  const factor = overloaded ? FACTOR_WITH_EVIDENCE : FACTOR_WITHOUT_EVIDENCE;
+  return Math.min(MAXIMUM_CUT, Math.max(0, 1 - (factor * tally.ok) / tally.settled));
+}
+
+function collectArrivals(loop: ShedLoop, tally: ShedTally, now: number): void {
+  const halvings = Math.floor((now - loop.halvedAt) / HALVE_HISTOGRAM_MS);
+  const factor = halvings > 0 ? 0.5 ** halvings : 1;
+  if (halvings > 0) loop.halvedAt = now;
+  for (let level = 0; level < LEVEL_COUNT; level++) {
+    loop.histogram[level] = loop.histogram[level] * factor + tally.arrivals[level];
+  }
+}
+
+function emptyTally(tally: ShedTally): void {
+  tally.arrivals.fill(0);
+  tally.settled = 0;
+  tally.ok = 0;
+  tally.signals = 0;
+  tally.lineBusyMs = 0;
+}
+
+function findCursor(loop: ShedLoop, refused: number): void {
+  let above = 0;
+  for (let level = LEVEL_COUNT - 1; level >= 0; level--) {
+    const here = loop.histogram[level];
+    if (here > 0 && refused > 0 && above + here >= refused) {
+      loop.cursor = level;
+      loop.fraction = 1 - (refused - above) / here;
+      return;
+    }
+    above += here;
+  }
+  loop.cursor = LEVEL_COUNT;
+  loop.fraction = 0;
+}
+
+function spreadEvenly(loop: ShedLoop, cut: number): void {
+  const passing = (1 - cut) * LEVEL_COUNT;
+  loop.cursor = Math.floor(passing);
+  loop.fraction = passing - loop.cursor;
+}

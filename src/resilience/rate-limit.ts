@@ -1,0 +1,110 @@
+// A rate limit per key by GCRA, the generic cell rate algorithm (ITU-T I.371; a leaky bucket as a meter):
+//
+//   interval = per / rate          tolerance = burst * interval
+//   arrival conforms  <=>  max(tat, now) + cost * interval - now <= tolerance
+//   then tat = max(tat, now) + cost * interval
+//
+// One number per key. Keys live in two generations: one that has not been touched for as long as a full
+// recovery takes is as good as new, so dropping the older generation then forgets nothing; when more
+// than MAX_KEYS_PER_GENERATION arrive before that, the oldest keys start afresh. A known key costs no
+// allocation.
+
+export const MAX_KEYS_PER_GENERATION = 32_768;
+
+export interface RateLimitOptions {
+  readonly rate: number;
+  readonly perMs: number;
+  readonly burst: number;
+  readonly cost: number;
+}
+
+export interface RateLimit {
+  readonly options: RateLimitOptions;
+  readonly intervalMs: number;
+  readonly toleranceMs: number;
+  young: Generation;
+  old: Generation;
+  rotateAt: number;
+  /** What is left after the last `takeRate`, whole units. */
+  remaining: number;
+  /** Ms until one more unit is there after the last `takeRate`; 0 when all are. */
+  resetMs: number;
+}
+
+interface Generation {
+  readonly slots: Map<string | number, number>;
+  arrivalTimes: Float64Array;
+}
+
+export function createRateLimit(options: RateLimitOptions): RateLimit {
+  const intervalMs = options.perMs / options.rate;
+  return {
+    options,
+    intervalMs,
+    toleranceMs: intervalMs * options.burst,
+    young: createGeneration(),
+    old: createGeneration(),
+    rotateAt: Number.NEGATIVE_INFINITY,
+    remaining: options.burst,
+    resetMs: 0,
+  };
+}
+
+/**
+ * Takes the cost for `key` if it conforms. Gives 0 when it was taken, else the ms to wait until it
+ * could be; then nothing was. `remaining` and `resetMs` hold the numbers for the answer.
+ */
+export function takeRate(limit: RateLimit, key: string | number, now: number): number {
+  const generation = rotate(limit, now);
+  const slot = slotOf(limit, generation, key);
+  const stored = generation.arrivalTimes[slot];
+  const arrival = stored > now ? stored : now;
+  const next = arrival + limit.options.cost * limit.intervalMs;
+  const excessMs = next - now - limit.toleranceMs;
+  // Rounding of large clock values must not refuse the last unit of a burst.
+  const conforms = excessMs <= limit.intervalMs * 1e-6;
+  if (conforms) generation.arrivalTimes[slot] = next;
+  noteRemaining(limit, (conforms ? next : arrival) - now);
+  return conforms ? 0 : excessMs;
+}
+
+/** Gives back what the last `takeRate` for this key took: the request was refused for another reason. */
+export function returnRate(limit: RateLimit, key: string | number): void {
+  const slot = limit.young.slots.get(key);
+  if (slot !== undefined) limit.young.arrivalTimes[slot] -= limit.options.cost * limit.intervalMs;
+}
+
+function noteRemaining(limit: RateLimit, usedMs: number): void {
+  const used = usedMs / limit.intervalMs;
+  limit.remaining = Math.max(0, Math.floor(limit.options.burst - used + 1e-6));
+  const untilNext = (used - Math.floor(used - 1e-6)) * limit.intervalMs;
+  limit.resetMs = used <= 1e-6 ? 0 : Math.min(untilNext, usedMs);
+}
+
+function rotate(limit: RateLimit, now: number): Generation {
+  if (now >= limit.rotateAt || limit.young.slots.size >= MAX_KEYS_PER_GENERATION) {
+    limit.old = limit.young;
+    limit.young = createGeneration();
+    limit.rotateAt = now + Math.max(limit.toleranceMs, limit.options.perMs);
+  }
+  return limit.young;
+}
+
+function slotOf(limit: RateLimit, generation: Generation, key: string | number): number {
+  const known = generation.slots.get(key);
+  if (known !== undefined) return known;
+  const slot = generation.slots.size;
+  if (slot === generation.arrivalTimes.length) {
+    const larger = new Float64Array(slot * 2);
+    larger.set(generation.arrivalTimes);
+    generation.arrivalTimes = larger;
+  }
+  const before = limit.old.slots.get(key);
+  generation.slots.set(key, slot);
+  generation.arrivalTimes[slot] = before === undefined ? 0 : limit.old.arrivalTimes[before];
+  return slot;
+}
+
+function createGeneration(): Generation {
+  return { slots: new Map(), arrivalTimes: new Float64Array(64) };
+}

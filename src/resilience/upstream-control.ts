@@ -1,0 +1,204 @@
+// Everything that protects one upstream, as plain state: breaker, shedding cursor, concurrency limit,
+// retry budget, latencies. Whoever is in charge of the upstream feeds it arrivals and results and runs
+// its tick; today that is the isolate. Nothing here waits, sends or reads a clock.
+
+import type { Breaker, BreakerOptions } from "./breaker.ts";
+import {
+  admitCall,
+  createBreaker,
+  noteRetryAfter,
+  phaseAt,
+  rampShare,
+  recordResult,
+} from "./breaker.ts";
+import type { Bulkhead } from "./bulkhead.ts";
+import { createBulkhead, enterBulkhead, leaveBulkhead, resizeBulkhead } from "./bulkhead.ts";
+import { AimdLimit } from "./aimd-limit.ts";
+import type { ConcurrencyLimit, SampleFate } from "./concurrency-limit.ts";
+import { createFixedLimit } from "./concurrency-limit.ts";
+import type { ShedLoop, ShedTally } from "./cursor.ts";
+import { createShedLoop, createShedTally, isTickDue, passesCursor, placeCursor, tickCursor } from "./cursor.ts";
+import type { DeadlineGuard } from "./deadline.ts";
+import { createDeadlineGuard } from "./deadline.ts";
+import type { LatencyHistogram } from "./latency.ts";
+import { ageLatencies, createLatencyHistogram, latencyAt, recordLatency } from "./latency.ts";
+import { LEVEL_COUNT } from "./level.ts";
+import { Outcome } from "./outcome.ts";
+import { reclaimExpired } from "./permits.ts";
+import type { RetryBudget } from "./retry-budget.ts";
+import { createRetryBudget, depositOriginal } from "./retry-budget.ts";
+import type { TargetLoads } from "./target-choice.ts";
+import { createTargetLoads } from "./target-choice.ts";
+import { takeBusyMs } from "./waiting-line.ts";
+
+export interface UpstreamOptions {
+  readonly timeoutMs: number;
+  readonly breaker: BreakerOptions | null;
+  readonly concurrency: {
+    readonly max: number;
+    readonly waiting: number;
+    readonly maxWaitMs: number;
+    readonly adaptive: boolean;
+  };
+  readonly retryBudget: number | null;
+  readonly targetWeights: readonly number[];
+}
+
+export interface UpstreamControl {
+  readonly options: UpstreamOptions;
+  readonly breaker: Breaker | null;
+  readonly bulkhead: Bulkhead;
+  readonly limit: ConcurrencyLimit;
+  readonly shed: ShedLoop;
+  readonly tally: ShedTally;
+  readonly latency: LatencyHistogram;
+  readonly retryBudget: RetryBudget | null;
+  readonly deadlines: DeadlineGuard;
+  readonly targets: TargetLoads;
+  /** Median latency in ms, as of the last tick. */
+  medianMs: number;
+  rampPlacedAt: number;
+}
+
+/** What one try came to, for `finishTry`. */
+export interface TryResult {
+  readonly outcome: Outcome;
+  /** null: says nothing about capacity (a refused connection, a cancelled request). */
+  readonly fate: SampleFate | null;
+  readonly latencyMs: number;
+  readonly startedAt: number;
+  readonly inflight: number;
+  /** When the upstream asked to be called again, or 0. */
+  readonly retryAfterAt: number;
+}
+
+/** Lets a permit or a lease outlive the try that holds it by this much before it is taken back. */
+export const LEASE_SLACK_MS = 1000;
+const RAMP_STEP_MS = 100;
+
+export function createUpstreamControl(options: UpstreamOptions): UpstreamControl {
+  const { max, waiting, maxWaitMs, adaptive } = options.concurrency;
+  return {
+    options,
+    breaker: options.breaker === null ? null : createBreaker(options.breaker),
+    bulkhead: createBulkhead({ max, waiting, maxWaitMs, permitTtlMs: options.timeoutMs + LEASE_SLACK_MS }),
+    limit: adaptive ? new AimdLimit(max) : createFixedLimit(max),
+    shed: createShedLoop(),
+    tally: createShedTally(),
+    latency: createLatencyHistogram(),
+    retryBudget: options.retryBudget === null ? null : createRetryBudget(options.retryBudget),
+    deadlines: createDeadlineGuard(),
+    targets: createTargetLoads(options.targetWeights),
+    medianMs: 0,
+    rampPlacedAt: 0,
+  };
+}
+
+/** A request of this level has come for the upstream, whatever becomes of it. Runs the tick when due. */
+export function noteArrival(control: UpstreamControl, level: number, now: number): void {
+  if (isTickDue(control.shed, control.tally, now)) runTick(control, now);
+  else if (control.breaker !== null && control.breaker.state.phase === "ramp") followRamp(control, now);
+  control.tally.arrivals[level]++;
+}
+
+/** Whether the shedding cursor lets it through; `position` is its place within the level, in [0, 1). */
+export function admitLevel(control: UpstreamControl, level: number, position: number): boolean {
+  return passesCursor(control.shed, level, position);
+}
+
+/** The request went on to be tried: it is an original that retries may be measured by. */
+export function noteOriginal(control: UpstreamControl, now: number): void {
+  if (control.retryBudget !== null) depositOriginal(control.retryBudget, now);
+}
+
+/** The fate of a request is known. Refusals by the caller's own limits are not reported at all. */
+export function settleRequest(control: UpstreamControl, ok: boolean): void {
+  control.tally.settled++;
+  if (ok) control.tally.ok++;
+}
+
+/** A sign of overload was seen: a full bulkhead, a wait that was too long. */
+export function noteOverload(control: UpstreamControl): void {
+  control.tally.signals++;
+}
+
+/** Asks the breaker for one call; see `admitCall`. Without a breaker every call is admitted. */
+export function admitTry(control: UpstreamControl, now: number): number {
+  if (control.breaker === null) return 0;
+  return admitCall(control.breaker, now, control.options.timeoutMs + LEASE_SLACK_MS);
+}
+
+/** A breaker token goes back unused: the try was not made. */
+export function cancelTry(control: UpstreamControl, token: number, now: number): void {
+  if (control.breaker !== null) recordResult(control.breaker, token, Outcome.ignored, false, now, 0);
+}
+
+export function takeUpstreamPermit(control: UpstreamControl, now: number): number {
+  return enterBulkhead(control.bulkhead, now);
+}
+
+/** Takes the result of a try in and returns its permit. `random` is uniform in [0, 1). */
+export function finishTry(
+  control: UpstreamControl,
+  token: number,
+  permit: number,
+  result: TryResult,
+  now: number,
+  random: number,
+): void {
+  const { breaker, bulkhead, limit } = control;
+  if (result.outcome === Outcome.ok) recordLatency(control.latency, result.latencyMs);
+  if (result.fate !== null) {
+    limit.observe(result.latencyMs, result.inflight, result.startedAt, result.fate, now);
+    if (result.fate > 0) control.tally.signals++;
+  }
+  if (breaker !== null) recordBreaker(control, breaker, token, result, now, random);
+  if (limit.current !== bulkhead.permits.limit) bulkhead.permits.limit = limit.current;
+  leaveBulkhead(bulkhead, permit, now);
+}
+
+/** Whether everything is well enough for a try that is not the first. */
+export function mayRetry(control: UpstreamControl, now: number): boolean {
+  const phase = control.breaker === null ? "closed" : phaseAt(control.breaker, now);
+  return control.retryBudget !== null && phase === "closed" && control.shed.cursor >= LEVEL_COUNT;
+}
+
+function recordBreaker(
+  control: UpstreamControl,
+  breaker: Breaker,
+  token: number,
+  result: TryResult,
+  now: number,
+  random: number,
+): void {
+  const before = breaker.state.phase;
+  const slowMs = breaker.options.slowCallMs;
+  const slow = slowMs !== null && result.latencyMs > slowMs;
+  if (slow) control.tally.signals++;
+  if (result.retryAfterAt > now) noteRetryAfter(breaker, result.retryAfterAt);
+  recordResult(breaker, token, result.outcome, slow, now, random);
+  if (breaker.state.phase === before) return;
+  if (breaker.state.phase === "ramp") {
+    control.limit.forget();
+    resizeBulkhead(control.bulkhead, control.limit.current, now);
+  }
+  runTick(control, now);
+}
+
+function runTick(control: UpstreamControl, now: number): void {
+  const { breaker, shed, tally } = control;
+  const phase = breaker === null ? "closed" : breaker.state.phase;
+  tally.lineBusyMs += takeBusyMs(control.bulkhead.line, now);
+  ageLatencies(control.latency, now);
+  control.medianMs = latencyAt(control.latency, 0.5);
+  reclaimExpired(control.bulkhead.permits, now);
+  for (const inflight of control.targets.inflight) reclaimExpired(inflight, now);
+  const holding = phase === "open" || phase === "half-open";
+  tickCursor(shed, tally, now, holding, breaker === null ? 1 : rampShare(breaker, now));
+}
+
+function followRamp(control: UpstreamControl, now: number): void {
+  if (control.breaker === null || now - control.rampPlacedAt < RAMP_STEP_MS) return;
+  control.rampPlacedAt = now;
+  placeCursor(control.shed, Math.max(control.shed.cut, 1 - rampShare(control.breaker, now)), true);
+}

@@ -1,0 +1,123 @@
+// A bounded line of requests that wait for a permit, more important classes first.
+//
+// Within a class the oldest goes first, until the line has stood non-empty for STANDING_MS; from then
+// on the newest, whose client is most likely still there (adaptive LIFO, ACM Queue 2015, "Fail at
+// Scale"). A full line makes room for a more important request by evicting the newest of its least
+// important class, so none is refused room while a less important one waits. Whoever waits owns its
+// promise and its timer; the line only orders.
+
+import { CLASS_COUNT } from "./level.ts";
+import { NO_PERMIT } from "./permits.ts";
+
+export const STANDING_MS = 100;
+
+export interface Waiter {
+  readonly trafficClass: number;
+  readonly deadline: number;
+  /** Called once, with the permit's token, or with NO_PERMIT on eviction and when its time is over. */
+  readonly settle: (permit: number) => void;
+  waiting: boolean;
+  previous: Waiter | null;
+  next: Waiter | null;
+}
+
+export interface WaitingLine {
+  readonly capacity: number;
+  readonly oldest: (Waiter | null)[];
+  readonly newest: (Waiter | null)[];
+  length: number;
+  /** Since when it has not been empty. */
+  busySince: number;
+  /** Busy time in ms not yet taken by `takeBusyMs`; what stands now is counted from `busyCountedTo`. */
+  busyMs: number;
+  busyCountedTo: number;
+}
+
+export function createWaitingLine(capacity: number): WaitingLine {
+  return {
+    capacity,
+    oldest: Array.from({ length: CLASS_COUNT }, () => null),
+    newest: Array.from({ length: CLASS_COUNT }, () => null),
+    length: 0,
+    busySince: 0,
+    busyMs: 0,
+    busyCountedTo: Number.NEGATIVE_INFINITY,
+  };
+}
+
+/** Whether a request of this class would find room, by eviction if need be. */
+export function hasRoomFor(line: WaitingLine, trafficClass: number): boolean {
+  return line.length < line.capacity || (line.capacity > 0 && leastImportant(line) > trafficClass);
+}
+
+/** Puts a request in line; null when there is no room. May evict somebody else. */
+export function joinLine(
+  line: WaitingLine,
+  trafficClass: number,
+  deadline: number,
+  now: number,
+  settle: (permit: number) => void,
+): Waiter | null {
+  if (!hasRoomFor(line, trafficClass)) return null;
+  if (line.length >= line.capacity) evictNewest(line, leastImportant(line), now);
+  if (line.length === 0) line.busySince = now;
+  const previous = line.newest[trafficClass];
+  const waiter: Waiter = { trafficClass, deadline, settle, waiting: true, previous, next: null };
+  if (previous === null) line.oldest[trafficClass] = waiter;
+  else previous.next = waiter;
+  line.newest[trafficClass] = waiter;
+  line.length++;
+  return waiter;
+}
+
+/** Takes a waiter out: it gave up. False when it was out already. */
+export function leaveLine(line: WaitingLine, waiter: Waiter, now: number): boolean {
+  if (!waiter.waiting) return false;
+  waiter.waiting = false;
+  const { previous, next, trafficClass } = waiter;
+  if (previous === null) line.oldest[trafficClass] = next;
+  else previous.next = next;
+  if (next === null) line.newest[trafficClass] = previous;
+  else next.previous = previous;
+  line.length--;
+  if (line.length === 0) line.busyMs += now - Math.max(line.busySince, line.busyCountedTo);
+  return true;
+}
+
+/** Takes out the one whose turn it is, or null. Those whose deadline has passed are skipped and dropped. */
+export function callNext(line: WaitingLine, now: number): Waiter | null {
+  const newestFirst = now - line.busySince > STANDING_MS;
+  for (let trafficClass = 0; trafficClass < CLASS_COUNT; trafficClass++) {
+    let waiter = newestFirst ? line.newest[trafficClass] : line.oldest[trafficClass];
+    while (waiter !== null) {
+      leaveLine(line, waiter, now);
+      if (waiter.deadline > now) return waiter;
+      waiter.settle(NO_PERMIT);
+      waiter = newestFirst ? line.newest[trafficClass] : line.oldest[trafficClass];
+    }
+  }
+  return null;
+}
+
+/** The time in ms that somebody stood in line since the last call. */
+export function takeBusyMs(line: WaitingLine, now: number): number {
+  const standingMs = line.length > 0 ? now - Math.max(line.busySince, line.busyCountedTo) : 0;
+  const busyMs = line.busyMs + standingMs;
+  line.busyMs = 0;
+  line.busyCountedTo = now;
+  return busyMs;
+}
+
+function evictNewest(line: WaitingLine, trafficClass: number, now: number): void {
+  const waiter = line.newest[trafficClass];
+  if (waiter === null) return;
+  leaveLine(line, waiter, now);
+  waiter.settle(NO_PERMIT);
+}
+
+function leastImportant(line: WaitingLine): number {
+  for (let trafficClass = CLASS_COUNT - 1; trafficClass > 0; trafficClass--) {
+    if (line.newest[trafficClass] !== null) return trafficClass;
+  }
+  return 0;
+}

@@ -1,0 +1,128 @@
+// What an isolate counts and writes down: metrics, the access log, breaker transitions, bugs. The
+// pipeline reports events; nothing here decides. Counting a request allocates nothing once its route
+// and status have been seen.
+
+import type { Plan, UpstreamPlan } from "../config/plan.ts";
+import type { Breaker, BreakerTransition } from "../resilience/breaker.ts";
+import type { AccessRecord } from "./access-log.ts";
+import { AccessLog } from "./access-log.ts";
+import type { DurationHistogram } from "./histogram.ts";
+import { createDurationHistogram, recordDuration } from "./histogram.ts";
+import { PrometheusText } from "./prometheus.ts";
+
+const OUTCOMES = ["ok", "fail_remote", "fail_local", "ignored"] as const;
+const STATUSES = 1000;
+const NO_ROUTE = "";
+
+export class Telemetry {
+  readonly accessLog: AccessLog;
+  readonly #plan: Plan;
+  readonly #write: (line: string) => void;
+  readonly #requests = new Map<number, DurationHistogram>();
+  readonly #refusals = new Map<string, number>();
+  readonly #tries: readonly (readonly DurationHistogram[])[];
+  readonly #retries: Float64Array;
+  readonly #limitRefusals: Float64Array;
+  readonly #transitions = new Map<string, number>();
+  readonly #lastTransitions: (BreakerTransition | null)[];
+  #bugs = 0;
+
+  constructor(plan: Plan, write: (line: string) => void) {
+    this.#plan = plan;
+    this.#write = write;
+    this.accessLog = new AccessLog(write);
+    this.#tries = plan.upstreams.map(() => OUTCOMES.map(createDurationHistogram));
+    this.#retries = new Float64Array(plan.upstreams.length);
+    this.#limitRefusals = new Float64Array(plan.limits.length);
+    this.#lastTransitions = plan.upstreams.map(() => null);
+  }
+
+  /** A request is answered. `route` is -1 where none matched; `code` null where the upstream answered. */
+  answered(route: number, status: number, code: string | null, durationMs: number): void {
+    const key = (route + 1) * STATUSES + status;
+    let histogram = this.#requests.get(key);
+    if (histogram === undefined) {
+      histogram = createDurationHistogram();
+      this.#requests.set(key, histogram);
+    }
+    recordDuration(histogram, durationMs);
+    if (code !== null) this.#refusals.set(code, (this.#refusals.get(code) ?? 0) + 1);
+  }
+
+  tried(upstream: number, outcome: number, durationMs: number): void {
+    recordDuration(this.#tries[upstream][outcome], durationMs);
+  }
+
+  retried(upstream: number): void {
+    this.#retries[upstream]++;
+  }
+
+  limitRefused(limit: number): void {
+    this.#limitRefusals[limit]++;
+  }
+
+  /** Notices a breaker that has moved since it was last seen, counts it and says why. */
+  breakerSeen(upstream: UpstreamPlan, breaker: Breaker | null): void {
+    const transition = breaker?.lastTransition ?? null;
+    if (transition === null || transition === this.#lastTransitions[upstream.index]) return;
+    this.#lastTransitions[upstream.index] = transition;
+    const { at, from, to, ...numbers } = transition;
+    const key = JSON.stringify({ tidegate_upstream: upstream.name, from, to });
+    this.#transitions.set(key, (this.#transitions.get(key) ?? 0) + 1);
+    const level = to === "open" ? "warn" : "info";
+    this.#writeLine(at, level, "breaker", { upstream: upstream.name, from, to, ...numbers });
+  }
+
+  /** A bug: logged with its stack, answered without it. */
+  bug(requestId: string, error: unknown, now: number): void {
+    this.#bugs++;
+    const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    this.#writeLine(now, "error", "bug", { requestId, stack });
+  }
+
+  logRequest(record: AccessRecord, now: number): void {
+    this.accessLog.write(record, now);
+  }
+
+  /** Adds what was counted to a scrape. */
+  render(text: PrometheusText): void {
+    text.metric("http_server_request_duration_seconds", "histogram", "Time until response headers, by route and status.");
+    for (const [key, histogram] of this.#requests) {
+      const route = this.#plan.routes[Math.floor(key / STATUSES) - 1]?.name ?? NO_ROUTE;
+      const labels = { http_route: route, http_response_status_code: key % STATUSES };
+      text.histogram("http_server_request_duration_seconds", labels, histogram);
+    }
+    text.metric("http_client_request_duration_seconds", "histogram", "Time of a try until response headers, by upstream and outcome.");
+    for (const upstream of this.#plan.upstreams) {
+      for (const [index, outcome] of OUTCOMES.entries()) {
+        const labels = { tidegate_upstream: upstream.name, outcome };
+        text.histogram("http_client_request_duration_seconds", labels, this.#tries[upstream.index][index]);
+      }
+    }
+    this.#renderCounters(text);
+  }
+
+  #renderCounters(text: PrometheusText): void {
+    text.metric("tidegate_refusals_total", "counter", "Answers that the gateway made itself, by problem code.");
+    for (const [code, count] of this.#refusals) text.sample("tidegate_refusals_total", { code }, count);
+    text.metric("tidegate_retries_total", "counter", "Tries that were not the first, by upstream.");
+    for (const { name, index } of this.#plan.upstreams) {
+      text.sample("tidegate_retries_total", { tidegate_upstream: name }, this.#retries[index]);
+    }
+    text.metric("tidegate_limit_refusals_total", "counter", "Requests over a limit; with shadow=true they passed.");
+    for (const { name, index, shadow } of this.#plan.limits) {
+      text.sample("tidegate_limit_refusals_total", { limit: name, shadow: String(shadow) }, this.#limitRefusals[index]);
+    }
+    text.metric("tidegate_breaker_transitions_total", "counter", "Phase changes of breakers.");
+    for (const [key, count] of this.#transitions) {
+      const labels: Record<string, string> = JSON.parse(key);
+      text.sample("tidegate_breaker_transitions_total", labels, count);
+    }
+    text.metric("tidegate_bugs_total", "counter", "Requests that ended in internal_error.");
+    text.sample("tidegate_bugs_total", {}, this.#bugs);
+  }
+
+  #writeLine(now: number, level: string, event: string, fields: Record<string, unknown>): void {
+    this.#write(JSON.stringify({ time: new Date(now).toISOString(), level, event, ...fields }));
+  }
+}

@@ -1,0 +1,22 @@
+// What `import ... from "tidegate"` gives to a configuration file: types and `defineGateway`, nothing heavy.
+
+export { defineGateway } from "./config/gateway-config.ts";
+export type {
+  BreakerConfig,
+  ConsumerConfig,
+  Duration,
+  FallbackConfig,
+  GatewayConfig,
+  HeaderEditConfig,
+  LimitConfig,
+  Priority,
+  RetryConfig,
+  RouteConcurrencyConfig,
+  RouteConfig,
+  SecretReference,
+  Size,
+  TargetConfig,
+  TenantConfig,
+  UpstreamConcurrencyConfig,
+  UpstreamConfig,
+} from "./config/gateway-config.ts";

@@ -1,0 +1,233 @@
+// The commands as processes: what they print, how they fail, and that nothing outlives them.
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, it } from "vitest";
+import {
+  runCommand,
+  startGateway,
+  startUpstream,
+  type RunningGateway,
+  type RunningUpstream,
+} from "./rig/index.ts";
+import { until } from "./rig/index.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "tidegate-cli-test-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+function fileWith(name: string, text: string): string {
+  const path = join(folder, name);
+  writeFileSync(path, text);
+  return path;
+}
+
+function configFor(target: string, more: object = {}): object {
+  return { upstreams: { app: { targets: [target] } }, routes: [{ path: "/*", upstream: "app" }], ...more };
+}
+
+describe("command line", () => {
+  it("says what exists for an unknown command", async ({ expect }) => {
+    const { code, stdout, stderr } = await runCommand(["strat"]).ended;
+    expect(code).toBe(2);
+    expect(stdout).toBe("");
+    expect(stderr).toBe('tidegate: unknown command "strat"; there are start, check, load, verify and help\n');
+  });
+
+  it("says what exists for an unknown option", async ({ expect }) => {
+    const { code, stderr } = await runCommand(["start", "--prot", "1"]).ended;
+    expect(code).toBe(2);
+    expect(stderr.trim().split("\n")).toHaveLength(1);
+    expect(stderr).toContain("--prot");
+    expect(stderr).toContain("--port");
+  });
+
+  it.for([
+    [["start", "--port", "70000"], "--port"],
+    [["start", "--env", "noequals"], "NAME=VALUE"],
+    [["start", "--regions", "weur,enam"], "not available in this version"],
+    [["load", "--mix", "nope"], "--mix"],
+    [["load", "--url", "localhost:1"], "--url"],
+    [["load", "--arrivals", "bursty"], "--arrivals"],
+  ] as const)("refuses %j in one line", async ([args, named], { expect }) => {
+    const { code, stderr } = await runCommand(args).ended;
+    expect(code).toBe(2);
+    expect(stderr.trim().split("\n")).toHaveLength(1);
+    expect(stderr).toContain(named);
+  });
+
+  it("lists the commands in its help", async ({ expect }) => {
+    const { code, stdout } = await runCommand(["help"]).ended;
+    expect(code).toBe(0);
+    for (const name of ["start", "check", "load", "verify"]) expect(stdout).toContain(`tidegate ${name}`);
+  });
+});
+
+describe("configuration files", () => {
+  it.for([
+    ["missing.ts", null, "no such file"],
+    ["syntax.ts", "export default {", "syntax.ts:1:"],
+    ["no-default.ts", "export const config = {};", "has no default export"],
+    ["throws.mjs", "throw new Error('on purpose');", "on purpose"],
+    ["broken.json", "{", "broken.json"],
+    ["notes.txt", "{}", ".json"],
+    [
+      "function.ts",
+      "export default { routes: [{ path: () => '/' }] };",
+      "routes[0].path: must be plain data, got a function",
+    ],
+    [
+      "date.ts",
+      "export default { upstreams: { a: { at: new Date() } } };",
+      "upstreams.a.at: must be plain data, got a Date object",
+    ],
+  ] as const)("%s is one clear line and exit 1", async ([name, text, expected], { expect }) => {
+    const file = text === null ? join(folder, name) : fileWith(name, text);
+    const { code, stdout, stderr } = await runCommand(["check", "--config", file]).ended;
+    expect(code).toBe(1);
+    expect(stdout).toBe("");
+    expect(stderr.trim().split("\n")).toHaveLength(1);
+    expect(stderr).toContain(expected);
+  });
+
+  it("loads TypeScript with imports and defineGateway", async ({ expect }) => {
+    fileWith("upstreams.ts", 'export const targets: string[] = ["http://127.0.0.1:9"];');
+    const file = fileWith(
+      "typed.ts",
+      `import { defineGateway } from "tidegate";
+       import { targets } from "./upstreams.ts";
+       export default defineGateway({ upstreams: { a: { targets } }, routes: [{ path: "/*", upstream: "a" }] });`,
+    );
+    const { code, stdout, stderr } = await runCommand(["check", "--config", file]).ended;
+    expect(stderr).not.toContain("must");
+    expect(stdout).toMatch(/^ok [0-9a-f]{16}\n$/);
+    expect(code).toBe(0);
+  });
+
+  it("prints every error with its path", async ({ expect }) => {
+    const file = fileWith(
+      "wrong.json",
+      JSON.stringify({
+        upstreams: { a: { targets: ["ftp://x"], breaker: { failureRate: 7 } } },
+        routes: [{ path: "/*", upstream: "nobody" }],
+      }),
+    );
+    for (const command of ["check", "start"]) {
+      const args = command === "start" ? ["--port", "0"] : [];
+      const { code, stdout, stderr } = await runCommand([command, "--config", file, ...args]).ended;
+      expect(code).toBe(1);
+      expect(stdout).toBe("");
+      const lines = stderr.trim().split("\n");
+      for (const path of [
+        "upstreams.a.targets[0]",
+        "upstreams.a.breaker.failureRate",
+        "routes[0].upstream",
+      ]) {
+        expect(lines.filter((line) => line.startsWith(path))).toHaveLength(1);
+      }
+    }
+  });
+
+  it("refuses a target whose binding wrangler.toml does not name", async ({ expect }) => {
+    const config = {
+      upstreams: { a: { targets: [{ binding: "NOBODY" }] } },
+      routes: [{ path: "/*", upstream: "a" }],
+    };
+    const { code, stderr } = await runCommand([
+      "check",
+      "--config",
+      fileWith("binding.json", JSON.stringify(config)),
+    ]).ended;
+    expect(code).toBe(1);
+    expect(stderr).toContain("NOBODY");
+  });
+});
+
+describe("start", () => {
+  let upstream: RunningUpstream;
+  let gateway: RunningGateway;
+
+  beforeAll(async () => {
+    upstream = await startUpstream();
+    gateway = await startGateway({ config: configFor(upstream.url), args: ["--region", "apac"] });
+  });
+  afterAll(async () => {
+    await gateway.stop();
+    await upstream.stop();
+  });
+
+  it("forwards, and believes the client address that it is told", async ({ expect }) => {
+    upstream.requests.length = 0;
+    const response = await fetch(`${gateway.url}/hello`, { headers: { "cf-connecting-ip": "198.18.0.7" } });
+    expect(response.status).toBe(200);
+    expect(await response.text()).toBe("ok");
+    expect(upstream.requests[0].target).toBe("/hello");
+    expect(upstream.requests[0].headers["x-forwarded-for"]).toContain("198.18.0.7");
+  });
+
+  it("writes the access log to standard error as it is, one JSON object per line", async ({ expect }) => {
+    await (await fetch(`${gateway.url}/logged`)).text();
+    const logged = (): string[] =>
+      gateway
+        .stderr()
+        .split("\n")
+        .filter((line) => line.includes("/logged"));
+    await until("the access log line", 5000, () => logged().length > 0);
+    expect(JSON.parse(logged()[0])).toBeTypeOf("object");
+  });
+
+  it("runs beside another gateway", async ({ expect }) => {
+    const other = await startGateway({ config: configFor(upstream.url) });
+    expect(other.url).not.toBe(gateway.url);
+    expect((await fetch(`${other.url}/x`)).status).toBe(200);
+    expect(await other.stop()).toBe(0);
+    expect((await fetch(`${gateway.url}/x`)).status).toBe(200);
+  });
+
+  it("says in one line that its port is in use", async ({ expect }) => {
+    const { port } = new URL(gateway.url);
+    const args = ["start", "--port", port, "--config", gateway.configFile];
+    const { code, stdout, stderr } = await runCommand(args).ended;
+    expect(code).toBe(1);
+    expect(stdout).toBe("");
+    expect(stderr).toBe(`port ${port} on 127.0.0.1 is in use: end what listens there or give --port\n`);
+  });
+
+  it("names a secret that nobody gave, and takes it from --env or the environment", async ({ expect }) => {
+    const route = { path: "/*", upstream: "app", request: { set: { "x-secret": "env:UPSTREAM_KEY" } } };
+    const config = configFor(upstream.url, { routes: [route] });
+    const file = fileWith("secret.json", JSON.stringify(config));
+    const missing = await runCommand(["start", "--port", "0", "--no-demo", "--config", file]).ended;
+    expect(missing.code).toBe(1);
+    expect(missing.stderr).toContain("env:UPSTREAM_KEY");
+    expect(missing.stderr).toContain("--env UPSTREAM_KEY=");
+    for (const given of [{ args: ["--env", "UPSTREAM_KEY=k=1"] }, { env: { UPSTREAM_KEY: "k=1" } }]) {
+      const withSecret = await startGateway({ config, ...given });
+      upstream.requests.length = 0;
+      await (await fetch(`${withSecret.url}/x`)).text();
+      expect(upstream.requests[0].headers["x-secret"]).toBe("k=1");
+      await withSecret.stop();
+    }
+  });
+});
+
+describe("demo upstreams", () => {
+  it("start for the addresses of the configuration, and leave a taken port to its owner", async ({
+    expect,
+  }) => {
+    const taken = createServer();
+    const port = 8793;
+    const isOurs = await new Promise<boolean>((resolve) => {
+      taken.once("error", () => resolve(false));
+      taken.listen(port, "127.0.0.1", () => resolve(true));
+    });
+    const file = fileWith("demo.json", JSON.stringify(configFor(`http://127.0.0.1:${port}`)));
+    const command = runCommand(["start", "--port", "0", "--config", file]);
+    await until("the gateway is ready", 20_000, () => command.stdout().startsWith("ready "));
+    expect(command.stderr()).toContain(`port ${port} is taken`);
+    expect(command.stderr()).not.toContain("8794");
+    command.child.kill("SIGTERM");
+    expect((await command.ended).code).toBe(0);
+    if (isOurs) taken.close();
+  });
+});

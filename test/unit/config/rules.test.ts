@@ -1,0 +1,507 @@
+// Every rule of the configuration: the bad value, and the exact line that it gives.
+
+import { describe, it } from "vitest";
+import { MAX_DURATION_MS } from "../../../src/config/fields.ts";
+import { MAX_ATTEMPTS, MAX_PERMITS, MAX_WAITING } from "../../../src/config/schema-upstreams.ts";
+import {
+  errorsOf,
+  KEY_HASH,
+  minimalConfig,
+  withConsumer,
+  withLimit,
+  withRoute,
+  withTargets,
+  withUpstream,
+} from "./sample.ts";
+
+const NAME_RULE = "must be a name: a letter, then up to 63 letters, digits, _ or -";
+const RATE_RULE = "must be a number above 0 and at most 1";
+const DURATION_RULE = 'must be ms or a duration like "250ms" "2s" "5m" "24h" "7d", above 0 and below 25 days';
+const DURATION_OR_ZERO_RULE = DURATION_RULE.replace("above 0", "from 0");
+const URL_RULE = "must be an http or https URL without user, query, fragment or spaces";
+const KEY_RULE = 'must be "sha256:<64 hex digits>" or "env:NAME"';
+const VALUE_RULE = "must be a header value: text of one line without control characters or outer spaces";
+const RESERVED_RULE = "belongs to the connection or to the gateway and cannot be edited";
+const NEVER_MATCHES_RULE =
+  "can never match: it holds a dot segment, or a character that must be percent-encoded";
+const HIDDEN = "(got text that is not shown)";
+
+type Case = readonly [line: string, config: unknown];
+
+/** One test for each case: its configuration gives exactly its line. */
+function expectLines(cases: readonly Case[]): void {
+  it.for(cases)("%s", ([line, config], { expect }) => {
+    expect(errorsOf(config)).toEqual([line]);
+  });
+}
+
+describe("the configuration", () => {
+  expectLines([
+    ["configuration: must be an object (got null)", null],
+    ["configuration: must be an object (got an empty list)", []],
+    ['configuration: must be an object (got "text")', "text"],
+    ["configuration: must be an object (got a function)", () => 1],
+    ["configuration: is required", undefined],
+    ["routes: is required", minimalConfig({ routes: undefined })],
+    ["routes: must be a list of at least one route (got an empty list)", minimalConfig({ routes: [] })],
+    ["routes: must be a list of at least one route (got an object)", minimalConfig({ routes: {} })],
+    ["routes[1]: must be an object (got 5)", minimalConfig({ routes: [{ path: "/", upstream: "a" }, 5] })],
+    [`name: ${NAME_RULE} (got "my gateway")`, minimalConfig({ name: "my gateway" })],
+    ["consumers: must be an object of names (got a list)", minimalConfig({ consumers: [1] })],
+    [
+      "upstreams.b: is required",
+      minimalConfig({ upstreams: { a: { targets: ["http://a"] }, b: undefined } }),
+    ],
+    ["upstream: unknown key, did you mean upstreams?", minimalConfig({ upstream: {} })],
+    ["upstreams.a.timeot: unknown key, did you mean timeout?", withUpstream({ timeot: "1s" })],
+    ["upstreams.a.Timeout: unknown key, did you mean timeout?", withUpstream({ Timeout: "1s" })],
+    ["upstreams.a.colour: unknown key", withUpstream({ colour: "red" })],
+    ['upstreams.a["two\\nlines"]: unknown key', withUpstream({ "two\nlines": 1 })],
+    ["upstreams.a.__proto__: unknown key", withUpstream(JSON.parse('{"__proto__": 1}'))],
+  ]);
+});
+
+describe("what is not available yet", () => {
+  expectLines([
+    ["queues: not available in this version", minimalConfig({ queues: { orders: {} } })],
+    ["subscriptions: not available in this version", minimalConfig({ subscriptions: {} })],
+    ["relays: not available in this version", minimalConfig({ relays: {} })],
+    ["reactions: not available in this version", minimalConfig({ reactions: {} })],
+    ["sagas: not available in this version", minimalConfig({ sagas: {} })],
+    ["counters: not available in this version", minimalConfig({ counters: {} })],
+    ["routes[0].queue: not available in this version", withRoute({ upstream: undefined, queue: "orders" })],
+    ["routes[0].saga: not available in this version", withRoute({ upstream: undefined, saga: "checkout" })],
+    ["routes[0].event: not available in this version", withRoute({ upstream: undefined, event: "x.y" })],
+    ["routes[0].count: not available in this version", withRoute({ count: ["api-calls"] })],
+    [
+      'limits.l.consistency: not available in this version, use "local" (got "global")',
+      withLimit({ consistency: "global" }),
+    ],
+    [
+      'limits.l.consistency: not available in this version, use "local" (got "exact")',
+      withLimit({ consistency: "exact" }),
+    ],
+  ]);
+});
+
+describe("names", () => {
+  const longest = `a${"b".repeat(63)}`;
+
+  it("takes 64 characters and no more", ({ expect }) => {
+    const config = (name: string) => ({ ...minimalConfig(), tenants: { [name]: {} } });
+    expect(errorsOf(config(longest))).toEqual([]);
+    expect(errorsOf(config(`${longest}c`))).toHaveLength(1);
+  });
+
+  expectLines([
+    [
+      `upstreams["b c"]: ${NAME_RULE} (got "b c")`,
+      minimalConfig({ upstreams: { a: { targets: ["http://a"] }, "b c": { targets: ["http://b"] } } }),
+    ],
+    [
+      `consumers["1st"]: ${NAME_RULE} ${HIDDEN}`,
+      minimalConfig({ consumers: { "1st": { keys: ["env:KEY"] } } }),
+    ],
+    [
+      `limits.*: ${NAME_RULE} (got "*")`,
+      minimalConfig({ limits: { "*": { key: "ip", rate: 1, per: "1s" } } }),
+    ],
+    [`tenants[""]: ${NAME_RULE} (got "")`, minimalConfig({ tenants: { "": {} } })],
+    [
+      `tenants.__proto__: ${NAME_RULE} (got "__proto__")`,
+      minimalConfig({ tenants: JSON.parse('{"__proto__": {}}') }),
+    ],
+  ]);
+});
+
+describe("targets", () => {
+  expectLines([
+    ["upstreams.a.targets: is required", withUpstream({ targets: undefined })],
+    ["upstreams.a.targets: must be a list of at least one target (got an empty list)", withTargets()],
+    [
+      'upstreams.a.targets: must be a list of at least one target (got "http://a")',
+      withUpstream({ targets: "http://a" }),
+    ],
+    [`upstreams.a.targets[0]: ${URL_RULE} (got "a.test")`, withTargets("a.test")],
+    [`upstreams.a.targets[0]: ${URL_RULE} (got "ftp://a.test")`, withTargets("ftp://a.test")],
+    [`upstreams.a.targets[0]: ${URL_RULE} (got "http://")`, withTargets("http://")],
+    [`upstreams.a.targets[0]: ${URL_RULE} (got "http:///path")`, withTargets("http:///path")],
+    [`upstreams.a.targets[0]: ${URL_RULE} (got "http://a b")`, withTargets("http://a b")],
+    [`upstreams.a.targets[0]: ${URL_RULE} (got "http://a\\\\b")`, withTargets("http://a\\b")],
+    [`upstreams.a.targets[0]: ${URL_RULE} ${HIDDEN}`, withTargets("http://user:pass@a.test")],
+    [`upstreams.a.targets[0]: ${URL_RULE} ${HIDDEN}`, withTargets("http://a.test/?token=x")],
+    [`upstreams.a.targets[0]: ${URL_RULE} ${HIDDEN}`, withTargets("http://a.test/#x")],
+    [`upstreams.a.targets[0].url: ${URL_RULE} (got "x")`, withTargets({ url: "x" })],
+    [`upstreams.a.targets[0]: ${URL_RULE} (got 5)`, withTargets(5)],
+    ["upstreams.a.targets[0]: must have a url or a binding (got an object)", withTargets({ weight: 2 })],
+    [
+      "upstreams.a.targets[0].weight: must be a number above 0 (got 0)",
+      withTargets({ url: "http://a", weight: 0 }),
+    ],
+    [
+      "upstreams.a.targets[0].weight: must be a number above 0 (got Infinity)",
+      withTargets({ url: "http://a", weight: Infinity }),
+    ],
+    [
+      'upstreams.a.targets[0].binding: must be the name of a binding (got "MY-API")',
+      withTargets({ binding: "MY-API" }),
+    ],
+    [
+      "upstreams.a.targets[0].bindng: unknown key, did you mean binding?",
+      withTargets({ url: "http://a", bindng: "A" }),
+    ],
+    [
+      'upstreams.a.targets[1]: is listed twice, use weight to send more to it (got "http://a")',
+      withTargets("http://a", "http://a"),
+    ],
+  ]);
+});
+
+describe("breaker, concurrency and retry", () => {
+  const least = (minimum: number) => `must be a whole number, at least ${minimum}`;
+  const between = (minimum: number, maximum: number) =>
+    `must be a whole number from ${minimum} to ${maximum}`;
+
+  expectLines([
+    [`upstreams.a.timeout: ${DURATION_RULE} (got "10 s")`, withUpstream({ timeout: "10 s" })],
+    [`upstreams.a.timeout: ${DURATION_RULE} (got 0)`, withUpstream({ timeout: 0 })],
+    [`upstreams.a.timeout: ${DURATION_RULE} (got -1)`, withUpstream({ timeout: -1 })],
+    [
+      `upstreams.a.timeout: ${DURATION_RULE} (got ${MAX_DURATION_MS + 1})`,
+      withUpstream({ timeout: MAX_DURATION_MS + 1 }),
+    ],
+    ["upstreams.a.breaker: must be false or an object (got true)", withUpstream({ breaker: true })],
+    [
+      `upstreams.a.breaker.failureRate: ${RATE_RULE} (got 1.1)`,
+      withUpstream({ breaker: { failureRate: 1.1 } }),
+    ],
+    [`upstreams.a.breaker.failureRate: ${RATE_RULE} (got 0)`, withUpstream({ breaker: { failureRate: 0 } })],
+    [
+      `upstreams.a.breaker.failureRate: ${RATE_RULE} (got NaN)`,
+      withUpstream({ breaker: { failureRate: NaN } }),
+    ],
+    [
+      `upstreams.a.breaker.slowCallRate: ${RATE_RULE} (got "0.5")`,
+      withUpstream({ breaker: { slowCallRate: "0.5" } }),
+    ],
+    [
+      "upstreams.a.breaker.slowCall: must be false or an object (got true)",
+      withUpstream({ breaker: { slowCall: true } }),
+    ],
+    [`upstreams.a.breaker.minimumCalls: ${least(1)} (got 0)`, withUpstream({ breaker: { minimumCalls: 0 } })],
+    [`upstreams.a.breaker.window: ${DURATION_RULE} (got 0)`, withUpstream({ breaker: { window: 0 } })],
+    [
+      `upstreams.a.breaker.consecutive: ${least(1)} (got 1.5)`,
+      withUpstream({ breaker: { consecutive: 1.5 } }),
+    ],
+    [`upstreams.a.breaker.probes: ${least(1)} (got 0)`, withUpstream({ breaker: { probes: 0 } })],
+    [
+      `upstreams.a.breaker.rampUp: ${DURATION_OR_ZERO_RULE} (got "fast")`,
+      withUpstream({ breaker: { rampUp: "fast" } }),
+    ],
+    [
+      'upstreams.a.breaker.maxOpenFor: must be at least openFor (got "1s")',
+      withUpstream({ breaker: { openFor: 2000, maxOpenFor: "1s" } }),
+    ],
+    ["upstreams.a.concurrency: must be an object (got false)", withUpstream({ concurrency: false })],
+    [
+      `upstreams.a.concurrency.max: ${between(1, MAX_PERMITS)} (got 0)`,
+      withUpstream({ concurrency: { max: 0 } }),
+    ],
+    [
+      `upstreams.a.concurrency.max: ${between(1, MAX_PERMITS)} (got ${MAX_PERMITS + 1})`,
+      withUpstream({ concurrency: { max: MAX_PERMITS + 1 } }),
+    ],
+    [
+      `upstreams.a.concurrency.waiting: ${between(0, MAX_WAITING)} (got ${MAX_WAITING + 1})`,
+      withUpstream({ concurrency: { waiting: MAX_WAITING + 1 } }),
+    ],
+    [
+      'upstreams.a.concurrency.adaptive: must be true or false (got "yes")',
+      withUpstream({ concurrency: { adaptive: "yes" } }),
+    ],
+    [
+      `upstreams.a.retry.attempts: ${between(1, MAX_ATTEMPTS)} (got ${MAX_ATTEMPTS + 1})`,
+      withUpstream({ retry: { attempts: MAX_ATTEMPTS + 1 } }),
+    ],
+    [
+      "upstreams.a.retry.budget: must be a number from 0 to 1 (got 1.1)",
+      withUpstream({ retry: { budget: 1.1 } }),
+    ],
+    [
+      'upstreams.a.retry.maxDelay: must be at least delay (got "1ms")',
+      withUpstream({ retry: { delay: "2ms", maxDelay: "1ms" } }),
+    ],
+    ['upstreams.a.retry: must be false or an object (got "none")', withUpstream({ retry: "none" })],
+  ]);
+
+  it.for([
+    { timeout: MAX_DURATION_MS },
+    { breaker: { failureRate: 1, slowCallRate: 1, minimumCalls: 1, consecutive: 1, probes: 1, rampUp: 0 } },
+    { concurrency: { max: MAX_PERMITS, waiting: MAX_WAITING, maxWait: 0 } },
+    { concurrency: { max: 1, waiting: 0 } },
+    { retry: { attempts: MAX_ATTEMPTS, budget: 0, delay: 0, maxDelay: 0 } },
+  ])("accepts the bounds themselves: %j", (upstream, { expect }) => {
+    expect(errorsOf(withUpstream(upstream))).toEqual([]);
+  });
+});
+
+describe("consumers and tenants", () => {
+  const other = "f".repeat(64);
+
+  expectLines([
+    ["consumers.c.keys: is required", withConsumer({ keys: undefined })],
+    ["consumers.c.keys: must be a list of at least one key (got an empty list)", withConsumer({ keys: [] })],
+    [`consumers.c.keys[0]: ${KEY_RULE} ${HIDDEN}`, withConsumer({ keys: ["demo-key"] })],
+    [`consumers.c.keys[0]: ${KEY_RULE} ${HIDDEN}`, withConsumer({ keys: [KEY_HASH] })],
+    [`consumers.c.keys[0]: ${KEY_RULE} ${HIDDEN}`, withConsumer({ keys: ["env:"] })],
+    [`consumers.c.keys[0]: ${KEY_RULE} ${HIDDEN}`, withConsumer({ keys: ["env:MY KEY"] })],
+    [
+      `consumers.c.keys[1]: is already a key of consumers.c ${HIDDEN}`,
+      withConsumer({ keys: ["env:K", "env:K"] }),
+    ],
+    [
+      `consumers.d.keys[0]: is already a key of consumers.c ${HIDDEN}`,
+      minimalConfig({
+        consumers: { c: { keys: [`sha256:${other}`] }, d: { keys: [`sha256:${other.toUpperCase()}`] } },
+      }),
+    ],
+    [`consumers.c.tenant: ${NAME_RULE} (got "*")`, withConsumer({ tenant: "*" })],
+    ['consumers.c.priority: must be "P0", "P1", "P2" or "P3" (got 0)', withConsumer({ priority: 0 })],
+    [
+      'consumers.c.tenant: must be one of tenants, or tenants must have "*" (got "acm")',
+      withConsumer({ tenant: "acm" }, { tenants: { acme: {} } }),
+    ],
+    [
+      'consumers.c.tenant: must be one of tenants, or tenants must have "*" (got "constructor")',
+      withConsumer({ tenant: "constructor" }, { tenants: {} }),
+    ],
+    [`tenants.acme.share: ${RATE_RULE} (got 1.5)`, minimalConfig({ tenants: { acme: { share: 1.5 } } })],
+    [
+      "tenants.acme.concurrency: must be a whole number, at least 1 (got 0)",
+      minimalConfig({ tenants: { acme: { concurrency: 0 } } }),
+    ],
+  ]);
+});
+
+describe("limits", () => {
+  const keyRule = 'must be "consumer", "tenant", "ip", "route" or "header:<name>"';
+  const positive = "must be a whole number, at least 1";
+
+  expectLines([
+    ["limits.l.key: is required", withLimit({ key: undefined })],
+    [`limits.l.key: ${keyRule} (got "address")`, withLimit({ key: "address" })],
+    [`limits.l.key: ${keyRule} (got "header:")`, withLimit({ key: "header:" })],
+    [`limits.l.key: ${keyRule} (got "header:a b")`, withLimit({ key: "header:a b" })],
+    [`limits.l.rate: ${positive} (got 0)`, withLimit({ rate: 0 })],
+    [`limits.l.rate: ${positive} (got 0.5)`, withLimit({ rate: 0.5 })],
+    ["limits.l.per: is required", withLimit({ per: undefined })],
+    [`limits.l.per: ${DURATION_RULE} (got "minute")`, withLimit({ per: "minute" })],
+    [`limits.l.burst: ${positive} (got 0)`, withLimit({ burst: 0 })],
+    ["limits.l.cost: must be at most burst, or no request ever passes (got 6)", withLimit({ cost: 6 })],
+    [
+      "limits.l.cost: must be at most burst, or no request ever passes (got 3)",
+      withLimit({ cost: 3, burst: 2 }),
+    ],
+    ['limits.l.consistency: must be "local" (got "strong")', withLimit({ consistency: "strong" })],
+    [
+      'limits.l.onUnavailable: must be "allow" or "deny" (got "block")',
+      withLimit({ onUnavailable: "block" }),
+    ],
+    ["limits.l.shadow: must be true or false (got 1)", withLimit({ shadow: 1 })],
+    [
+      'limits.l.billing: must be false: a limit that is billed needs consistency "exact", which is not available in this version (got true)',
+      withLimit({ billing: true }),
+    ],
+  ]);
+});
+
+describe("routes: what matches", () => {
+  expectLines([
+    [`routes[0].name: ${NAME_RULE} (got "/pay")`, withRoute({ name: "/pay" })],
+    ["routes[0].path: is required", withRoute({ path: undefined })],
+    ['routes[0].path: must be a path that begins with "/" (got "v1")', withRoute({ path: "v1" })],
+    ['routes[0].path: must be a path that begins with "/" (got 1)', withRoute({ path: 1 })],
+    [`routes[0].path: ${NEVER_MATCHES_RULE} (got "/a/../b")`, withRoute({ path: "/a/../b" })],
+    [`routes[0].path: ${NEVER_MATCHES_RULE} (got "/a/%2e%2E/b")`, withRoute({ path: "/a/%2e%2E/b" })],
+    [`routes[0].path: ${NEVER_MATCHES_RULE} (got "/a b")`, withRoute({ path: "/a b" })],
+    [`routes[0].path: ${NEVER_MATCHES_RULE} (got "/caf\u00e9")`, withRoute({ path: "/caf\u00e9" })],
+    ['routes[0].path: cannot hold a query or a fragment (got "/a?b=1")', withRoute({ path: "/a?b=1" })],
+    [
+      'routes[0].path: holds an encoded slash, so the route needs encodedSlashes: true (got "/a%2Fb")',
+      withRoute({ path: "/a%2Fb" }),
+    ],
+    [
+      `routes[0].path: cannot be under /_gateway, which is the gateway's own (got "/_gateway/health")`,
+      withRoute({ path: "/_gateway/health" }),
+    ],
+    [
+      `routes[0].path: cannot be under /_gateway, which is the gateway's own (got "//_gatew%61y/:x")`,
+      withRoute({ path: "//_gatew%61y/:x" }),
+    ],
+    [
+      'routes[0].path: may hold * only as a whole segment, and braces only after a parameter (got "/a*")',
+      withRoute({ path: "/a*" }),
+    ],
+    [
+      'routes[0].path: has a parameter that is not :name, :name{regex} or :name? (got "/:")',
+      withRoute({ path: "/:" }),
+    ],
+    ['routes[0].path: only the last parameter may be optional (got "/:a?/b")', withRoute({ path: "/:a?/b" })],
+    [
+      'routes[0].path: is no pattern that Hono\'s router can take (got "/:a{[}")',
+      withRoute({ path: "/:a{[}" }),
+    ],
+    [
+      "routes[0].methods: must be a list of at least one method (got an empty list)",
+      withRoute({ methods: [] }),
+    ],
+    [
+      'routes[0].methods[0]: must be a method like GET or POST (got "FETCH")',
+      withRoute({ methods: ["FETCH"] }),
+    ],
+    [
+      'routes[0].methods[1]: must be a method like GET or POST (got "CONNECT")',
+      withRoute({ methods: ["GET", "CONNECT"] }),
+    ],
+    [
+      'routes[0].hosts[0]: must be a host name, without wildcards (got "*.a.test")',
+      withRoute({ hosts: ["*.a.test"] }),
+    ],
+    [
+      'routes[0].hosts[0]: must be a host name, without wildcards (got "https://a.test")',
+      withRoute({ hosts: ["https://a.test"] }),
+    ],
+    [
+      `routes[0].headers["a b"]: must be a header field's name ${HIDDEN}`,
+      withRoute({ headers: { "a b": "1" } }),
+    ],
+    [`routes[0].headers.x-v: ${VALUE_RULE} (got 2)`, withRoute({ headers: { "x-v": 2 } })],
+    [`routes[0].headers.X-V: is given twice ${HIDDEN}`, withRoute({ headers: { "x-v": "1", "X-V": "2" } })],
+    [`routes[0].headers.x-v: cannot be a secret here ${HIDDEN}`, withRoute({ headers: { "x-v": "env:V" } })],
+    ['routes[0].encodedSlashes: must be true or false (got "yes")', withRoute({ encodedSlashes: "yes" })],
+    [
+      'routes[1].name: is already the name of routes[0] (got "n")',
+      minimalConfig({
+        routes: [
+          { name: "n", path: "/a", upstream: "a" },
+          { name: "n", path: "/b", upstream: "a" },
+        ],
+      }),
+    ],
+  ]);
+});
+
+describe("routes: what they refer to", () => {
+  expectLines([
+    ["routes[0].upstream: is required", withRoute({ upstream: undefined })],
+    ['routes[0].upstream: is no upstream (got "b")', withRoute({ upstream: "b" })],
+    ['routes[0].upstream: is no upstream (got "toString")', withRoute({ upstream: "toString" })],
+    ["routes[0].upstream: must be the name of an upstream (got 5)", withRoute({ upstream: 5 })],
+    ['routes[0].limits[0]: is no limit (got "l")', withRoute({ limits: ["l"] })],
+    ['routes[0].limits: must be a list of limits (got "l")', withRoute({ limits: "l" })],
+    ['routes[0].auth[0]: is no consumer (got "acme")', withRoute({ auth: ["acme"] })],
+    [
+      "routes[0].auth: must be true, false or a list of at least one consumer (got an empty list)",
+      withRoute({ auth: [] }),
+    ],
+    [
+      'routes[0].auth: must be true, false or a list of at least one consumer (got "acme")',
+      withRoute({ auth: "acme" }),
+    ],
+    ['routes[0].priority: must be "P0", "P1", "P2" or "P3" (got "P4")', withRoute({ priority: "P4" })],
+  ]);
+});
+
+describe("routes: what they change and bound", () => {
+  const rewriteRule = 'must be a path that begins with "/"';
+
+  expectLines([
+    [`routes[0].request.path: ${rewriteRule} (got "charge")`, withRoute({ request: { path: "charge" } })],
+    [
+      'routes[0].request.path: must be visible ASCII: percent-encode the rest (got "/a b")',
+      withRoute({ request: { path: "/a b" } }),
+    ],
+    [
+      'routes[0].request.path: must be literal text, :name parameters and a final * (got "/a?b=1")',
+      withRoute({ request: { path: "/a?b=1" } }),
+    ],
+    [
+      'routes[0].request.path: cannot be sent: it holds a dot segment, a backslash or a bad percent-encoding (got "/%2e%2e/*")',
+      withRoute({ request: { path: "/%2e%2e/*" } }),
+    ],
+    [
+      'routes[0].request.path: has the parameter :id that the route\'s path does not have (got "/:id")',
+      withRoute({ request: { path: "/:id" } }),
+    ],
+    [
+      'routes[0].request.path: has a * that the route\'s path does not end with (got "/b/*")',
+      withRoute({ path: "/a", request: { path: "/b/*" } }),
+    ],
+    [
+      `routes[0].request.set.via: ${RESERVED_RULE} ${HIDDEN}`,
+      withRoute({ request: { set: { via: "1.1 x" } } }),
+    ],
+    [
+      `routes[0].request.set.Host: ${RESERVED_RULE} ${HIDDEN}`,
+      withRoute({ request: { set: { Host: "x" } } }),
+    ],
+    [
+      `routes[0].request.set.connection: ${RESERVED_RULE} ${HIDDEN}`,
+      withRoute({ request: { set: { connection: "x" } } }),
+    ],
+    [
+      `routes[0].request.set.X-Tidegate-Class: x-tidegate-* is the gateway's own and cannot be edited ${HIDDEN}`,
+      withRoute({ request: { set: { "X-Tidegate-Class": "P0" } } }),
+    ],
+    [
+      `routes[0].request.set.x-a: ${VALUE_RULE} ${HIDDEN}`,
+      withRoute({ request: { set: { "x-a": "1\r\nx-b: 2" } } }),
+    ],
+    [
+      `routes[0].request.set.x-a: ${VALUE_RULE} ${HIDDEN}`,
+      withRoute({ request: { set: { "x-a": "a\0b" } } }),
+    ],
+    [
+      `routes[0].request.set.x-a: must be "env:NAME" with the name of a secret ${HIDDEN}`,
+      withRoute({ request: { set: { "x-a": "env:a b" } } }),
+    ],
+    [
+      "routes[0].request.set: must be an object of header fields (got a list)",
+      withRoute({ request: { set: ["x"] } }),
+    ],
+    [
+      `routes[0].request.remove[0]: ${RESERVED_RULE} (got "content-length")`,
+      withRoute({ request: { remove: ["content-length"] } }),
+    ],
+    [
+      'routes[0].request.remove[0]: must be a header field\'s name (got "a:b")',
+      withRoute({ request: { remove: ["a:b"] } }),
+    ],
+    [
+      `routes[0].response.set.transfer-encoding: ${RESERVED_RULE} ${HIDDEN}`,
+      withRoute({ response: { set: { "transfer-encoding": "x" } } }),
+    ],
+    ["routes[0].response.path: unknown key", withRoute({ response: { path: "/x" } })],
+    [`routes[0].deadline: ${DURATION_RULE} (got null)`, withRoute({ deadline: null })],
+    [
+      'routes[0].bodyLimit: must be bytes or a size like "64KiB" "10MiB" (got "10MB")',
+      withRoute({ bodyLimit: "10MB" }),
+    ],
+    ["routes[0].concurrency.max: is required", withRoute({ concurrency: {} })],
+    ["routes[0].concurrency.adaptive: unknown key", withRoute({ concurrency: { max: 1, adaptive: true } })],
+    [
+      "routes[0].fallback.status: must be a whole number from 200 to 599 (got 100)",
+      withRoute({ fallback: { status: 100 } }),
+    ],
+    ["routes[0].fallback.body: must be text (got an object)", withRoute({ fallback: { body: {} } })],
+    [
+      'routes[0].fallback.body: must be empty: an answer with status 204 has no body (got "x")',
+      withRoute({ fallback: { status: 204, body: "x" } }),
+    ],
+    [
+      `routes[0].fallback.headers.content-length: ${RESERVED_RULE} ${HIDDEN}`,
+      withRoute({ fallback: { headers: { "content-length": "2" } } }),
+    ],
+  ]);
+});
