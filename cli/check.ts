@@ -34,6 +34,6 @@ async function buildErrors(config: unknown): Promise<string[]> {
   const { bundleWorker } = await import("./worker-bundle.ts");
   const { readWorkerShape } = await import("./workerd.ts");
   const { main } = await readWorkerShape(WRANGLER_TOML);
-  const bundle = await bundleWorker(main, config);
+  const bundle = bundleWorker(main, config);
   return bundle.ok ? [] : [...bundle.errors];
 }

@@ -3,8 +3,7 @@
 import { existsSync, realpathSync, statSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { extname, resolve } from "node:path";
-import { build, type BuildResult } from "esbuild";
-import { buildErrorLines } from "./build-errors.ts";
+import { bundle, type Bundle } from "./bundling.ts";
 import { nonDataErrors } from "./plain-data.ts";
 import { LIBRARY_ENTRY } from "./project.ts";
 
@@ -39,9 +38,10 @@ async function loadJson(path: string, file: string): Promise<LoadedConfig> {
 }
 
 async function loadModule(path: string, file: string): Promise<LoadedConfig> {
-  const bundled = await bundleForNode(path);
+  const bundled = bundleForNode(path);
   if (!bundled.ok) return { ok: false, errors: bundled.errors, inputs: [path] };
-  const { code, inputs } = bundled;
+  const { code } = bundled;
+  const inputs = bundled.inputs.filter((input) => !input.includes("/node_modules/"));
   try {
     const module: Record<string, unknown> = await import(
       `data:text/javascript;base64,${Buffer.from(code).toString("base64")}`
@@ -55,38 +55,15 @@ async function loadModule(path: string, file: string): Promise<LoadedConfig> {
   }
 }
 
-type Bundled =
-  | { readonly ok: true; readonly code: Uint8Array; readonly inputs: readonly string[] }
-  | { readonly ok: false; readonly errors: readonly string[] };
-
-async function bundleForNode(path: string): Promise<Bundled> {
-  // esbuild names its inputs relative to the real path of this folder.
-  const folder = realpathSync(".");
-  try {
-    const result = await build({
-      entryPoints: [path],
-      absWorkingDir: folder,
-      bundle: true,
-      write: false,
-      metafile: true,
-      format: "esm",
-      platform: "node",
-      target: "es2024",
-      logLevel: "silent",
-      alias: { tidegate: LIBRARY_ENTRY },
-      external: ["cloudflare:*"],
-    });
-    return { ok: true, code: result.outputFiles[0].contents, inputs: watchable(result, folder) };
-  } catch (error) {
-    const errors = buildErrorLines(error, folder);
-    if (errors === null) throw error;
-    return { ok: false, errors };
-  }
-}
-
-function watchable(result: BuildResult<{ metafile: true }>, folder: string): readonly string[] {
-  const paths = Object.keys(result.metafile.inputs).map((input) => resolve(folder, input));
-  return paths.filter((input) => !input.includes("/node_modules/"));
+function bundleForNode(path: string): Bundle {
+  return bundle({
+    entryPoints: [path],
+    // esbuild names its inputs relative to the real path of this folder.
+    absWorkingDir: realpathSync("."),
+    platform: "node",
+    alias: { tidegate: LIBRARY_ENTRY },
+    external: ["cloudflare:*"],
+  });
 }
 
 function messageOf(error: unknown): string {

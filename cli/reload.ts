@@ -1,12 +1,9 @@
 // Brings changes of the configuration file to the running gateway. A change that is wrong is reported and
 // the old configuration goes on. The gateway swaps its configuration between two requests: none is lost.
-import { unwatchFile, watchFile } from "node:fs";
+import { FileWatch } from "./file-watch.ts";
 import { pushConfig } from "./gateway-client.ts";
 import { report, reportAll } from "./output.ts";
 import { prepareConfig } from "./prepare.ts";
-
-/** Polled rather than notified: editors replace files by renaming, and polling sees that everywhere. */
-const WATCH_INTERVAL_MS = 200;
 
 export interface ReloadOptions {
   readonly file: string;
@@ -17,6 +14,8 @@ export interface ReloadOptions {
   readonly attach: (config: unknown) => Promise<unknown>;
   /** The configuration that the runtime starts with. */
   readonly current: unknown;
+  /** The files that it was made from. */
+  readonly inputs: readonly string[];
 }
 
 export class ConfigReload {
@@ -24,33 +23,26 @@ export class ConfigReload {
   readonly #built: unknown;
   #current: unknown;
   #url: string | null = null;
-  #watched: readonly string[] = [];
+  readonly #files: FileWatch;
   #running: Promise<void> = Promise.resolve();
 
   constructor(options: ReloadOptions) {
     this.#options = options;
     this.#built = options.current;
     this.#current = options.current;
+    this.#files = new FileWatch(options.inputs);
   }
 
-  /** Watches the files that the configuration was made from. */
-  watch(url: string, inputs: readonly string[]): void {
+  /** Follows the files from here on; a change since the construction counts. */
+  watch(url: string): void {
     this.#url = url;
-    this.#follow(inputs);
+    this.#files.start(this.#changed);
   }
 
   /** Gives a restarted runtime the configuration that its predecessor had. */
   async push(): Promise<void> {
     if (this.#url === null || this.#current === this.#built) return;
     reportAll(await pushConfig(this.#url, this.#options.adminToken, this.#current));
-  }
-
-  #follow(inputs: readonly string[]): void {
-    for (const file of this.#watched) if (!inputs.includes(file)) unwatchFile(file, this.#changed);
-    for (const file of inputs) {
-      if (!this.#watched.includes(file)) watchFile(file, { interval: WATCH_INTERVAL_MS }, this.#changed);
-    }
-    this.#watched = inputs;
   }
 
   // One at a time, in the order of the changes: the last state of the file wins.
@@ -69,7 +61,9 @@ export class ConfigReload {
     const { file, adminToken, secrets, attach } = this.#options;
     const prepared = await prepareConfig(file);
     // A file that does not load names only itself; what it imported before may be what is broken.
-    this.#follow(prepared.ok ? prepared.inputs : [...new Set([...this.#watched, ...prepared.inputs])]);
+    this.#files.follow(
+      prepared.ok ? prepared.inputs : [...new Set([...this.#files.files(), ...prepared.inputs])],
+    );
     if (!prepared.ok) return prepared.errors;
     const { plan, advice } = prepared;
     const missing = plan.secrets.filter((name) => !Object.hasOwn(secrets, name));

@@ -7,9 +7,9 @@ export interface StartTextInput {
   readonly demo: DemoAddresses;
 }
 
-/** The addresses of the demo upstreams, one line each. */
-export function demoText(demo: DemoAddresses): string {
-  return [...demo].map(([name, address]) => `demo upstream ${name.padEnd(9)} ${address}/_demo`).join("\n");
+/** Where a demo upstream is looked at and set. */
+export function demoLine(name: string, address: string): string {
+  return `demo upstream ${name.padEnd(9)} ${address}/_demo`;
 }
 
 /** What to try with the project's own configuration; what needs a demo upstream that does not run is left out. */
@@ -44,7 +44,8 @@ function breaker(url: string, shop: string, adminToken: string): string {
 
    curl -X POST '${shop}/_demo?down=1'
    for i in 1 2 3 4 5 6 7 8; do curl -s -o /dev/null -w '%{http_code} ' ${url}/shop/browse/1; done; echo
-   curl -s -H 'authorization: Bearer ${adminToken}' ${url}/_gateway/state
+   curl -s -H 'authorization: Bearer ${adminToken}' ${url}/_gateway/state \\
+     | grep -o '"shop":{"breaker":{[^}]*}' | head -n 1
    curl -X POST '${shop}/_demo?down=0'
    for i in 1 2 3 4 5 6 7 8; do sleep 1; curl -s -o /dev/null -w '%{http_code} ' ${url}/shop/browse/1; done; echo`;
 }

@@ -12,7 +12,7 @@ import { WRANGLER_TOML } from "./project.ts";
 import { ConfigReload } from "./reload.ts";
 import { LOCAL_ADMIN_TOKEN, missingSecretErrors, resolveSecrets } from "./secrets.ts";
 import { parseStartOptions, type StartOptions } from "./start-options.ts";
-import { demoText, startText } from "./start-text.ts";
+import { demoLine, startText } from "./start-text.ts";
 import { bundleWorker } from "./worker-bundle.ts";
 import { readWorkerShape, startWorkerd } from "./workerd.ts";
 
@@ -74,7 +74,7 @@ async function serve({ options, prepared, shape, folder, bindings, adminToken }:
   const demo = options.demo ? new DemoServers(!options.ownConfig) : null;
   const attach = async (config: unknown): Promise<unknown> => (demo === null ? config : demo.attach(config));
   const config = await attach(prepared.config);
-  const bundle = await bundleWorker(shape.main, config);
+  const bundle = bundleWorker(shape.main, config);
   if (!bundle.ok) return bundle.errors;
   const reload = new ConfigReload({
     file: options.config,
@@ -82,6 +82,7 @@ async function serve({ options, prepared, shape, folder, bindings, adminToken }:
     secrets: bindings,
     attach,
     current: config,
+    inputs: prepared.inputs,
   });
   const port = await startWorkerd({
     code: bundle.code,
@@ -91,13 +92,14 @@ async function serve({ options, prepared, shape, folder, bindings, adminToken }:
     bindings,
     persist: options.persist ?? `${folder}/data`,
     onRestart: () => void reload.push(),
-  });
+  }).catch(runtimeProblem);
+  if (typeof port === "string") return [port];
   const url = `http://${reachableHost(options.host)}:${port}`;
   if (!(await waitUntilHealthy(url))) return [`the gateway did not answer ${url}/_gateway/health`];
-  reload.watch(url, prepared.inputs);
+  reload.watch(url);
   report(`admin token: ${adminToken}`);
   report(`configuration: ${readablePath(options.config)} (${prepared.plan.hash})`);
-  if (demo !== null) report(demoText(demo.addresses()));
+  for (const [name, address] of demo?.addresses() ?? []) report(demoLine(name, address));
   if (demo !== null && !options.ownConfig) report(startText({ url, adminToken, demo: demo.addresses() }));
   print(`ready ${url}`);
   return null;
@@ -108,6 +110,10 @@ function describePortProblem({ host, port }: StartOptions, problem: string): str
     return `port ${port} on ${host} is in use: end what listens there or give --port`;
   }
   return `cannot listen on ${host} port ${port}: ${problem}`;
+}
+
+function runtimeProblem(error: unknown): string {
+  return `the runtime did not start: ${error instanceof Error ? error.message : String(error)}`;
 }
 
 function readablePath(path: string): string {

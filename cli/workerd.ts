@@ -1,6 +1,7 @@
 // Runs the Worker in workerd, from wrangler.toml as the only source of its shape. Traffic goes to a socket
 // of workerd itself: miniflare's entry port costs twice the processor time for each request.
 import type { V4WorkerOptions } from "miniflare";
+import { absentWorkers } from "./absent-workers.ts";
 import { report } from "./output.ts";
 
 export interface WorkerdOptions {
@@ -52,6 +53,10 @@ export async function startWorkerd(options: WorkerdOptions): Promise<number> {
     // The address a client claims is believed locally, so that load from many addresses can be played.
     stripCfConnectingIp: false,
   };
+  const absent = absentWorkers(name, shape.options.serviceBindings);
+  for (const { name: other } of absent) {
+    report(`service binding: the Worker ${other} does not run on this machine, it answers 503`);
+  }
   const runtime = new Miniflare(
     convertV4MiniflareOptions({
       host: "127.0.0.1",
@@ -62,7 +67,7 @@ export async function startWorkerd(options: WorkerdOptions): Promise<number> {
       handleStructuredLogs: ({ message }) => report(message),
       unsafeHandleRuntimeRestart: options.onRestart,
       resourcePersistencePath: options.persist,
-      workers: [worker],
+      workers: [worker, ...absent],
     }),
   );
   await runtime.ready;

@@ -68,9 +68,9 @@ export function mapOf<Value extends z.core.$ZodType>(value: Value) {
   });
 }
 
-/** `false`, or an object. */
-export function falseOr<Value extends z.core.$ZodType>(value: Value) {
-  return z.union([z.literal(false), value], { error: "must be false or an object" });
+/** `false`, or what `value` takes; `rule` is for everything else. */
+export function falseOr<Value extends z.core.$ZodType>(value: Value, rule = "must be false or an object") {
+  return z.union([z.literal(false), value], { error: rule });
 }
 
 /** Part of the contract, but not of this version. */

@@ -105,7 +105,7 @@ export interface RetryConfig {
 }
 
 export interface ConsumerConfig {
-  /** SHA-256 of an API key in hex, or the secret that holds the API key. Several: for rotation. */
+  /** SHA-256 of an API key in hex, or the secret that holds the key or `sha256:<hex>`. Several: for rotation. */
   keys: (`sha256:${string}` | SecretReference)[];
   /** The tenant whose share of upstreams its requests use. */
   tenant?: string;
@@ -116,7 +116,7 @@ export interface ConsumerConfig {
 export interface TenantConfig {
   /** Share of an upstream's permits, above 0 and at most 1. Default: 1. */
   share?: number;
-  /** Requests in flight over all upstreams. Default: no bound. */
+  /** Requests in flight over all upstreams, 1 to 16384. Default: no bound. */
   concurrency?: number;
 }
 

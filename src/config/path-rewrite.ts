@@ -56,8 +56,7 @@ function segmentPiece(route: readonly PatternSegment[], part: string): Parsed<Pi
 /** Segments in front of a piece must each stand for exactly one segment of a request. */
 function widthRule(segments: readonly PatternSegment[]): { readonly rule: string } | null {
   for (const segment of segments) {
-    if (segment.kind === "wildcard") return { rule: "takes a piece from behind a * in the route's path" };
-    if (segment.kind === "literal") continue;
+    if (segment.kind !== "param") continue;
     if (segment.optional) return { rule: `depends on the optional parameter :${segment.name}` };
     if (segment.regex !== null && !WITHIN_SEGMENT.test(segment.regex)) {
       return { rule: `depends on :${segment.name}, whose expression may match more than one segment` };

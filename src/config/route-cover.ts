@@ -45,15 +45,15 @@ function coversSegments(first: readonly PatternSegment[], second: readonly Patte
     // A final * matches any rest, also none: `/a/*` takes `/a`.
     if (segment.kind === "wildcard" && isLast) return second.length >= position;
     const other = second[position];
-    if (other === undefined || !coversSegment(segment, other, position === second.length - 1)) return false;
+    if (other === undefined || !coversSegment(segment, other)) return false;
   }
   return first.length === second.length;
 }
 
-function coversSegment(first: PatternSegment, second: PatternSegment, isSecondLast: boolean): boolean {
+function coversSegment(first: PatternSegment, second: PatternSegment): boolean {
   if (first.kind === "literal") return second.kind === "literal" && second.text === first.text;
-  // A final * may stand for many segments, an expression as well.
-  if (second.kind === "wildcard") return !isSecondLast && first.kind === "wildcard";
+  // A final * may stand for many segments or none, an expression for many.
+  if (second.kind === "wildcard") return false;
   if (first.kind === "param" && first.regex !== null) {
     return second.kind === "param" && second.regex === first.regex;
   }

@@ -1,6 +1,6 @@
 // The pattern of a route's path: Hono's notation cut into segments, and the rules a pattern must keep.
-// Hono reads a `*` or a brace inside a segment differently in its different routers; such patterns are
-// refused, so that what is accepted here matches the same requests whatever else the file holds.
+// Hono's routers differ on a `*` that is not at the end and on what is a pattern within a segment; such
+// patterns are refused, so that a route matches the same requests whatever else the file holds.
 
 import { RegExpRouter } from "hono/router/reg-exp-router";
 import { SmartRouter } from "hono/router/smart-router";
@@ -45,6 +45,9 @@ export function parseRoutePath(value: unknown): Parsed<string> {
     const segment = parseSegment(part);
     if ("rule" in segment) return segment;
     parts.push(segment.value);
+  }
+  if (parts.slice(0, -1).includes("*")) {
+    return { rule: "may have * only at its end, use a :name parameter for one segment" };
   }
   const optionalAt = parts.findIndex((part) => part.startsWith(":") && part.endsWith("?"));
   if (optionalAt !== -1 && optionalAt !== parts.length - 1) {

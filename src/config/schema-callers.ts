@@ -1,6 +1,7 @@
 // Schema of who calls and how often: `consumers`, `tenants`, `limits`.
 
 import * as z from "zod/mini";
+import { MAX_PERMITS } from "../resilience/permits.ts";
 import {
   BINDING_PATTERN,
   checkedField,
@@ -42,7 +43,7 @@ export const consumerSchema = exactObject({
 
 export const tenantSchema = exactObject({
   share: z.prefault(rate(), 1),
-  concurrency: z.optional(integer(1)),
+  concurrency: z.optional(integer(1, MAX_PERMITS)),
 });
 
 const limitKey = field<LimitKey>(

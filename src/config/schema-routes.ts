@@ -2,6 +2,7 @@
 
 import * as z from "zod/mini";
 import { hostName, isValidHost } from "../http/hosts.ts";
+import { MAX_PERMITS } from "../resilience/permits.ts";
 import {
   checkedField,
   duration,
@@ -26,7 +27,7 @@ import {
 } from "./header-fields.ts";
 import { parseRewriteTemplate } from "./path-rewrite.ts";
 import { parseRoutePath } from "./route-pattern.ts";
-import { concurrencyShape, MAX_PERMITS } from "./schema-upstreams.ts";
+import { concurrencyShape } from "./schema-upstreams.ts";
 
 /** Methods that the runtime hands to a Worker and that may be sent on; CONNECT and TRACE are not. */
 const METHODS: ReadonlySet<string> = new Set(

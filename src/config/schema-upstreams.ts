@@ -1,6 +1,7 @@
 // Schema of `upstreams`: targets, timeout, breaker, concurrency, retry. Defaults stand here and nowhere else.
 
 import * as z from "zod/mini";
+import { MAX_PERMITS } from "../resilience/permits.ts";
 import {
   BINDING_PATTERN,
   checkedField,
@@ -15,8 +16,6 @@ import {
 } from "./fields.ts";
 import type { Parsed } from "./fields.ts";
 
-/** Permits are counted in fixed arrays of this length. */
-export const MAX_PERMITS = 16_384;
 /** Requests that may wait for a permit; more would only wait for their time-out. */
 export const MAX_WAITING = 1024;
 /** Tries in all, the first one included: each layer of retries multiplies the load of the one below. */
@@ -64,7 +63,7 @@ const targetText = checkedField((value): Parsed<z.output<typeof targetObject>> =
 
 const breaker = exactObject({
   failureRate: z.prefault(rate(), 0.5),
-  slowCall: z.prefault(falseOr(duration()), false),
+  slowCall: z.prefault(falseOr(duration(), 'must be false, or ms or a duration like "250ms" above 0'), false),
   slowCallRate: z.prefault(rate(), 0.8),
   minimumCalls: z.prefault(integer(1), 20),
   window: z.prefault(duration(), "10s"),

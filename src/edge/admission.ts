@@ -3,7 +3,7 @@
 
 import type { LimitPlan } from "../config/plan.ts";
 import { addressUser } from "../http/client-address.ts";
-import { formatRateLimit, formatRateLimitPolicy } from "../http/rate-limit-fields.ts";
+import { joinItems, rateLimitItem } from "../http/rate-limit-fields.ts";
 import { retryAfterSeconds } from "../http/retry-after.ts";
 import { enterBulkhead, leaveBulkhead } from "../resilience/bulkhead.ts";
 import { positionWithinLevel } from "../resilience/level.ts";
@@ -38,8 +38,9 @@ export function takeLimits(x: Exchange): Verdict {
     if (!plan.shadow && waitMs > 0) {
       x.limitRefused = index;
       x.retryAfterMs = waitMs;
-      x.rateLimit = formatRateLimit([{ policy: plan.name, remaining: 0, resetSeconds: retryAfterSeconds(waitMs) }]);
-      x.rateLimitPolicy = formatRateLimitPolicy([policyOf(plan)]);
+      const { quotedName, policyItem } = engine.limitLabels[index];
+      x.rateLimit = rateLimitItem(quotedName, 0, retryAfterSeconds(waitMs));
+      x.rateLimitPolicy = policyItem;
       return Verdict.rateLimited;
     }
     x.limitsTaken++;
@@ -157,17 +158,17 @@ function addressKey(x: Exchange): string {
 }
 
 function describeLimits(x: Exchange, indices: readonly number[]): void {
-  const shown = indices.filter((index) => !x.engine.plan.limits[index].shadow);
-  if (shown.length === 0) return;
-  x.rateLimit = formatRateLimit(
-    shown.map((index) => {
-      const { remaining, resetMs } = x.engine.limits[index];
-      return { policy: x.engine.plan.limits[index].name, remaining, resetSeconds: Math.ceil(resetMs / 1000) };
-    }),
-  );
-  x.rateLimitPolicy = formatRateLimitPolicy(shown.map((index) => policyOf(x.engine.plan.limits[index])));
-}
-
-function policyOf(plan: LimitPlan): { policy: string; quota: number; windowSeconds: number } {
-  return { policy: plan.name, quota: plan.rate, windowSeconds: Math.max(1, Math.round(plan.perMs / 1000)) };
+  const { engine } = x;
+  const items: string[] = [];
+  const policies: string[] = [];
+  for (const index of indices) {
+    if (engine.plan.limits[index].shadow) continue;
+    const { remaining, resetMs } = engine.limits[index];
+    const { quotedName, policyItem } = engine.limitLabels[index];
+    items.push(rateLimitItem(quotedName, remaining, resetMs / 1000));
+    policies.push(policyItem);
+  }
+  if (items.length === 0) return;
+  x.rateLimit = joinItems(items);
+  x.rateLimitPolicy = joinItems(policies);
 }

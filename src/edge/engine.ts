@@ -1,7 +1,10 @@
 // The engine: everything that one isolate holds at run time for one Plan and its bindings. Built at the
 // first request (an isolate may neither seed randomness nor start timers while it loads).
 
-import type { ConsumerPlan, HeaderEdit, Plan, UpstreamPlan } from "../config/plan.ts";
+import type { ConsumerPlan, HeaderEdit, LimitPlan, Plan, UpstreamPlan } from "../config/plan.ts";
+import { quoteString } from "../http/quoted-string.ts";
+import { rateLimitPolicyItem } from "../http/rate-limit-fields.ts";
+import { appendVia } from "../http/via.ts";
 import type { Bulkhead } from "../resilience/bulkhead.ts";
 import { createBulkhead } from "../resilience/bulkhead.ts";
 import type { Permits } from "../resilience/permits.ts";
@@ -22,7 +25,7 @@ import { createRouteTable } from "./route-table.ts";
 export type Bindings = Readonly<Record<string, unknown>>;
 
 export interface TargetFetcher {
-  fetch(input: string, init?: RequestInit): Promise<Response>;
+  fetch(request: Request): Promise<Response>;
 }
 
 export interface Target {
@@ -46,6 +49,8 @@ export interface Engine {
   readonly session: string;
   readonly upstreams: readonly Upstream[];
   readonly limits: readonly RateLimit[];
+  /** What answers say of each limit, as far as it is always the same. */
+  readonly limitLabels: readonly LimitLabel[];
   /** Permits per tenant over all upstreams, null without a bound; by tenant index. */
   readonly tenantPermits: readonly (Permits | null)[];
   /** By route index; null where the route has no bulkhead. */
@@ -55,11 +60,18 @@ export interface Engine {
   readonly routes: RouteTable;
   readonly keys: KeyRing;
   readonly random: RandomSource;
+  /** `via` of a request that came without one. */
+  readonly ownVia: string;
   readonly adminToken: string | null;
   readonly metricsToken: string | null;
   /** Local development: faults, reload. */
   readonly isLocal: boolean;
   readonly telemetry: Telemetry;
+}
+
+export interface LimitLabel {
+  readonly quotedName: string;
+  readonly policyItem: string;
 }
 
 /** A route's header edits with its secrets filled in. */
@@ -103,11 +115,8 @@ export function createEngine(
     region: textOf(bindings, "TIDEGATE_REGION") ?? "local",
     session: identity.session,
     upstreams: plan.upstreams.map((upstream) => createUpstream(upstream, plan, bindings, previous)),
-    limits: plan.limits.map((limit) => {
-      const index = previous?.plan.limits.findIndex((other) => other.name === limit.name) ?? -1;
-      const kept = previous === null || index < 0 || !alike(previous.plan.limits[index], limit) ? null : previous.limits[index];
-      return kept ?? createRateLimit(limit);
-    }),
+    limits: plan.limits.map((limit) => keptLimit(limit, previous) ?? createRateLimit(limit)),
+    limitLabels: plan.limits.map(labelLimit),
     tenantPermits: plan.tenants.map((tenant) => (tenant.concurrency === null ? null : createPermits(tenant.concurrency))),
     routeBulkheads: plan.routes.map((route) =>
       route.concurrency === null
@@ -119,6 +128,7 @@ export function createEngine(
     routes: createRouteTable(plan.routes),
     keys: createKeyRing(keysWithSecrets(plan, bindings)),
     random: createRandom(identity.seed),
+    ownVia: appendVia(null, plan.name),
     adminToken: textOf(bindings, "ADMIN_TOKEN"),
     metricsToken: textOf(bindings, "METRICS_TOKEN"),
     isLocal: bindings["TIDEGATE_LOCAL"] === "1",
@@ -149,6 +159,17 @@ function createUpstream(upstream: UpstreamPlan, plan: Plan, bindings: Bindings, 
   });
   const tenantShares = plan.tenants.map((tenant) => (tenant.share < 1 ? createPermits(MAX_PERMITS) : null));
   return { plan: upstream, control, targets, tenantShares };
+}
+
+function keptLimit(limit: LimitPlan, previous: Engine | null): RateLimit | null {
+  const before = previous?.plan.limits.find((other) => other.name === limit.name);
+  if (previous === null || before === undefined || !alike({ ...before, index: 0 }, { ...limit, index: 0 })) return null;
+  return previous.limits[before.index];
+}
+
+function labelLimit({ name, rate, perMs }: LimitPlan): LimitLabel {
+  const quotedName = quoteString(name);
+  return { quotedName, policyItem: rateLimitPolicyItem(quotedName, rate, Math.round(perMs / 1000)) };
 }
 
 function keysWithSecrets(plan: Plan, bindings: Bindings): ReadonlyMap<string, number> {

@@ -4,6 +4,7 @@
 import type { RoutePlan, TrafficClass } from "../config/plan.ts";
 import type { Explanation } from "./explanation.ts";
 import type { Engine, Upstream } from "./engine.ts";
+import type { RequestIdentity } from "./identity.ts";
 import type { InboundHeaders } from "./inbound-headers.ts";
 import { NOBODY } from "./api-keys.ts";
 import { NO_PERMIT } from "../resilience/permits.ts";
@@ -21,6 +22,7 @@ export class Exchange {
   readonly requestId: string;
   readonly traceId: string;
   readonly traceFlags: string;
+  readonly traceKept: boolean;
   /** Non-null when an operator asked why. */
   readonly explanation: Explanation | null;
 
@@ -67,7 +69,7 @@ export class Exchange {
     request: Request,
     inbound: InboundHeaders,
     startedAt: number,
-    identity: { requestId: string; traceId: string; traceFlags: string },
+    identity: RequestIdentity,
     explanation: Explanation | null,
   ) {
     this.engine = engine;
@@ -77,6 +79,7 @@ export class Exchange {
     this.requestId = identity.requestId;
     this.traceId = identity.traceId;
     this.traceFlags = identity.traceFlags;
+    this.traceKept = identity.traceKept;
     this.explanation = explanation;
   }
 }

@@ -10,6 +10,8 @@ export interface RequestIdentity {
   readonly requestId: string;
   readonly traceId: string;
   readonly traceFlags: string;
+  /** Whether the client's trace goes on; a new one begins without its state. */
+  readonly traceKept: boolean;
 }
 
 const HEX = Array.from({ length: 256 }, (_, value) => value.toString(16).padStart(2, "0"));
@@ -24,6 +26,7 @@ export function identify(inbound: InboundHeaders, random: RandomSource): Request
     requestId: kept && inbound.requestId !== null ? inbound.requestId : made,
     traceId,
     traceFlags: parent === null ? "00" : parent.flags,
+    traceKept: parent !== null,
   };
 }
 

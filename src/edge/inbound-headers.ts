@@ -12,6 +12,7 @@ export class InboundHeaders {
   upgrade: string | null = null;
   priority: string | null = null;
   traceparent: string | null = null;
+  tracestate: string | null = null;
   idempotencyKey: string | null = null;
   contentLength: string | null = null;
   requestId: string | null = null;
@@ -39,6 +40,7 @@ const FIELDS = new Map<string, Field>([
   ["upgrade", "upgrade"],
   ["priority", "priority"],
   ["traceparent", "traceparent"],
+  ["tracestate", "tracestate"],
   ["idempotency-key", "idempotencyKey"],
   ["content-length", "contentLength"],
   ["x-request-id", "requestId"],

@@ -10,7 +10,7 @@ import type { Upstream } from "./engine.ts";
 import type { Exchange } from "./exchange.ts";
 import type { OutboundBody } from "./outbound-body.ts";
 import { createOutboundBody } from "./outbound-body.ts";
-import { isUpgrade, upstreamHeaders, upstreamPath } from "./outbound-request.ts";
+import { isUpgrade, upstreamPath } from "./outbound-request.ts";
 import { runTry } from "./try.ts";
 import { Verdict } from "./verdict.ts";
 
@@ -21,7 +21,6 @@ const NO_RETRY = -1;
 export interface Attempt {
   readonly upstream: Upstream;
   readonly path: string;
-  readonly headers: Headers;
   readonly body: OutboundBody;
   /** The target of the try before, or NO_TARGET. */
   lastTarget: number;
@@ -34,7 +33,6 @@ export async function runTries(x: Exchange, upstream: Upstream): Promise<Verdict
   const attempt: Attempt = {
     upstream,
     path: upstreamPath(x),
-    headers: upstreamHeaders(x),
     body: createOutboundBody(x.request.body, {
       contentLength: x.inbound.contentLength,
       limitBytes: x.route?.bodyLimitBytes ?? 0,

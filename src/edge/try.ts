@@ -13,7 +13,8 @@ import { chooseTarget } from "../resilience/target-choice.ts";
 import { leaveBulkhead } from "../resilience/bulkhead.ts";
 import { LEASE_SLACK_MS, admitTry, cancelTry, finishTry, noteOverload, takeUpstreamPermit } from "../resilience/upstream-control.ts";
 import type { Exchange } from "./exchange.ts";
-import { stampTry } from "./outbound-request.ts";
+import { upstreamRequest } from "./outbound-request.ts";
+import { TIMED_OUT, within } from "./timeout.ts";
 import type { Attempt } from "./tries.ts";
 import { Verdict, problemOf } from "./verdict.ts";
 import { waitForPermit } from "./waiting.ts";
@@ -67,6 +68,8 @@ interface Fetched {
   readonly response: Response | null;
 }
 
+const IGNORED = { outcome: Outcome.ignored, fate: null, response: null } as const;
+
 async function fetchTarget(x: Exchange, attempt: Attempt, startedAt: number): Promise<Fetched> {
   const { control, targets, plan } = attempt.upstream;
   const { random } = x.engine;
@@ -74,28 +77,18 @@ async function fetchTarget(x: Exchange, attempt: Attempt, startedAt: number): Pr
   attempt.lastTarget = index;
   const remainingMs = x.deadlineAt - startedAt;
   const timeoutMs = tryTimeoutMs(plan.timeoutMs, remainingMs);
-  stampTry(attempt.headers, x, remainingMs);
-  x.sent = true;
+  const { baseUrl, fetcher } = targets[index];
+  const request = upstreamRequest(x, baseUrl + attempt.path, attempt.body.next(), remainingMs);
   const inflight = control.targets.inflight[index];
   const slot = takePermit(inflight, startedAt, timeoutMs + LEASE_SLACK_MS);
-  const abort = new AbortController();
-  const timer = setTimeout(() => abort.abort(), timeoutMs);
-  const { baseUrl, fetcher } = targets[index];
-  const init: RequestInit = {
-    method: x.request.method,
-    headers: attempt.headers,
-    body: attempt.body.next(),
-    redirect: "manual",
-    signal: abort.signal,
-  };
+  x.sent = true;
   try {
-    const url = baseUrl + attempt.path;
-    const response = await (fetcher === null ? fetch(url, init) : fetcher.fetch(url, init));
+    const response = await within(timeoutMs, fetcher === null ? fetch(request) : fetcher.fetch(request));
+    if (response === TIMED_OUT) return judgeTimeout(x, attempt, timeoutMs);
     return judgeAnswer(x, response, index, Date.now() - startedAt);
   } catch (error) {
-    return judgeFailure(x, attempt, abort.signal.aborted, timeoutMs, error);
+    return judgeFailure(x, attempt, error);
   } finally {
-    clearTimeout(timer);
     returnPermit(inflight, slot);
   }
 }
@@ -103,8 +96,9 @@ async function fetchTarget(x: Exchange, attempt: Attempt, startedAt: number): Pr
 /** 5xx is the upstream's failure; Cloudflare's own 520 to 530 are ours; anything below 500 is an answer. */
 function judgeAnswer(x: Exchange, response: Response, target: number, latencyMs: number): Fetched {
   const { status } = response;
-  x.explanation?.note("try", "answered", { status, target, ms: latencyMs });
-  if (status !== 101 && (status < 200 || status > 599)) {
+  const isValid = status === 101 || (status >= 200 && status <= 599);
+  x.explanation?.note("try", isValid ? "answered" : "upstream_invalid", { status, target, ms: latencyMs });
+  if (!isValid) {
     return { verdict: Verdict.upstreamInvalid, outcome: Outcome.failRemote, fate: null, response: null };
   }
   if (status < 500) {
@@ -115,21 +109,20 @@ function judgeAnswer(x: Exchange, response: Response, target: number, latencyMs:
   return { verdict: Verdict.admit, outcome, fate: status === 503 ? Fate.refused : null, response };
 }
 
-function judgeFailure(x: Exchange, attempt: Attempt, timedOut: boolean, timeoutMs: number, error: unknown): Fetched {
-  const ignored = { outcome: Outcome.ignored, fate: null, response: null } as const;
-  if (attempt.body.tooLarge()) return { verdict: Verdict.bodyTooLarge, ...ignored };
-  if (attempt.body.brokenByClient()) return { verdict: Verdict.badRequest, ...ignored };
-  const target = attempt.lastTarget;
-  if (!timedOut) {
-    x.explanation?.note("try", "upstream_unreachable", { target });
-    x.failure = error instanceof Error ? error.message : String(error);
-    return { verdict: Verdict.upstreamUnreachable, outcome: Outcome.failLocal, fate: null, response: null };
-  }
+function judgeFailure(x: Exchange, attempt: Attempt, error: unknown): Fetched {
+  if (attempt.body.tooLarge()) return { verdict: Verdict.bodyTooLarge, ...IGNORED };
+  if (attempt.body.brokenByClient()) return { verdict: Verdict.badRequest, ...IGNORED };
+  x.explanation?.note("try", "upstream_unreachable", { target: attempt.lastTarget });
+  x.failure = error instanceof Error ? error.message : String(error);
+  return { verdict: Verdict.upstreamUnreachable, outcome: Outcome.failLocal, fate: null, response: null };
+}
+
+function judgeTimeout(x: Exchange, attempt: Attempt, timeoutMs: number): Fetched {
   const cutByDeadline = timeoutMs < attempt.upstream.plan.timeoutMs;
   const verdict = cutByDeadline ? Verdict.deadlineExceeded : Verdict.upstreamTimeout;
-  x.explanation?.note("try", problemOf(verdict), { target, timeoutMs: Math.round(timeoutMs) });
+  x.explanation?.note("try", problemOf(verdict), { target: attempt.lastTarget, timeoutMs: Math.round(timeoutMs) });
   // A client that gives little time must not be able to speak against the upstream.
-  if (cutByDeadline && x.deadlineShortened) return { verdict, ...ignored };
+  if (cutByDeadline && x.deadlineShortened) return { verdict, ...IGNORED };
   return { verdict, outcome: Outcome.failLocal, fate: Fate.timedOut, response: null };
 }
 

@@ -3,11 +3,11 @@
 //
 //   refused (503)     with more in flight than was served lately: limit = in flight - 1, a ceiling that
 //                     is tried again after 5 s, then 10 s ... 40 s while it is confirmed
-//   timed out         limit = 0.9 * limit, at most once per round trip
-//   pushed back       limit = 0.9 * limit when a tenth of a window was refused or half of it throttled (429)
+//   pushed back       limit = 0.9 * in flight when a tenth of a window was refused or timed out, or half of
+//                     it throttled (429); a single one with little in flight says nothing about capacity
 //   congested         lower-quartile latency > 2 * baseline + 10 ms in two windows in a row:
-//                     limit = in flight, then at most 10 % less per window and never faster than the
-//                     upstream drains within 50 ms, so that nobody important is refused meanwhile
+//                     limit = in flight, then less by a fifth of what the window served, so that four
+//                     fifths of the permits that come back stay for those who wait
 //   else              limit + sqrt(limit) until congestion was seen, + 1 for 30 s after it;
 //                     only while at least half of the limit is in use (app-limited guard)
 //
@@ -29,11 +29,11 @@ export const LONGEST_HOLD_MS = 40_000;
 const BACKOFF = 0.9;
 const TOLERANCE = 2;
 const SLACK_MS = 10;
-const DRAIN_MS = 50;
+const DRAINED_SHARE = 0.2;
 const CONGESTED_WINDOWS = 2;
 const WINDOWS_AT_FLOOR = 50;
 const GENTLE_MS = 30_000;
-const REFUSED_SHARE = 0.1;
+const DROPPED_SHARE = 0.1;
 const THROTTLED_SHARE = 0.5;
 const BASELINE_MS = 30_000;
 const KEPT_LATENCIES = 64;
@@ -50,8 +50,10 @@ export class AimdLimit implements ConcurrencyLimit {
   readonly #latencies = new Float64Array(KEPT_LATENCIES);
   #served = 0;
   #refused = 0;
+  #timedOut = 0;
   #throttled = 0;
   #peakInflight = 0;
+  #inflightNow = 0;
   #peakServed = 0;
   #nextPeakServed = 0;
   #windowStartedAt = Number.NEGATIVE_INFINITY;
@@ -68,9 +70,17 @@ export class AimdLimit implements ConcurrencyLimit {
     this.current = max;
   }
 
-  observe(latencyMs: number, inflight: number, startedAt: number, fate: SampleFate, now: number): void {
+  observe(
+    latencyMs: number,
+    inflight: number,
+    inflightNow: number,
+    startedAt: number,
+    fate: SampleFate,
+    now: number,
+  ): void {
     if (this.#windowStartedAt === Number.NEGATIVE_INFINITY) this.#windowStartedAt = now;
     if (inflight > this.#peakInflight) this.#peakInflight = inflight;
+    this.#inflightNow = inflightNow;
     switch (fate) {
       case SampleFate.served:
         this.#latencies[this.#served++ % KEPT_LATENCIES] = latencyMs;
@@ -84,10 +94,10 @@ export class AimdLimit implements ConcurrencyLimit {
         this.#refuse(inflight, startedAt, now);
         break;
       case SampleFate.timedOut:
-        this.#timeOut(startedAt, now);
+        this.#timedOut++;
         break;
     }
-    const samples = this.#served + this.#refused + this.#throttled;
+    const samples = this.#served + this.#refused + this.#timedOut + this.#throttled;
     if (samples >= WINDOW_SAMPLES && now - this.#windowStartedAt >= WINDOW_MS) this.#endWindow(now);
   }
 
@@ -109,19 +119,15 @@ export class AimdLimit implements ConcurrencyLimit {
     this.#cutTo(this.#ceiling, now);
   }
 
-  #timeOut(startedAt: number, now: number): void {
-    if (startedAt >= this.#lastCutAt) this.#backOff(now);
-  }
-
   #backOff(now: number): void {
-    const from = Math.min(this.#exact, Math.max(this.#peakInflight, DROP_FLOOR));
+    const from = Math.min(this.#exact, Math.max(this.#inflightNow, DROP_FLOOR));
     this.#cutTo(Math.max(Math.min(DROP_FLOOR, this.#exact), from * BACKOFF), now);
   }
 
   #endWindow(now: number): void {
-    const samples = this.#served + this.#refused + this.#throttled;
-    const pushedBack =
-      this.#refused >= REFUSED_SHARE * samples || this.#throttled >= THROTTLED_SHARE * samples;
+    const samples = this.#served + this.#refused + this.#timedOut + this.#throttled;
+    const dropped = this.#refused + this.#timedOut;
+    const pushedBack = dropped >= DROPPED_SHARE * samples || this.#throttled >= THROTTLED_SHARE * samples;
     const latency = this.#served > 0 ? this.#lowerQuartile() : 0;
     if (this.#served > 0) this.#learnBaseline(latency, now);
     const slow = this.#served > 0 && latency > TOLERANCE * this.#baseline + SLACK_MS;
@@ -131,16 +137,16 @@ export class AimdLimit implements ConcurrencyLimit {
     else if (!slow && !pushedBack) this.#grow(now);
     this.#served = 0;
     this.#refused = 0;
+    this.#timedOut = 0;
     this.#throttled = 0;
     this.#peakInflight = 0;
     this.#windowStartedAt = now;
   }
 
   #drain(latency: number, now: number): void {
-    const ratePerMs = this.#served / (now - this.#windowStartedAt);
     const floor = Math.min(LATENCY_FLOOR, this.#exact);
-    const from = Math.min(this.#exact, Math.max(this.#peakInflight, floor));
-    const step = Math.min(from * (1 - BACKOFF), Math.max(1, ratePerMs * DRAIN_MS));
+    const from = Math.min(this.#exact, Math.max(this.#inflightNow, floor));
+    const step = Math.max(1, this.#served * DRAINED_SHARE);
     this.#gentleUntil = now + GENTLE_MS;
     this.#cutTo(Math.max(floor, from - step), now);
     this.#atFloor = this.#exact <= LATENCY_FLOOR ? this.#atFloor + 1 : 0;

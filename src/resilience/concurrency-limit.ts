@@ -10,9 +10,17 @@ export interface ConcurrencyLimit {
   readonly current: number;
   /**
    * Takes one finished try in; tries that say nothing about capacity are not reported. `latencyMs` runs
-   * to the response headers, `inflight` is what was in flight when the try began, itself included.
+   * to the response headers; `inflight` is what was in flight when the try began, itself included, and
+   * `inflightNow` what is at its end.
    */
-  observe(latencyMs: number, inflight: number, startedAt: number, fate: SampleFate, now: number): void;
+  observe(
+    latencyMs: number,
+    inflight: number,
+    inflightNow: number,
+    startedAt: number,
+    fate: SampleFate,
+    now: number,
+  ): void;
   /** Starts over at the maximum: the upstream was away, what was learned before no longer holds. */
   forget(): void;
 }

@@ -149,7 +149,7 @@ export function finishTry(
   const { breaker, bulkhead, limit } = control;
   if (result.outcome === Outcome.ok) recordLatency(control.latency, result.latencyMs);
   if (result.fate !== null) {
-    limit.observe(result.latencyMs, result.inflight, result.startedAt, result.fate, now);
+    limit.observe(result.latencyMs, result.inflight, bulkhead.permits.inUse, result.startedAt, result.fate, now);
     if (result.fate > 0) control.tally.signals++;
   }
   if (breaker !== null) recordBreaker(control, breaker, token, result, now, random);

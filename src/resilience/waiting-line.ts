@@ -1,15 +1,17 @@
 // A bounded line of requests that wait for a permit, more important classes first.
 //
-// Within a class the oldest goes first, until the line has stood non-empty for STANDING_MS; from then
-// on the newest, whose client is most likely still there (adaptive LIFO, ACM Queue 2015, "Fail at
-// Scale"). A full line makes room for a more important request by evicting the newest of its least
+// Within a class the oldest goes first. Only when a single class has crowded the line for CROWDED_MS does
+// the newest go first, whose client is most likely still there (adaptive LIFO, ACM Queue 2015, "Fail at
+// Scale"): a class that merely passes through a line of less important ones keeps its order, because
+// newest first makes the longest waits longer. A line is crowded from when it was full until it is half
+// empty. A full line makes room for a more important request by evicting the newest of its least
 // important class, so none is refused room while a less important one waits. Whoever waits owns its
 // promise and its timer; the line only orders.
 
 import { CLASS_COUNT } from "./level.ts";
 import { NO_PERMIT } from "./permits.ts";
 
-export const STANDING_MS = 100;
+export const CROWDED_MS = 100;
 
 export interface Waiter {
   readonly trafficClass: number;
@@ -26,6 +28,8 @@ export interface WaitingLine {
   readonly oldest: (Waiter | null)[];
   readonly newest: (Waiter | null)[];
   length: number;
+  /** Since when it is crowded, or infinity. */
+  crowdedSince: number;
   /** Since when it has not been empty. */
   busySince: number;
   /** Busy time in ms not yet taken by `takeBusyMs`; what stands now is counted from `busyCountedTo`. */
@@ -39,6 +43,7 @@ export function createWaitingLine(capacity: number): WaitingLine {
     oldest: Array.from({ length: CLASS_COUNT }, () => null),
     newest: Array.from({ length: CLASS_COUNT }, () => null),
     length: 0,
+    crowdedSince: Number.POSITIVE_INFINITY,
     busySince: 0,
     busyMs: 0,
     busyCountedTo: Number.NEGATIVE_INFINITY,
@@ -67,6 +72,7 @@ export function joinLine(
   else previous.next = waiter;
   line.newest[trafficClass] = waiter;
   line.length++;
+  if (line.length === line.capacity && line.crowdedSince > now) line.crowdedSince = now;
   return waiter;
 }
 
@@ -80,21 +86,26 @@ export function leaveLine(line: WaitingLine, waiter: Waiter, now: number): boole
   if (next === null) line.newest[trafficClass] = previous;
   else next.previous = previous;
   line.length--;
+  if (line.length <= line.capacity / 2) line.crowdedSince = Number.POSITIVE_INFINITY;
   if (line.length === 0) line.busyMs += now - Math.max(line.busySince, line.busyCountedTo);
   return true;
 }
 
 /** Takes out the one whose turn it is, or null. Those whose deadline has passed are skipped and dropped. */
 export function callNext(line: WaitingLine, now: number): Waiter | null {
-  const newestFirst = now - line.busySince > STANDING_MS;
+  for (let waiter = firstInLine(line, now); waiter !== null; waiter = firstInLine(line, now)) {
+    leaveLine(line, waiter, now);
+    if (waiter.deadline > now) return waiter;
+    waiter.settle(NO_PERMIT);
+  }
+  return null;
+}
+
+function firstInLine(line: WaitingLine, now: number): Waiter | null {
   for (let trafficClass = 0; trafficClass < CLASS_COUNT; trafficClass++) {
-    let waiter = newestFirst ? line.newest[trafficClass] : line.oldest[trafficClass];
-    while (waiter !== null) {
-      leaveLine(line, waiter, now);
-      if (waiter.deadline > now) return waiter;
-      waiter.settle(NO_PERMIT);
-      waiter = newestFirst ? line.newest[trafficClass] : line.oldest[trafficClass];
-    }
+    if (line.oldest[trafficClass] === null) continue;
+    const newestFirst = now - line.crowdedSince > CROWDED_MS && trafficClass === leastImportant(line);
+    return newestFirst ? line.newest[trafficClass] : line.oldest[trafficClass];
   }
   return null;
 }

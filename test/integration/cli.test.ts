@@ -1,17 +1,20 @@
 // The commands as processes: what they print, how they fail, and that nothing outlives them.
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, it } from "vitest";
 import {
+  COMMAND,
   runCommand,
   startGateway,
   startUpstream,
+  until,
   type RunningGateway,
   type RunningUpstream,
 } from "./rig/index.ts";
-import { until } from "./rig/index.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "tidegate-cli-test-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -208,6 +211,27 @@ describe("start", () => {
       expect(upstream.requests[0].headers["x-secret"]).toBe("k=1");
       await withSecret.stop();
     }
+  });
+});
+
+describe("standard error that nobody reads", () => {
+  it("stops neither the gateway nor its end", async ({ expect, onTestFinished }) => {
+    // One line of advice for each route: together more than a pipe holds.
+    const file = fileWith(
+      "chatty.mjs",
+      `const route = (_, i) => ({ path: "/r" + i, upstream: "app", priority: "P0" });
+       export default {
+         upstreams: { app: { targets: ["http://127.0.0.1:9"] } },
+         routes: Array.from({ length: 4000 }, route),
+       };`,
+    );
+    const args = [COMMAND, "start", "--port", "0", "--config", file];
+    const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"] });
+    onTestFinished(() => void child.kill("SIGKILL"));
+    const [ready]: unknown[] = await once(child.stdout, "data");
+    expect(String(ready)).toMatch(/^ready /);
+    child.kill("SIGTERM");
+    expect(await once(child, "exit")).toEqual([0, null]);
   });
 });
 

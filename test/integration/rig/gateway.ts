@@ -8,7 +8,8 @@ import { join, resolve } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 
 const PROJECT_ROOT = resolve(import.meta.dirname, "../../..");
-const COMMAND = join(PROJECT_ROOT, "cli/tidegate.mjs");
+/** The command itself, for tests that need more than `runCommand`. */
+export const COMMAND = join(PROJECT_ROOT, "cli/tidegate.mjs");
 const START_TIMEOUT_MS = 20_000;
 const READY_POLL_MS = 20;
 
@@ -40,11 +41,15 @@ export async function startGateway({ config, args = [], env = {} }: GatewayOptio
   const adminToken = "test-admin-token";
   const fixed = ["--config", configFile, "--port", "0", "--no-demo", "--admin-token", adminToken];
   const command = runCommand(["start", ...fixed, ...args], env);
-  const url = await readyUrl(command);
+  const removeFolder = (): Promise<void> => rm(folder, { recursive: true, force: true });
+  const url = await readyUrl(command).catch(async (error: unknown) => {
+    await removeFolder();
+    throw error;
+  });
   const stop = async (): Promise<number | null> => {
     command.child.kill("SIGTERM");
     const { code } = await command.ended;
-    await rm(folder, { recursive: true, force: true });
+    await removeFolder();
     return code;
   };
   const { pid } = command.child;

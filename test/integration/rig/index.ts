@@ -4,7 +4,7 @@
 //   const gateway = await startGateway({ config: { upstreams: { a: { targets: [upstream.url] } }, ... } });
 //   await fetch(`${gateway.url}/x`); upstream.requests[0].headers;
 //   await gateway.stop(); await upstream.stop();
-export { readyUrl, runCommand, runProcess, startGateway } from "./gateway.ts";
+export { COMMAND, readyUrl, runCommand, runProcess, startGateway } from "./gateway.ts";
 export type { GatewayOptions, RunningCommand, RunningGateway } from "./gateway.ts";
 export { startUpstream } from "./upstream.ts";
 export type { RecordedRequest, RunningUpstream, UpstreamHandler } from "./upstream.ts";

@@ -2,7 +2,8 @@
 
 import { describe, it } from "vitest";
 import { MAX_DURATION_MS } from "../../../src/config/fields.ts";
-import { MAX_ATTEMPTS, MAX_PERMITS, MAX_WAITING } from "../../../src/config/schema-upstreams.ts";
+import { MAX_ATTEMPTS, MAX_WAITING } from "../../../src/config/schema-upstreams.ts";
+import { MAX_PERMITS } from "../../../src/resilience/permits.ts";
 import {
   errorsOf,
   KEY_HASH,
@@ -27,6 +28,14 @@ const NEVER_MATCHES_RULE =
 const HIDDEN = "(got text that is not shown)";
 
 type Case = readonly [line: string, config: unknown];
+
+function least(minimum: number): string {
+  return `must be a whole number, at least ${minimum}`;
+}
+
+function between(minimum: number, maximum: number): string {
+  return `must be a whole number from ${minimum} to ${maximum}`;
+}
 
 /** One test for each case: its configuration gives exactly its line. */
 function expectLines(cases: readonly Case[]): void {
@@ -88,9 +97,8 @@ describe("names", () => {
   const longest = `a${"b".repeat(63)}`;
 
   it("takes 64 characters and no more", ({ expect }) => {
-    const config = (name: string) => ({ ...minimalConfig(), tenants: { [name]: {} } });
-    expect(errorsOf(config(longest))).toEqual([]);
-    expect(errorsOf(config(`${longest}c`))).toHaveLength(1);
+    expect(errorsOf(minimalConfig({ tenants: { [longest]: {} } }))).toEqual([]);
+    expect(errorsOf(minimalConfig({ tenants: { [`${longest}c`]: {} } }))).toHaveLength(1);
   });
 
   expectLines([
@@ -158,10 +166,6 @@ describe("targets", () => {
 });
 
 describe("breaker, concurrency and retry", () => {
-  const least = (minimum: number) => `must be a whole number, at least ${minimum}`;
-  const between = (minimum: number, maximum: number) =>
-    `must be a whole number from ${minimum} to ${maximum}`;
-
   expectLines([
     [`upstreams.a.timeout: ${DURATION_RULE} (got "10 s")`, withUpstream({ timeout: "10 s" })],
     [`upstreams.a.timeout: ${DURATION_RULE} (got 0)`, withUpstream({ timeout: 0 })],
@@ -185,7 +189,7 @@ describe("breaker, concurrency and retry", () => {
       withUpstream({ breaker: { slowCallRate: "0.5" } }),
     ],
     [
-      "upstreams.a.breaker.slowCall: must be false or an object (got true)",
+      'upstreams.a.breaker.slowCall: must be false, or ms or a duration like "250ms" above 0 (got true)',
       withUpstream({ breaker: { slowCall: true } }),
     ],
     [`upstreams.a.breaker.minimumCalls: ${least(1)} (got 0)`, withUpstream({ breaker: { minimumCalls: 0 } })],
@@ -278,7 +282,7 @@ describe("consumers and tenants", () => {
     ],
     [`tenants.acme.share: ${RATE_RULE} (got 1.5)`, minimalConfig({ tenants: { acme: { share: 1.5 } } })],
     [
-      "tenants.acme.concurrency: must be a whole number, at least 1 (got 0)",
+      `tenants.acme.concurrency: ${between(1, MAX_PERMITS)} (got 0)`,
       minimalConfig({ tenants: { acme: { concurrency: 0 } } }),
     ],
   ]);
@@ -346,6 +350,10 @@ describe("routes: what matches", () => {
     [
       'routes[0].path: has a parameter that is not :name, :name{regex} or :name? (got "/:")',
       withRoute({ path: "/:" }),
+    ],
+    [
+      'routes[0].path: may have * only at its end, use a :name parameter for one segment (got "/a/*/b")',
+      withRoute({ path: "/a/*/b" }),
     ],
     ['routes[0].path: only the last parameter may be optional (got "/:a?/b")', withRoute({ path: "/:a?/b" })],
     [

@@ -45,7 +45,7 @@ describe("addressUser", () => {
       "::1%eth0",
       "1.2.3.4::",
     );
-    none.push("1:2:3:4:5:6:7::8:9", "::1.2.3", "1:2:3:4:5:6:7:1.2.3.4");
+    none.push("1:2:3:4:5:6:7::8:9", "1:2:3:4:5:6:7::8", "::1.2.3", "1:2:3:4:5:6:7:1.2.3.4");
     for (const address of none) expect(addressUser(address), address).toBe("");
   });
 

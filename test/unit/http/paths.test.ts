@@ -162,7 +162,18 @@ describe("matchablePath", () => {
       "..%23x",
     );
     for (const segment of dots) {
-      for (const slash of ["/", "%2f", "%2F", "%5c", "%5C", "%252f", "%255c", "%c0%af", "%c1%9c"]) {
+      for (const slash of [
+        "/",
+        "%2f",
+        "%2F",
+        "%5c",
+        "%5C",
+        "%252f",
+        "%255c",
+        "%c0%af",
+        "%c1%9c",
+        "%e0%81%9c",
+      ]) {
         expect(matchablePath(`/a${slash}${segment}`), `/a${slash}${segment}`).toBeNull();
         expect(matchablePath(`/a${slash}${segment}/b`), `/a${slash}${segment}/b`).toBeNull();
         expect(matchablePath(`/${segment}${slash}b`), `/${segment}${slash}b`).toBeNull();

@@ -15,64 +15,29 @@ function urgencyByOracle(value: string): number {
   }
 }
 
-// Integral decimals are left out: the oracle gives 3 for "3.0", which is no Integer.
+// Left out, and pinned by examples: integral decimals (the oracle gives 3 for "3.0", which is no Integer) and
+// dates (it refuses whatever follows a date, against RFC 9651 4.2.9).
 const ITEMS = [
-  "0",
-  "3",
-  "7",
-  "8",
-  "-1",
-  "-0",
-  "007",
-  "1.5",
-  "-",
-  "1.",
-  ".5",
-  "1234567890123456",
-  "123456789012345",
+  ..."0 3 7 8 -1 -0 007 1.5 - 1. .5 1.2345 1234567890123456 123456789012345 a *t:/x".split(" "),
+  ...String.raw`"s" "a\"b\\" "open "\x" :aGk=: :: :a ?0 ?1 ?2 %"a%c3%a9" %"%C3" %"%ff" %" é`.split(" "),
+  ...'(1 2)|(1;a  a)|()|( 1 )|(1"a")|(1|(a,b)|((1))|(1;a=1 2);b|'.split("|"),
 ];
-ITEMS.push(
-  "a",
-  "*t:/x",
-  '"s"',
-  String.raw`"a\"b\\"`,
-  '"open',
-  String.raw`"\x"`,
-  ":aGk=:",
-  "::",
-  ":a",
-  "?0",
-  "?1",
-  "?2",
-);
-ITEMS.push(
-  "@1",
-  "@-5",
-  "@1.5",
-  "@",
-  '%"a%c3%a9"',
-  '%"%C3"',
-  '%"%ff"',
-  '%"',
-  "(1 2)",
-  "(1;a  a)",
-  "()",
-  "( 1 )",
-  '(1"a")',
-);
-ITEMS.push("(1", "(a,b)", "((1))", "(1;a=1 2);b", "é", "");
-const member = fc
+const anyMember = fc
   .tuple(
     fc.constantFrom("u", "u", "i", "*a-b.c_1", "U", "uu", "1u", ""),
     fc.option(fc.constantFrom(...ITEMS), { nil: null }),
     fc.constantFrom("", "", "", ";p", ";p=1", "; p=?0;q", ";", ";P", ";p=", " ;p"),
   )
   .map(([key, item, parameters]) => key + (item === null ? "" : `=${item}`) + parameters);
-const separator = fc.constantFrom(",", ", ", " ,\t", ",", "\t,", " ", ",,");
+/** A field with one of these has an urgency unless another member is malformed: both outcomes are common. */
+const urgentMember = fc.integer({ min: 0, max: 7 }).map((urgency) => `u=${urgency}`);
+const otherMember = fc.constantFrom(...ITEMS).map((item) => `a=${item}`);
+const member = fc.oneof(anyMember, urgentMember, urgentMember, otherMember);
+const separator = fc.constantFrom(",", ", ", " ,\t", ",", "\t,", ", ", " ", ",,");
 const field = fc
   .tuple(
     fc.constantFrom("", " ", "\t"),
-    fc.array(fc.tuple(member, separator), { maxLength: 4 }),
+    fc.array(fc.tuple(member, separator), { maxLength: 3 }),
     member,
     separator,
   )
@@ -128,6 +93,15 @@ describe("parseUrgency", () => {
     }
   });
 
+  it("passes over dates, which are integers behind an @", ({ expect }) => {
+    for (const value of ["a=@1, u=3", "a=@-1659578233;x,u=3", "u=3, a=(@1 @2)"]) {
+      expect(parseUrgency(value), value).toBe(3);
+    }
+    for (const value of ["u=3, a=@1.5", "u=3, a=@", "u=3, a=@a", "u=3, a=@1234567890123456"]) {
+      expect(parseUrgency(value), value).toBe(-1);
+    }
+  });
+
   it("agrees with a complete parser on every field", ({ expect }) => {
     fc.assert(
       fc.property(field, (value) => {
@@ -139,7 +113,7 @@ describe("parseUrgency", () => {
 
   it("agrees with a complete parser on random text", ({ expect }) => {
     const text = fc
-      .array(fc.constantFrom(...'u=13;,( )i"\\:?@%a.-*\t'.split("")), { maxLength: 10 })
+      .array(fc.constantFrom(...'u=13;,( )i"\\:?%a.-*\t'.split("")), { maxLength: 10 })
       .map((all) => all.join(""));
     fc.assert(
       fc.property(text, (value) => {

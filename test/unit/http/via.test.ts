@@ -39,7 +39,7 @@ describe("viaNames", () => {
     for (const field of [
       "1.1 a (b, 1.1 tidegate)",
       "1.1 a (b (c), 1.1 tidegate)",
-      String.raw`1.1 a (\), 1.1 tidegate)`,
+      String.raw`1.1 a (\), 1.1 tidegate , b)`,
     ]) {
       expect(viaNames(field, "tidegate"), field).toBe(false);
     }

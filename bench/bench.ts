@@ -1,0 +1,13 @@
+// What every bench is: a measurement that gives plain data, and the table that is made of that data.
+
+export interface RunOptions {
+  /** Shorter and rougher: for a look while working, not for results that are kept. */
+  readonly quick: boolean;
+}
+
+export interface Bench<Result> {
+  readonly name: string;
+  readonly measure: (options: RunOptions) => Promise<Result>;
+  /** Markdown, from the data alone. */
+  readonly tables: (result: Result) => string;
+}

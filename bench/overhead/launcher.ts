@@ -1,0 +1,43 @@
+// Runs one Worker as `tidegate start` does: bundled the same way, in a workerd of its own, on a direct
+// socket. A process of its own, so that what the launcher itself does is not counted with the Worker's
+// processor time. Takes its orders from the parent and ends with it.
+import { bindLifetime } from "../../cli/lifetime.ts";
+import { WRANGLER_TOML } from "../../cli/project.ts";
+import { bundleWorker } from "../../cli/worker-bundle.ts";
+import { readWorkerShape, startWorkerd } from "../../cli/workerd.ts";
+import { workerdOf } from "../../test/integration/rig/index.ts";
+
+export interface LaunchOrder {
+  /** The Worker's entry file; null: the gateway's. */
+  readonly main: string | null;
+  /** The gateway's configuration; the others have none. */
+  readonly config: unknown;
+  readonly bindings: Readonly<Record<string, string>>;
+}
+
+export interface Launched {
+  readonly port: number;
+  readonly workerdPid: number;
+}
+
+async function launch({ main, config, bindings }: LaunchOrder): Promise<Launched> {
+  const folder = bindLifetime();
+  const shape = await readWorkerShape(WRANGLER_TOML);
+  const bundle = await bundleWorker(main ?? shape.main, config);
+  if (!bundle.ok) throw new Error(bundle.errors.join("\n"));
+  const port = await startWorkerd({
+    code: bundle.code,
+    shape,
+    host: "127.0.0.1",
+    port: 0,
+    bindings,
+    persist: `${folder}/data`,
+    onRestart: () => process.exit(1),
+  });
+  return { port, workerdPid: workerdOf(process.pid) };
+}
+
+process.once("disconnect", () => process.exit(0));
+process.once("message", (order: LaunchOrder) => {
+  void launch(order).then((launched) => process.send?.(launched));
+});

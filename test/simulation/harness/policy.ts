@@ -1,0 +1,65 @@
+// What stands between arrivals and the upstream. A policy takes each request and says, at once or
+// later, how it ended; the runner gives it a world to do so in.
+
+import type { RandomSource } from "../../../src/resilience/random.ts";
+import type { VirtualClock } from "./clock.ts";
+import type { UpstreamModel } from "./upstream-model.ts";
+
+export interface SimulatedRequest {
+  readonly id: string;
+  readonly trafficClass: number;
+  readonly user: string;
+  /** Clock value by which it must have been answered. */
+  readonly deadlineAt: number;
+  /** Whether it may be tried again. */
+  readonly idempotent: boolean;
+}
+
+export type Ending =
+  | "ok"
+  | "failed"
+  | "shed"
+  | "concurrency_limit"
+  | "circuit_open"
+  | "deadline_exceeded"
+  | "upstream_timeout"
+  | "upstream_unreachable";
+
+export interface World {
+  readonly clock: VirtualClock;
+  readonly random: RandomSource;
+  readonly upstream: UpstreamModel;
+  conclude(request: SimulatedRequest, ending: Ending): void;
+}
+
+/** What a policy tells about itself once a second, and at the end. */
+export interface PolicyReading {
+  readonly cursor: number;
+  readonly limit: number;
+  readonly inflight: number;
+  readonly waiting: number;
+  readonly phase: string;
+}
+
+export interface PhaseChange {
+  readonly atMs: number;
+  readonly from: string;
+  readonly to: string;
+  readonly reason: string;
+  readonly openForMs: number;
+}
+
+export interface Policy {
+  arrive(request: SimulatedRequest): void;
+  read(): PolicyReading;
+  readonly phaseChanges: readonly PhaseChange[];
+  /** Tries that were not a request's first. */
+  readonly retries: number;
+  /** Requests refused for room while a less important one stood in line. Must stay 0. */
+  readonly unjustRefusals: number;
+}
+
+export interface PolicyFactory {
+  readonly name: string;
+  create(world: World): Policy;
+}

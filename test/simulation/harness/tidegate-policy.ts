@@ -1,0 +1,255 @@
+// The gateway as one isolate runs it, from the cursor to the answer, in virtual time. It makes the same
+// calls in the same order as src/edge/{checks,admission,tries,try,waiting}.ts; all decisions are the
+// production code's own.
+
+import { NOT_ADMITTED } from "../../../src/resilience/breaker.ts";
+import type { BreakerTransition } from "../../../src/resilience/breaker.ts";
+import { leaveBulkhead, stopWaiting, waitAtBulkhead } from "../../../src/resilience/bulkhead.ts";
+import { SampleFate } from "../../../src/resilience/concurrency-limit.ts";
+import { isHopeless, tryTimeoutMs } from "../../../src/resilience/deadline.ts";
+import { levelOfUser, positionWithinLevel } from "../../../src/resilience/level.ts";
+import { Outcome } from "../../../src/resilience/outcome.ts";
+import { NO_PERMIT } from "../../../src/resilience/permits.ts";
+import { nextRandom } from "../../../src/resilience/random.ts";
+import { backoffMs, takeRetry } from "../../../src/resilience/retry-budget.ts";
+import type { UpstreamControl, UpstreamOptions } from "../../../src/resilience/upstream-control.ts";
+import {
+  admitLevel,
+  admitTry,
+  cancelTry,
+  createUpstreamControl,
+  finishTry,
+  mayRetry,
+  noteArrival,
+  noteOriginal,
+  noteOverload,
+  settleRequest,
+  takeUpstreamPermit,
+} from "../../../src/resilience/upstream-control.ts";
+import { EPOCH_MS } from "./clock.ts";
+import type { Ending, PhaseChange, Policy, PolicyFactory, PolicyReading, SimulatedRequest, World } from "./policy.ts";
+import type { Answer } from "./upstream-model.ts";
+
+export interface RetryOptions {
+  readonly attempts: number;
+  readonly delayMs: number;
+  readonly maxDelayMs: number;
+}
+
+export interface TidegateOptions {
+  readonly upstream: UpstreamOptions;
+  readonly retry: RetryOptions;
+}
+
+/** The defaults of an upstream's configuration. */
+export const DEFAULT_OPTIONS: TidegateOptions = {
+  upstream: {
+    timeoutMs: 10_000,
+    breaker: {
+      failureRate: 0.5,
+      slowCallMs: null,
+      slowCallRate: 0.8,
+      minimumCalls: 20,
+      windowMs: 10_000,
+      consecutive: 5,
+      openForMs: 1000,
+      maxOpenForMs: 10_000,
+      probes: 3,
+      rampUpMs: 10_000,
+    },
+    concurrency: { max: 1000, waiting: 64, maxWaitMs: 100, adaptive: true },
+    retryBudget: 0.1,
+    targetWeights: [1],
+  },
+  retry: { attempts: 2, delayMs: 25, maxDelayMs: 250 },
+};
+
+/** The gateway with these options; the defaults when none are given. */
+export function tidegate(options: TidegateOptions = DEFAULT_OPTIONS): PolicyFactory {
+  return { name: "tidegate", create: (world) => new TidegatePolicy(world, options) };
+}
+
+/** A request under way. */
+interface Exchange {
+  readonly request: SimulatedRequest;
+  tries: number;
+}
+
+class TidegatePolicy implements Policy {
+  readonly phaseChanges: PhaseChange[] = [];
+  retries = 0;
+  unjustRefusals = 0;
+  readonly #world: World;
+  readonly #options: TidegateOptions;
+  readonly #control: UpstreamControl;
+  #lastTransition: BreakerTransition | null = null;
+
+  constructor(world: World, options: TidegateOptions) {
+    this.#world = world;
+    this.#options = options;
+    this.#control = createUpstreamControl(options.upstream);
+  }
+
+  read(): PolicyReading {
+    const { shed, bulkhead, breaker } = this.#control;
+    return {
+      cursor: shed.cursor + shed.fraction,
+      limit: bulkhead.permits.limit,
+      inflight: bulkhead.permits.inUse,
+      waiting: bulkhead.line.length,
+      phase: breaker?.state.phase ?? "closed",
+    };
+  }
+
+  arrive(request: SimulatedRequest): void {
+    const control = this.#control;
+    const { now } = this.#world.clock;
+    const { deadlines, medianMs, latency } = control;
+    if (isHopeless(deadlines, request.deadlineAt - now, medianMs, latency.total, now)) {
+      this.#world.conclude(request, "deadline_exceeded");
+      return;
+    }
+    const level = levelOfUser(request.trafficClass, request.user, now);
+    noteArrival(control, level, now);
+    const position = level === control.shed.cursor ? positionWithinLevel(request.id) : 0;
+    if (!admitLevel(control, level, position)) {
+      this.#conclude(request, "shed");
+      return;
+    }
+    noteOriginal(control, now);
+    this.#try({ request, tries: 0 });
+  }
+
+  #try(exchange: Exchange): void {
+    const control = this.#control;
+    const { now } = this.#world.clock;
+    exchange.tries++;
+    const token = admitTry(control, now);
+    this.#noteTransition();
+    if (token === NOT_ADMITTED) {
+      this.#conclude(exchange.request, "circuit_open");
+      return;
+    }
+    const permit = takeUpstreamPermit(control, now);
+    if (permit === NO_PERMIT) this.#wait(exchange, token);
+    else this.#send(exchange, token, permit);
+  }
+
+  #wait(exchange: Exchange, token: number): void {
+    const { clock } = this.#world;
+    const { bulkhead } = this.#control;
+    const { request } = exchange;
+    const waitMs = Math.min(bulkhead.maxWaitMs, request.deadlineAt - clock.now);
+    if (waitMs <= 0) {
+      this.#refuseRoom(request, token);
+      return;
+    }
+    const deadline = clock.now + waitMs;
+    const waiter = waitAtBulkhead(bulkhead, request.trafficClass, deadline, clock.now, (permit) => {
+      const forLackOfRoom = permit === NO_PERMIT && clock.now < deadline;
+      if (forLackOfRoom) this.#checkRefusal(request);
+      // The promise of a real waiter resolves after the code that called it; so does this.
+      clock.after(0, () => {
+        if (permit === NO_PERMIT) this.#refuseRoom(request, token);
+        else this.#send(exchange, token, permit);
+      });
+    });
+    if (waiter === null) {
+      this.#checkRefusal(request);
+      this.#refuseRoom(request, token);
+      return;
+    }
+    clock.after(waitMs, () => {
+      if (stopWaiting(bulkhead, waiter, clock.now)) this.#refuseRoom(request, token);
+    });
+  }
+
+  #checkRefusal(request: SimulatedRequest): void {
+    const { newest } = this.#control.bulkhead.line;
+    if (newest.some((waiter, index) => index > request.trafficClass && waiter !== null)) this.unjustRefusals++;
+  }
+
+  #refuseRoom(request: SimulatedRequest, token: number): void {
+    cancelTry(this.#control, token, this.#world.clock.now);
+    noteOverload(this.#control);
+    this.#conclude(request, "concurrency_limit");
+  }
+
+  #send(exchange: Exchange, token: number, permit: number): void {
+    const { clock, upstream } = this.#world;
+    const control = this.#control;
+    const startedAt = clock.now;
+    const remainingMs = exchange.request.deadlineAt - startedAt;
+    if (remainingMs <= 0) {
+      cancelTry(control, token, startedAt);
+      leaveBulkhead(control.bulkhead, permit, startedAt);
+      this.#conclude(exchange.request, "deadline_exceeded");
+      return;
+    }
+    const inflight = control.bulkhead.permits.inUse;
+    let answered = false;
+    const finish = (answer: Answer | null): void => {
+      if (answered) return;
+      answered = true;
+      this.#finish(exchange, token, permit, answer, startedAt, inflight);
+    };
+    upstream.send(finish);
+    clock.after(tryTimeoutMs(this.#options.upstream.timeoutMs, remainingMs), () => finish(null));
+  }
+
+  #finish(
+    exchange: Exchange,
+    token: number,
+    permit: number,
+    answer: Answer | null,
+    startedAt: number,
+    inflight: number,
+  ): void {
+    const { clock, random } = this.#world;
+    const { now } = clock;
+    const judged = judge(answer);
+    const result = { ...judged, latencyMs: now - startedAt, startedAt, inflight, retryAfterAt: 0 };
+    finishTry(this.#control, token, permit, result, now, nextRandom(random));
+    this.#noteTransition();
+    const waitMs = judged.ending === "ok" || answer === 500 ? null : this.#retryDelay(exchange);
+    if (waitMs === null) {
+      this.#conclude(exchange.request, judged.ending);
+      return;
+    }
+    this.retries++;
+    clock.after(waitMs, () => this.#try(exchange));
+  }
+
+  #retryDelay(exchange: Exchange): number | null {
+    const { clock, random } = this.#world;
+    const { retry } = this.#options;
+    const { retryBudget, medianMs } = this.#control;
+    if (!exchange.request.idempotent || exchange.tries >= retry.attempts || retryBudget === null) return null;
+    const waitMs = backoffMs(exchange.tries - 1, retry.delayMs, retry.maxDelayMs, nextRandom(random));
+    if (clock.now + waitMs + medianMs >= exchange.request.deadlineAt) return null;
+    return mayRetry(this.#control, clock.now) && takeRetry(retryBudget, clock.now) ? waitMs : null;
+  }
+
+  #conclude(request: SimulatedRequest, ending: Ending): void {
+    settleRequest(this.#control, ending === "ok");
+    this.#world.conclude(request, ending);
+  }
+
+  #noteTransition(): void {
+    const transition = this.#control.breaker?.lastTransition ?? null;
+    if (transition === null || transition === this.#lastTransition) return;
+    this.#lastTransition = transition;
+    const { at, from, to, reason, openForMs } = transition;
+    this.phaseChanges.push({ atMs: at - EPOCH_MS, from, to, reason, openForMs });
+  }
+}
+
+function judge(answer: Answer | null): { ending: Ending; outcome: Outcome; fate: SampleFate | null } {
+  if (answer === null) {
+    return { ending: "upstream_timeout", outcome: Outcome.failLocal, fate: SampleFate.timedOut };
+  }
+  if (answer === 0) return { ending: "upstream_unreachable", outcome: Outcome.failLocal, fate: null };
+  if (answer === 503) return { ending: "failed", outcome: Outcome.failRemote, fate: SampleFate.refused };
+  if (answer >= 500) return { ending: "failed", outcome: Outcome.failRemote, fate: null };
+  return { ending: "ok", outcome: Outcome.ok, fate: SampleFate.served };
+}

@@ -1,0 +1,95 @@
+// A modelled upstream: some servers, and what happens beyond them: requests queue first in, first out,
+// or are refused with 503. It can be slow, err, refuse connections or fall silent. A request that its
+// caller has given up is served all the same, as most real servers do: the work is wasted.
+
+import type { RandomSource } from "../../../src/resilience/random.ts";
+import { nextRandom } from "../../../src/resilience/random.ts";
+import type { VirtualClock } from "./clock.ts";
+
+export interface UpstreamModelOptions {
+  readonly servers: number;
+  readonly serviceMs: number;
+  readonly service: "fixed" | "exponential";
+  readonly beyond: "queue" | "refuse";
+  /** There and back, in ms. */
+  readonly networkMs: number;
+}
+
+/** A status, or 0 for a refused connection. */
+export type Answer = number;
+
+export type UpstreamMode = "up" | "refusing" | "silent";
+
+export class UpstreamModel {
+  readonly options: UpstreamModelOptions;
+  mode: UpstreamMode = "up";
+  slowFactor = 1;
+  errorRate = 0;
+  /** Requests that reached it, by second of the run, whatever became of them. */
+  readonly arrivalsBySecond: number[] = [];
+  /** Requests that it has worked for, failed ones included. */
+  served = 0;
+  refused = 0;
+  readonly #clock: VirtualClock;
+  readonly #random: RandomSource;
+  readonly #queue: ((answer: Answer) => void)[] = [];
+  #queueHead = 0;
+  #busy = 0;
+
+  constructor(options: UpstreamModelOptions, clock: VirtualClock, random: RandomSource) {
+    this.options = options;
+    this.#clock = clock;
+    this.#random = random;
+  }
+
+  /** Requests per second that it can serve when nothing is wrong. */
+  get capacity(): number {
+    return capacityOf(this.options);
+  }
+
+  /** Sends one request; `done` is called with the answer, or never when the upstream is silent. */
+  send(done: (answer: Answer) => void): void {
+    const second = Math.floor(this.#clock.elapsedMs / 1000);
+    this.arrivalsBySecond[second] = (this.arrivalsBySecond[second] ?? 0) + 1;
+    const answer = (status: Answer): void => this.#clock.after(this.options.networkMs, () => done(status));
+    if (this.mode === "silent") return;
+    if (this.mode === "refusing") {
+      answer(0);
+    } else if (this.#busy < this.options.servers) {
+      this.#serve(answer);
+    } else if (this.options.beyond === "queue") {
+      this.#queue.push(answer);
+    } else {
+      this.refused++;
+      answer(503);
+    }
+  }
+
+  #serve(answer: (status: Answer) => void): void {
+    this.#busy++;
+    const { serviceMs, service } = this.options;
+    const share = service === "fixed" ? 1 : -Math.log(1 - nextRandom(this.#random));
+    this.#clock.after(serviceMs * this.slowFactor * share, () => {
+      this.#busy--;
+      this.served++;
+      if (this.mode === "up") answer(nextRandom(this.#random) < this.errorRate ? 500 : 200);
+      this.#serveNext();
+    });
+  }
+
+  #serveNext(): void {
+    const next = this.#queue[this.#queueHead];
+    if (next === undefined) return;
+    this.#queueHead++;
+    if (this.#queueHead > 1024) {
+      this.#queue.splice(0, this.#queueHead);
+      this.#queueHead = 0;
+    }
+    this.#serve(next);
+  }
+}
+
+/** Requests per second that such an upstream can serve. */
+export function capacityOf(options: UpstreamModelOptions): number {
+  return (options.servers * 1000) / options.serviceMs;
+}

@@ -1,0 +1,90 @@
+// Advice and bindings: what is said about a valid configuration, and that the demo needs nothing else.
+
+import { describe, it } from "vitest";
+import { adviseConfig } from "../../../src/config/advise.ts";
+import { missingBindings } from "../../../src/config/bindings.ts";
+import { defineGateway } from "../../../src/tidegate.ts";
+import { minimalConfig, planOf, withConsumer, withLimit, withRoute, withTargets } from "./sample.ts";
+
+function adviceFor(config: unknown): readonly string[] {
+  return adviseConfig(planOf(config));
+}
+
+function withRoutes(...routes: readonly Record<string, unknown>[]): Record<string, unknown> {
+  return minimalConfig({ routes: routes.map((route) => ({ path: "/*", upstream: "a", ...route })) });
+}
+
+describe("advice", () => {
+  it("is silent where nothing is odd", ({ expect }) => {
+    expect(adviceFor(minimalConfig())).toEqual([]);
+    expect(adviceFor(withRoutes({ path: "/a" }, { path: "/b", priority: "P2" }))).toEqual([]);
+  });
+
+  it("names the first route that shadows another", ({ expect }) => {
+    expect(adviceFor(withRoutes({ path: "/a/*" }, { path: "/a/:id", priority: "P2" }))).toEqual([
+      "routes[1]: never reached, routes[0] takes all of its requests first",
+    ]);
+    expect(
+      adviceFor(withRoutes({ path: "/a/*", methods: ["GET"] }, { path: "/a/*", priority: "P2" })),
+    ).toEqual([]);
+  });
+
+  it("warns of P0 without auth", ({ expect }) => {
+    const line = "routes[0].auth: anybody can send P0 requests, which are shed last; set auth: true";
+    expect(adviceFor(withRoute({ priority: "P0" }))).toEqual([line]);
+    expect(
+      adviceFor(withConsumer({}, { routes: [{ path: "/*", upstream: "a", priority: "P0", auth: true }] })),
+    ).toEqual([]);
+  });
+
+  it("warns of auth that nobody can pass", ({ expect }) => {
+    expect(adviceFor(withRoute({ auth: true }))).toEqual([
+      "routes[0].auth: no consumer is configured, so every request gets 401",
+    ]);
+  });
+
+  it("warns of several routes that are all of one class", ({ expect }) => {
+    expect(adviceFor(withRoutes({ path: "/a" }, { path: "/b" }))).toEqual([
+      "routes: all are P1, so under overload there is nothing less important to shed first",
+    ]);
+  });
+
+  it("warns of a fallback that tells a POST it was done", ({ expect }) => {
+    const line =
+      "routes[0].fallback.status: 200 tells the sender of a POST that it was done; list only safe methods";
+    expect(adviceFor(withRoute({ fallback: {} }))).toEqual([line]);
+    expect(adviceFor(withRoute({ fallback: {}, methods: ["GET", "DELETE"] }))).toEqual([line]);
+    expect(adviceFor(withRoute({ fallback: {}, methods: ["GET"] }))).toEqual([]);
+    expect(adviceFor(withRoute({ fallback: { status: 503 } }))).toEqual([]);
+  });
+
+  it("warns of what no route uses", ({ expect }) => {
+    expect(adviceFor(withLimit({}))).toEqual(["limits.l: no route uses it"]);
+    const upstreams = { a: { targets: ["http://a.test"] }, b: { targets: ["http://b.test"] } };
+    expect(adviceFor(minimalConfig({ upstreams }))).toEqual(["upstreams.b: no route uses it"]);
+  });
+});
+
+describe("bindings", () => {
+  const plan = planOf(withTargets("http://a.test", { binding: "PAY" }, { binding: "SHOP" }));
+
+  it("that are declared are fine", ({ expect }) => {
+    expect(missingBindings(plan, new Set(["PAY", "SHOP", "OTHER"]))).toEqual([]);
+  });
+
+  it("that are missing give a line each", ({ expect }) => {
+    expect(missingBindings(plan, new Set(["SHOP"]))).toEqual([
+      'upstreams.a.targets[1].binding: is no binding with a fetch in wrangler.toml (got "PAY")',
+    ]);
+  });
+});
+
+describe("defineGateway", () => {
+  it("adds types and nothing else", ({ expect }) => {
+    const config = {
+      upstreams: { a: { targets: ["http://a.test"] } },
+      routes: [{ path: "/*", upstream: "a" }],
+    };
+    expect(defineGateway(config)).toBe(config);
+  });
+});
