@@ -17,7 +17,10 @@ const GAUGES = [
 export function renderMetrics(engine: Engine, now: number): string {
   const text = new PrometheusText();
   engine.telemetry.render(text);
-  const states = engine.upstreams.map((upstream) => ({ name: upstream.plan.name, state: describeUpstream(upstream, now) }));
+  const states = engine.upstreams.map((upstream) => ({
+    name: upstream.plan.name,
+    state: describeUpstream(upstream, now),
+  }));
   for (const [metric, help, field] of GAUGES) {
     text.metric(metric, "gauge", help);
     for (const { name, state } of states) text.sample(metric, { tidegate_upstream: name }, state[field]);
@@ -25,7 +28,11 @@ export function renderMetrics(engine: Engine, now: number): string {
   text.metric("tidegate_breaker_phase", "gauge", "1 for the phase that the breaker is in, 0 for the others.");
   for (const { name, state } of states) {
     for (const phase of PHASES) {
-      text.sample("tidegate_breaker_phase", { tidegate_upstream: name, phase }, state.breaker.phase === phase ? 1 : 0);
+      text.sample(
+        "tidegate_breaker_phase",
+        { tidegate_upstream: name, phase },
+        state.breaker.phase === phase ? 1 : 0,
+      );
     }
   }
   return text.toString();

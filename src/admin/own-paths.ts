@@ -39,9 +39,15 @@ function createOwnPaths(): Hono<OwnPathContext> {
   const own = new Hono<OwnPathContext>();
   own.get("/_gateway/health", (c) => c.json({ status: "ok" }));
   own.get("/_gateway/problems/:code", (c) => problemPage(c.req.param("code")) ?? c.notFound());
-  own.use("*", async (c, next) => (authorize(c.env.x, c.req.path, c.req.header("authorization")) ?? (await next())) || undefined);
+  own.use(
+    "*",
+    async (c, next) =>
+      (authorize(c.env.x, c.req.path, c.req.header("authorization")) ?? (await next())) || undefined,
+  );
   own.get("/_gateway/state", (c) => c.json(describeState(c.env.x.engine, Date.now())));
-  own.get(METRICS_PATH, (c) => c.body(renderMetrics(c.env.x.engine, Date.now()), 200, { "content-type": METRICS_TYPE }));
+  own.get(METRICS_PATH, (c) =>
+    c.body(renderMetrics(c.env.x.engine, Date.now()), 200, { "content-type": METRICS_TYPE }),
+  );
   own.put("/_gateway/config", (c) => putConfig(c.env.x, c.req.raw, c.env.replaceConfig));
   own.notFound((c) => makeProblem(c.env.x, "route_not_found", {}, new Headers()));
   return own;
@@ -50,12 +56,19 @@ function createOwnPaths(): Hono<OwnPathContext> {
 /** null when the caller may go on; else the answer that says why not. */
 function authorize(x: Exchange, path: string, authorization: string | undefined): Response | null {
   const { adminToken, metricsToken } = x.engine;
-  const accepted = [adminToken, path === METRICS_PATH ? metricsToken : null].filter((token) => token !== null);
+  const accepted = [adminToken, path === METRICS_PATH ? metricsToken : null].filter(
+    (token) => token !== null,
+  );
   if (accepted.length === 0) return makeProblem(x, "route_not_found", {}, new Headers());
   const given = authorization?.match(/^Bearer +(.+)$/i)?.[1] ?? "";
   if (accepted.some((token) => equalSecrets(given, token))) return null;
   const headers = new Headers({ "www-authenticate": `Bearer realm="${x.engine.plan.name}"` });
-  return makeProblem(x, "unauthorized", { detail: "Send the admin token as `authorization: Bearer <token>`." }, headers);
+  return makeProblem(
+    x,
+    "unauthorized",
+    { detail: "Send the admin token as `authorization: Bearer <token>`." },
+    headers,
+  );
 }
 
 /** Another configuration without a restart: local development only. */

@@ -19,7 +19,9 @@ export function problemPage(code: string): Response | null {
 <p>${escapeHtml(explanation)}</p>
 </html>
 `;
-  return new Response(html, { headers: { "content-type": "text/html; charset=utf-8", "cache-control": "public, max-age=3600" } });
+  return new Response(html, {
+    headers: { "content-type": "text/html; charset=utf-8", "cache-control": "public, max-age=3600" },
+  });
 }
 
 function isProblemCode(code: string): code is ProblemCode {

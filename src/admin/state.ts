@@ -4,7 +4,14 @@
 import type { Engine, Upstream } from "../edge/engine.ts";
 import type { BreakerPhase } from "../resilience/breaker.ts";
 import { phaseAt } from "../resilience/breaker.ts";
-import { advanceWindow, localFailureCount, okCount, remoteFailureCount, slowCount } from "../resilience/call-window.ts";
+import {
+  advanceWindow,
+  localFailureCount,
+  okCount,
+  remoteFailureCount,
+  slowCount,
+} from "../resilience/call-window.ts";
+import { refreshControl } from "../resilience/upstream-control.ts";
 
 export interface UpstreamState {
   readonly breaker: { phase: BreakerPhase; generation: number; openUntil: number | null };
@@ -28,7 +35,9 @@ export interface GatewayState {
 }
 
 export function describeState(engine: Engine, now: number): GatewayState {
-  const upstreams = Object.fromEntries(engine.upstreams.map((upstream) => [upstream.plan.name, describeUpstream(upstream, now)]));
+  const upstreams = Object.fromEntries(
+    engine.upstreams.map((upstream) => [upstream.plan.name, describeUpstream(upstream, now)]),
+  );
   return {
     region: engine.region,
     isolate: { session: engine.session, snapshotAgeMs: null, mode: "alone" },
@@ -43,6 +52,7 @@ export function describeState(engine: Engine, now: number): GatewayState {
 
 export function describeUpstream({ plan, control }: Upstream, now: number): UpstreamState {
   const { breaker, bulkhead, shed } = control;
+  refreshControl(control, now);
   if (breaker !== null) advanceWindow(breaker.window, now);
   return {
     breaker: {

@@ -75,14 +75,23 @@ export function takeTenantPermits(x: Exchange): Verdict {
   const own = engine.tenantPermits[tenant];
   if (own !== null) {
     x.tenantPermit = takePermit(own, x.startedAt, ttlMs);
-    x.explanation?.note("tenant", x.tenantPermit === NO_PERMIT ? "concurrency_limit" : "ok", { inflight: own.inUse, limit: own.limit });
+    x.explanation?.note("tenant", x.tenantPermit === NO_PERMIT ? "concurrency_limit" : "ok", {
+      inflight: own.inUse,
+      limit: own.limit,
+    });
     if (x.tenantPermit === NO_PERMIT) return Verdict.tenantConcurrency;
   }
   const share = upstream.tenantShares[tenant];
   if (share !== null) {
-    share.limit = Math.max(1, Math.floor(engine.plan.tenants[tenant].share * upstream.control.bulkhead.permits.limit));
+    share.limit = Math.max(
+      1,
+      Math.floor(engine.plan.tenants[tenant].share * upstream.control.bulkhead.permits.limit),
+    );
     x.sharePermit = takePermit(share, x.startedAt, ttlMs);
-    x.explanation?.note("share", x.sharePermit === NO_PERMIT ? "concurrency_limit" : "ok", { inflight: share.inUse, limit: share.limit });
+    x.explanation?.note("share", x.sharePermit === NO_PERMIT ? "concurrency_limit" : "ok", {
+      inflight: share.inUse,
+      limit: share.limit,
+    });
     if (x.sharePermit === NO_PERMIT) return Verdict.tenantConcurrency;
   }
   return Verdict.admit;
@@ -100,7 +109,11 @@ export function takeRoutePermit(x: Exchange): Verdict | Promise<Verdict> {
   }
   return waitForPermit(bulkhead, x.trafficClass, x.deadlineAt, x.startedAt).then((permit) => {
     x.routePermit = permit;
-    x.explanation?.note("route", permit === NO_PERMIT ? "concurrency_limit" : "waited", { inflight: inUse, limit, waiting: bulkhead.line.length });
+    x.explanation?.note("route", permit === NO_PERMIT ? "concurrency_limit" : "waited", {
+      inflight: inUse,
+      limit,
+      waiting: bulkhead.line.length,
+    });
     return permit === NO_PERMIT ? Verdict.routeConcurrency : Verdict.admit;
   });
 }

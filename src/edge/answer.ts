@@ -61,7 +61,9 @@ function answerProblem(x: Exchange, verdict: Exclude<Verdict, 0>): Response {
   if (verdict === Verdict.tenantConcurrency) extra["tenant"] = x.engine.plan.tenants[x.tenant].name;
   if (verdict === Verdict.bodyTooLarge && x.route !== null) extra["limitBytes"] = x.route.bodyLimitBytes;
   if (verdict === Verdict.headersTooLarge) extra["limitBytes"] = MAX_HEADER_BYTES;
-  if (verdict === Verdict.unauthorized) headers.set("www-authenticate", `ApiKey realm="${x.engine.plan.name}"`);
+  if (verdict === Verdict.unauthorized) {
+    headers.set("www-authenticate", `ApiKey realm="${x.engine.plan.name}"`);
+  }
   if (verdict === Verdict.methodNotAllowed) {
     const allowed = allowedMethods(x.engine.routes, x.path, x.inbound.host ?? "", x.request.headers);
     headers.set("allow", allowed.join(", "));

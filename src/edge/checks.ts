@@ -40,7 +40,9 @@ export function checkRequest(x: Exchange): Verdict {
     x.explanation?.note("path", "headers_too_large", { bytes: inbound.bytes, max: MAX_HEADER_BYTES });
     return Verdict.headersTooLarge;
   }
-  if (inbound.via !== null && viaNames(inbound.via, engine.plan.name)) return note(x, "path", Verdict.loopDetected);
+  if (inbound.via !== null && viaNames(inbound.via, engine.plan.name)) {
+    return note(x, "path", Verdict.loopDetected);
+  }
   return note(x, "path", Verdict.admit);
 }
 
@@ -56,7 +58,11 @@ export function matchRoute(x: Exchange): Verdict {
   }
   x.route = route;
   x.upstream = engine.upstreams[route.upstream];
-  x.explanation?.note("match", "ok", { route: route.name, index: route.index, upstream: x.upstream.plan.name });
+  x.explanation?.note("match", "ok", {
+    route: route.name,
+    index: route.index,
+    upstream: x.upstream.plan.name,
+  });
   return Verdict.admit;
 }
 
@@ -78,7 +84,9 @@ export function classify(x: Exchange): Verdict {
   const { engine, inbound, route } = x;
   let trafficClass: TrafficClass = route?.priority ?? 1;
   const consumer = consumerAt(engine, x.consumer);
-  if (consumer !== null && consumer.priority !== null && consumer.priority > trafficClass) trafficClass = consumer.priority;
+  if (consumer !== null && consumer.priority !== null && consumer.priority > trafficClass) {
+    trafficClass = consumer.priority;
+  }
   if (inbound.priority !== null) {
     const wished = leastClassForUrgency(parseUrgency(inbound.priority));
     if (wished > trafficClass) trafficClass = wished;
@@ -107,14 +115,19 @@ export function setDeadline(x: Exchange): Verdict {
   const remainingMs = x.deadlineAt - x.startedAt;
   const { deadlines, medianMs, latency } = upstream.control;
   const hopeless = isHopeless(deadlines, remainingMs, medianMs, latency.total, x.startedAt);
-  x.explanation?.note("deadline", hopeless ? "deadline_exceeded" : "ok", { remainingMs, medianMs: Math.round(medianMs) });
+  x.explanation?.note("deadline", hopeless ? "deadline_exceeded" : "ok", {
+    remainingMs,
+    medianMs: Math.round(medianMs),
+  });
   return hopeless ? Verdict.deadlineExceeded : Verdict.admit;
 }
 
 /** A body that says that it is too large is not read at all. */
 export function checkBodySize(x: Exchange): Verdict {
   const declared = x.inbound.contentLength;
-  if (declared === null || x.route === null || Number(declared) <= x.route.bodyLimitBytes) return Verdict.admit;
+  if (declared === null || x.route === null || Number(declared) <= x.route.bodyLimitBytes) {
+    return Verdict.admit;
+  }
   x.explanation?.note("body", "body_too_large", { bytes: declared, max: x.route.bodyLimitBytes });
   return Verdict.bodyTooLarge;
 }

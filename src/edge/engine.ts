@@ -89,11 +89,16 @@ export interface EngineIdentity {
 export function missingFromBindings(plan: Plan, bindings: Bindings): string[] {
   const missing = plan.secrets
     .filter((name) => typeof bindings[name] !== "string")
-    .map((name) => `env:${name}: the Worker has no secret of this name; set it with: npx wrangler secret put ${name}`);
+    .map(
+      (name) =>
+        `env:${name}: the Worker has no secret of this name; set it with: npx wrangler secret put ${name}`,
+    );
   for (const upstream of plan.upstreams) {
     for (const target of upstream.targets) {
       if (target.binding === null || isFetcher(bindings[target.binding])) continue;
-      missing.push(`upstreams.${upstream.name}: the Worker has no binding ${target.binding}; add it to wrangler.toml`);
+      missing.push(
+        `upstreams.${upstream.name}: the Worker has no binding ${target.binding}; add it to wrangler.toml`,
+      );
     }
   }
   return missing;
@@ -117,7 +122,9 @@ export function createEngine(
     upstreams: plan.upstreams.map((upstream) => createUpstream(upstream, plan, bindings, previous)),
     limits: plan.limits.map((limit) => keptLimit(limit, previous) ?? createRateLimit(limit)),
     limitLabels: plan.limits.map(labelLimit),
-    tenantPermits: plan.tenants.map((tenant) => (tenant.concurrency === null ? null : createPermits(tenant.concurrency))),
+    tenantPermits: plan.tenants.map((tenant) =>
+      tenant.concurrency === null ? null : createPermits(tenant.concurrency),
+    ),
     routeBulkheads: plan.routes.map((route) =>
       route.concurrency === null
         ? null
@@ -141,7 +148,12 @@ export function consumerAt(engine: Engine, index: number): ConsumerPlan | null {
   return index < 0 ? null : engine.plan.consumers[index];
 }
 
-function createUpstream(upstream: UpstreamPlan, plan: Plan, bindings: Bindings, previous: Engine | null): Upstream {
+function createUpstream(
+  upstream: UpstreamPlan,
+  plan: Plan,
+  bindings: Bindings,
+  previous: Engine | null,
+): Upstream {
   const before = previous?.upstreams.find((other) => other.plan.name === upstream.name);
   const control =
     before !== undefined && alike({ ...before.plan, index: 0 }, { ...upstream, index: 0 })
@@ -163,7 +175,9 @@ function createUpstream(upstream: UpstreamPlan, plan: Plan, bindings: Bindings, 
 
 function keptLimit(limit: LimitPlan, previous: Engine | null): RateLimit | null {
   const before = previous?.plan.limits.find((other) => other.name === limit.name);
-  if (previous === null || before === undefined || !alike({ ...before, index: 0 }, { ...limit, index: 0 })) return null;
+  if (previous === null || before === undefined || !alike({ ...before, index: 0 }, { ...limit, index: 0 })) {
+    return null;
+  }
   return previous.limits[before.index];
 }
 
@@ -177,13 +191,18 @@ function keysWithSecrets(plan: Plan, bindings: Bindings): ReadonlyMap<string, nu
   for (const { consumer, secret } of plan.secretKeys) {
     const value = textOf(bindings, secret);
     if (value === null || value === "") continue;
-    keys.set(value.startsWith("sha256:") ? value.slice("sha256:".length).toLowerCase() : hashKey(value), consumer);
+    keys.set(
+      value.startsWith("sha256:") ? value.slice("sha256:".length).toLowerCase() : hashKey(value),
+      consumer,
+    );
   }
   return keys;
 }
 
 function resolveEdit(edit: HeaderEdit, bindings: Bindings): ResolvedEdit {
-  const set = edit.set.map(({ name, value, secret }) => [name, secret === null ? value : (textOf(bindings, secret) ?? "")] as const);
+  const set = edit.set.map(
+    ({ name, value, secret }) => [name, secret === null ? value : (textOf(bindings, secret) ?? "")] as const,
+  );
   return { set, remove: edit.remove };
 }
 

@@ -26,7 +26,11 @@ export interface Gateway {
   readonly app: GatewayApp;
   /** What a Worker exports by default. */
   readonly handler: {
-    fetch(request: Request, bindings: Record<string, unknown>, context: RequestContext): Response | Promise<Response>;
+    fetch(
+      request: Request,
+      bindings: Record<string, unknown>,
+      context: RequestContext,
+    ): Response | Promise<Response>;
   };
 }
 

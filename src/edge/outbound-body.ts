@@ -8,6 +8,11 @@ export const MAX_REPEATABLE_BYTES = 64 * 1024;
 export interface OutboundBody {
   /** For the next try: null without a body. Call it once per try, and again only while `repeatable`. */
   next(): ReadableStream<Uint8Array> | null;
+  /**
+   * Aborts the try when the body cannot be sent whole: a runtime may end the outgoing body of a stream
+   * that fails as if it were complete, and the upstream would take the half for the whole.
+   */
+  readonly signal: AbortSignal | null;
   /** Whether another try could send the same body. */
   repeatable(): boolean;
   /** Whether the body turned out larger than the route allows. */
@@ -28,16 +33,33 @@ export interface BodyRules {
 const no = (): boolean => false;
 
 export function createOutboundBody(body: ReadableStream<Uint8Array> | null, rules: BodyRules): OutboundBody {
-  if (body === null) return { next: () => null, repeatable: () => true, tooLarge: no, brokenByClient: no, discard: () => {} };
+  if (body === null) {
+    return {
+      next: () => null,
+      signal: null,
+      repeatable: () => true,
+      tooLarge: no,
+      brokenByClient: no,
+      discard: () => {},
+    };
+  }
   if (rules.contentLength === null) return createCountedBody(body, rules);
   if (rules.keep && Number(rules.contentLength) <= MAX_REPEATABLE_BYTES) return createKeptBody(body);
-  return { next: () => body, repeatable: no, tooLarge: no, brokenByClient: no, discard: () => {} };
+  return {
+    next: () => body,
+    signal: null,
+    repeatable: no,
+    tooLarge: no,
+    brokenByClient: no,
+    discard: () => {},
+  };
 }
 
 /** A small body of known length: one branch goes out, the other waits for the next try. */
 function createKeptBody(body: ReadableStream<Uint8Array>): OutboundBody {
   let kept: ReadableStream<Uint8Array> = body;
   return {
+    signal: null,
     next() {
       const [outgoing, waiting] = kept.tee();
       kept = waiting;
@@ -58,24 +80,21 @@ function createCountedBody(body: ReadableStream<Uint8Array>, rules: BodyRules): 
   let recorded: Uint8Array[] | null = rules.keep ? [] : null;
   let started = false;
   const reader = body.getReader();
+  const abort = new AbortController();
   const counted = new ReadableStream<Uint8Array>({
     async pull(controller) {
       const chunk = await reader.read().catch(() => null);
-      if (chunk === null) {
-        state.broken = true;
-        controller.error(new Error("the client stopped sending"));
-        return;
-      }
-      if (chunk.done) {
+      if (chunk?.done === true) {
         state.ended = true;
         controller.close();
         return;
       }
-      state.bytes += chunk.value.byteLength;
-      if (state.bytes > rules.limitBytes) {
-        state.tooLarge = true;
-        controller.error(new Error("the body is larger than the route allows"));
-        return;
+      state.bytes += chunk?.value.byteLength ?? 0;
+      state.broken = chunk === null;
+      state.tooLarge = state.bytes > rules.limitBytes;
+      if (chunk === null || state.tooLarge) {
+        abort.abort();
+        return new Promise<void>(() => {});
       }
       if (state.bytes > MAX_REPEATABLE_BYTES) recorded = null;
       recorded?.push(chunk.value.slice());
@@ -84,6 +103,7 @@ function createCountedBody(body: ReadableStream<Uint8Array>, rules: BodyRules): 
     cancel: (reason) => reader.cancel(reason),
   });
   return {
+    signal: abort.signal,
     next() {
       if (!started) {
         started = true;

@@ -11,6 +11,7 @@ import { className } from "./checks.ts";
 import { consumerAt } from "./engine.ts";
 import type { Exchange } from "./exchange.ts";
 import { newSpanId } from "./identity.ts";
+import type { OutboundBody } from "./outbound-body.ts";
 
 /** Path and query as they are appended to a target's base URL. */
 export function upstreamPath(x: Exchange): string {
@@ -22,9 +23,22 @@ export function upstreamPath(x: Exchange): string {
  * The request for one try. Building it from the one that came in and editing that one's fields costs
  * workerd a fifth less than handing `fetch` a record of options.
  */
-export function upstreamRequest(x: Exchange, url: string, body: ReadableStream<Uint8Array> | null, remainingMs: number): Request {
+export function upstreamRequest(
+  x: Exchange,
+  url: string,
+  outbound: OutboundBody,
+  remainingMs: number,
+): Request {
   const { method, headers } = x.request;
-  const init: RequestInit & { duplex: "half" } = { method, headers, body, redirect: "manual", duplex: "half" };
+  const body = outbound.next();
+  const init: RequestInit & { duplex: "half" } = {
+    method,
+    headers,
+    body,
+    redirect: "manual",
+    signal: outbound.signal,
+    duplex: "half",
+  };
   const request = body === x.request.body ? new Request(url, x.request) : new Request(url, init);
   editFields(request.headers, x);
   request.headers.set("traceparent", formatTraceparent(x.traceId, newSpanId(x.engine.random), x.traceFlags));
@@ -60,7 +74,12 @@ export function isUpgrade(x: Exchange): boolean {
 function addForwarded(headers: Headers, x: Exchange): void {
   const { clientAddress, host, forwardedFor, forwardedProto, forwardedHost } = x.inbound;
   if (clientAddress !== null) addMember(headers, "x-forwarded-for", forwardedFor, clientAddress);
-  addMember(headers, "x-forwarded-proto", forwardedProto, x.request.url.startsWith("https:") ? "https" : "http");
+  addMember(
+    headers,
+    "x-forwarded-proto",
+    forwardedProto,
+    x.request.url.startsWith("https:") ? "https" : "http",
+  );
   if (host !== null) addMember(headers, "x-forwarded-host", forwardedHost, host);
 }
 

@@ -8,10 +8,24 @@
 
 import { isGatewayPath } from "../http/paths.ts";
 import { settleRequest } from "../resilience/upstream-control.ts";
-import { passCursor, returnLimits, returnPermits, takeLimits, takeRoutePermit, takeTenantPermits } from "./admission.ts";
+import {
+  passCursor,
+  returnLimits,
+  returnPermits,
+  takeLimits,
+  takeRoutePermit,
+  takeTenantPermits,
+} from "./admission.ts";
 import { answerRefusal, passAnswer } from "./answer.ts";
 import { equalSecrets } from "./api-keys.ts";
-import { checkBodySize, checkRequest, classify, identifyConsumer, matchRoute, setDeadline } from "./checks.ts";
+import {
+  checkBodySize,
+  checkRequest,
+  classify,
+  identifyConsumer,
+  matchRoute,
+  setDeadline,
+} from "./checks.ts";
 import type { Engine } from "./engine.ts";
 import { Exchange } from "./exchange.ts";
 import { Explanation } from "./explanation.ts";

@@ -11,7 +11,14 @@ import { NO_PERMIT, returnPermit, takePermit } from "../resilience/permits.ts";
 import { nextRandom } from "../resilience/random.ts";
 import { chooseTarget } from "../resilience/target-choice.ts";
 import { leaveBulkhead } from "../resilience/bulkhead.ts";
-import { LEASE_SLACK_MS, admitTry, cancelTry, finishTry, noteOverload, takeUpstreamPermit } from "../resilience/upstream-control.ts";
+import {
+  LEASE_SLACK_MS,
+  admitTry,
+  cancelTry,
+  finishTry,
+  noteOverload,
+  takeUpstreamPermit,
+} from "../resilience/upstream-control.ts";
 import type { Exchange } from "./exchange.ts";
 import { upstreamRequest } from "./outbound-request.ts";
 import { TIMED_OUT, within } from "./timeout.ts";
@@ -27,16 +34,26 @@ export async function runTry(x: Exchange, attempt: Attempt): Promise<Verdict> {
   x.engine.telemetry.breakerSeen(plan, control.breaker);
   if (token === NOT_ADMITTED) return refuseByBreaker(x, attempt, askedAt);
   let permit = takeUpstreamPermit(control, askedAt);
-  if (permit === NO_PERMIT) permit = await waitForPermit(control.bulkhead, x.trafficClass, x.deadlineAt, askedAt);
+  if (permit === NO_PERMIT) {
+    permit = await waitForPermit(control.bulkhead, x.trafficClass, x.deadlineAt, askedAt);
+  }
   const { permits, line } = control.bulkhead;
   if (permit === NO_PERMIT) {
     cancelTry(control, token, Date.now());
     noteOverload(control);
-    x.explanation?.note("permit", "concurrency_limit", { inflight: permits.inUse, limit: permits.limit, waiting: line.length });
+    x.explanation?.note("permit", "concurrency_limit", {
+      inflight: permits.inUse,
+      limit: permits.limit,
+      waiting: line.length,
+    });
     return Verdict.upstreamConcurrency;
   }
   const startedAt = Date.now();
-  x.explanation?.note("permit", "ok", { inflight: permits.inUse, limit: permits.limit, waitedMs: startedAt - askedAt });
+  x.explanation?.note("permit", "ok", {
+    inflight: permits.inUse,
+    limit: permits.limit,
+    waitedMs: startedAt - askedAt,
+  });
   if (startedAt >= x.deadlineAt) {
     cancelTry(control, token, startedAt);
     leaveBulkhead(control.bulkhead, permit, startedAt);
@@ -78,7 +95,7 @@ async function fetchTarget(x: Exchange, attempt: Attempt, startedAt: number): Pr
   const remainingMs = x.deadlineAt - startedAt;
   const timeoutMs = tryTimeoutMs(plan.timeoutMs, remainingMs);
   const { baseUrl, fetcher } = targets[index];
-  const request = upstreamRequest(x, baseUrl + attempt.path, attempt.body.next(), remainingMs);
+  const request = upstreamRequest(x, baseUrl + attempt.path, attempt.body, remainingMs);
   const inflight = control.targets.inflight[index];
   const slot = takePermit(inflight, startedAt, timeoutMs + LEASE_SLACK_MS);
   x.sent = true;
@@ -120,7 +137,10 @@ function judgeFailure(x: Exchange, attempt: Attempt, error: unknown): Fetched {
 function judgeTimeout(x: Exchange, attempt: Attempt, timeoutMs: number): Fetched {
   const cutByDeadline = timeoutMs < attempt.upstream.plan.timeoutMs;
   const verdict = cutByDeadline ? Verdict.deadlineExceeded : Verdict.upstreamTimeout;
-  x.explanation?.note("try", problemOf(verdict), { target: attempt.lastTarget, timeoutMs: Math.round(timeoutMs) });
+  x.explanation?.note("try", problemOf(verdict), {
+    target: attempt.lastTarget,
+    timeoutMs: Math.round(timeoutMs),
+  });
   // A client that gives little time must not be able to speak against the upstream.
   if (cutByDeadline && x.deadlineShortened) return { verdict, ...IGNORED };
   return { verdict, outcome: Outcome.failLocal, fate: Fate.timedOut, response: null };

@@ -176,7 +176,7 @@ export class AimdLimit implements ConcurrencyLimit {
   }
 
   #lowerQuartile(): number {
-    const kept = this.#latencies.subarray(0, Math.min(this.#served, KEPT_LATENCIES)).sort();
+    const kept = this.#latencies.subarray(0, Math.min(this.#served, KEPT_LATENCIES)).toSorted();
     return kept[Math.floor(kept.length / 4)];
   }
 

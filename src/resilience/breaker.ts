@@ -62,7 +62,14 @@ export interface BreakerTransition {
   readonly to: BreakerPhase;
   readonly at: number;
   readonly reason:
-    "consecutive" | "failure-rate" | "slow-rate" | "open-time-over" | "probe-failed" | "probes-good" | "ramp-failed" | "ramp-done";
+    | "consecutive"
+    | "failure-rate"
+    | "slow-rate"
+    | "open-time-over"
+    | "probe-failed"
+    | "probes-good"
+    | "ramp-failed"
+    | "ramp-done";
   readonly calls: number;
   readonly failures: number;
   readonly slow: number;
@@ -217,8 +224,11 @@ function recordRamp(
   const enough = state.calls >= RAMP_MINIMUM_CALLS;
   const failing = enough && state.failures >= RAMP_FAILURE_RATE * state.calls;
   const slowing = enough && options.slowCallMs !== null && state.slow >= options.slowCallRate * state.calls;
-  if (failing || slowing || state.consecutive >= options.consecutive) open(breaker, now, random, "ramp-failed");
-  else if (now - state.since >= options.rampUpMs) close(breaker, now, "ramp-done");
+  if (failing || slowing || state.consecutive >= options.consecutive) {
+    open(breaker, now, random, "ramp-failed");
+  } else if (now - state.since >= options.rampUpMs) {
+    close(breaker, now, "ramp-done");
+  }
 }
 
 function recordProbe(

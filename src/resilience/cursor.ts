@@ -87,7 +87,13 @@ export function isTickDue(loop: ShedLoop, tally: ShedTally, now: number): boolea
  * is not closed: refusals are then no sign of overload. `ramp` is the share of arrivals that a healing
  * upstream may get, 1 for all.
  */
-export function tickCursor(loop: ShedLoop, tally: ShedTally, now: number, holding: boolean, ramp: number): void {
+export function tickCursor(
+  loop: ShedLoop,
+  tally: ShedTally,
+  now: number,
+  holding: boolean,
+  ramp: number,
+): void {
   const elapsedMs = Math.min(Math.max(now - loop.tickStartedAt, 0), 60_000);
   collectArrivals(loop, tally, now);
   if (holding || tally.settled < MINIMUM_SETTLED) loop.cut *= 0.5 ** (elapsedMs / TICK_MS);
@@ -96,6 +102,13 @@ export function tickCursor(loop: ShedLoop, tally: ShedTally, now: number, holdin
   emptyTally(tally);
   loop.tickStartedAt = now;
   placeCursor(loop, Math.max(loop.cut, 1 - ramp), ramp < 1);
+}
+
+/** Recent arrivals per second: what halves every second adds up to one and a half seconds' worth. */
+export function arrivalsPerSecond(loop: ShedLoop): number {
+  let total = 0;
+  for (let level = 0; level < LEVEL_COUNT; level++) total += loop.histogram[level];
+  return total / 1.5;
 }
 
 /** Moves the cursor along a ramp between two ticks. */

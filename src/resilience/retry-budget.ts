@@ -42,8 +42,7 @@ export function depositOriginal(budget: RetryBudget, now: number): void {
 /** Whether one more retry may be scheduled now; if so it is counted. */
 export function takeRetry(budget: RetryBudget, now: number): boolean {
   advance(budget, now);
-  const allowed =
-    budget.share * budget.originalsTotal + (FLOOR_RETRIES_PER_SECOND * BUDGET_WINDOW_MS) / 1000;
+  const allowed = budget.share * budget.originalsTotal + (FLOOR_RETRIES_PER_SECOND * BUDGET_WINDOW_MS) / 1000;
   if (budget.retriesTotal + 1 > allowed) return false;
   budget.retries[budget.slotIndex]++;
   budget.retriesTotal++;

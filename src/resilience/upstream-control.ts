@@ -3,21 +3,22 @@
 // its tick; today that is the isolate. Nothing here waits, sends or reads a clock.
 
 import type { Breaker, BreakerOptions } from "./breaker.ts";
-import {
-  admitCall,
-  createBreaker,
-  noteRetryAfter,
-  phaseAt,
-  rampShare,
-  recordResult,
-} from "./breaker.ts";
+import { admitCall, createBreaker, noteRetryAfter, phaseAt, rampShare, recordResult } from "./breaker.ts";
 import type { Bulkhead } from "./bulkhead.ts";
 import { createBulkhead, enterBulkhead, leaveBulkhead, resizeBulkhead } from "./bulkhead.ts";
 import { AimdLimit } from "./aimd-limit.ts";
 import type { ConcurrencyLimit, SampleFate } from "./concurrency-limit.ts";
 import { createFixedLimit } from "./concurrency-limit.ts";
 import type { ShedLoop, ShedTally } from "./cursor.ts";
-import { createShedLoop, createShedTally, isTickDue, passesCursor, placeCursor, tickCursor } from "./cursor.ts";
+import {
+  arrivalsPerSecond,
+  createShedLoop,
+  createShedTally,
+  isTickDue,
+  passesCursor,
+  placeCursor,
+  tickCursor,
+} from "./cursor.ts";
 import type { DeadlineGuard } from "./deadline.ts";
 import { createDeadlineGuard } from "./deadline.ts";
 import type { LatencyHistogram } from "./latency.ts";
@@ -75,6 +76,8 @@ export interface TryResult {
 /** Lets a permit or a lease outlive the try that holds it by this much before it is taken back. */
 export const LEASE_SLACK_MS = 1000;
 const RAMP_STEP_MS = 100;
+/** A ramping upstream may always get this many: with little traffic, shares mean nothing. */
+export const RAMP_FLOOR_PER_SECOND = 5;
 
 export function createUpstreamControl(options: UpstreamOptions): UpstreamControl {
   const { max, waiting, maxWaitMs, adaptive } = options.concurrency;
@@ -99,6 +102,11 @@ export function noteArrival(control: UpstreamControl, level: number, now: number
   if (isTickDue(control.shed, control.tally, now)) runTick(control, now);
   else if (control.breaker !== null && control.breaker.state.phase === "ramp") followRamp(control, now);
   control.tally.arrivals[level]++;
+}
+
+/** Runs the tick if it is due though nothing has arrived, so that a reader sees no stale cursor. */
+export function refreshControl(control: UpstreamControl, now: number): void {
+  if (isTickDue(control.shed, control.tally, now)) runTick(control, now);
 }
 
 /** Whether the shedding cursor lets it through; `position` is its place within the level, in [0, 1). */
@@ -149,7 +157,14 @@ export function finishTry(
   const { breaker, bulkhead, limit } = control;
   if (result.outcome === Outcome.ok) recordLatency(control.latency, result.latencyMs);
   if (result.fate !== null) {
-    limit.observe(result.latencyMs, result.inflight, bulkhead.permits.inUse, result.startedAt, result.fate, now);
+    limit.observe(
+      result.latencyMs,
+      result.inflight,
+      bulkhead.permits.inUse,
+      result.startedAt,
+      result.fate,
+      now,
+    );
     if (result.fate > 0) control.tally.signals++;
   }
   if (breaker !== null) recordBreaker(control, breaker, token, result, now, random);
@@ -194,11 +209,18 @@ function runTick(control: UpstreamControl, now: number): void {
   reclaimExpired(control.bulkhead.permits, now);
   for (const inflight of control.targets.inflight) reclaimExpired(inflight, now);
   const holding = phase === "open" || phase === "half-open";
-  tickCursor(shed, tally, now, holding, breaker === null ? 1 : rampShare(breaker, now));
+  tickCursor(shed, tally, now, holding, rampPassing(control, now));
+}
+
+/** The share that a ramp lets pass: the breaker's, but never less than a trickle that proved harmless as probes. */
+function rampPassing({ breaker, shed }: UpstreamControl, now: number): number {
+  const share = breaker === null ? 1 : rampShare(breaker, now);
+  if (share >= 1) return 1;
+  return Math.min(1, Math.max(share, RAMP_FLOOR_PER_SECOND / arrivalsPerSecond(shed)));
 }
 
 function followRamp(control: UpstreamControl, now: number): void {
   if (control.breaker === null || now - control.rampPlacedAt < RAMP_STEP_MS) return;
   control.rampPlacedAt = now;
-  placeCursor(control.shed, Math.max(control.shed.cut, 1 - rampShare(control.breaker, now)), true);
+  placeCursor(control.shed, Math.max(control.shed.cut, 1 - rampPassing(control, now)), true);
 }

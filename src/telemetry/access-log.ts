@@ -52,7 +52,14 @@ export class AccessLog {
     this.#skipped = 0;
     this.#written++;
     const { query, ...rest } = record;
-    const line = { time: new Date(now).toISOString(), level: "info", event: "request", ...rest, query: redactQuery(query), standsFor };
+    const line = {
+      time: new Date(now).toISOString(),
+      level: "info",
+      event: "request",
+      ...rest,
+      query: redactQuery(query),
+      standsFor,
+    };
     this.#write(JSON.stringify(line));
   }
 }

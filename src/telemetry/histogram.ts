@@ -1,7 +1,9 @@
 // A duration histogram as Prometheus counts it, with the bucket bounds that OpenTelemetry's HTTP
 // conventions advise.
 
-export const BUCKET_BOUNDS_SECONDS = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10] as const;
+export const BUCKET_BOUNDS_SECONDS = [
+  0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10,
+] as const;
 
 export interface DurationHistogram {
   /** One per bound, then one for everything above. Not cumulative. */

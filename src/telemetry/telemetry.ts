@@ -8,7 +8,7 @@ import type { AccessRecord } from "./access-log.ts";
 import { AccessLog } from "./access-log.ts";
 import type { DurationHistogram } from "./histogram.ts";
 import { createDurationHistogram, recordDuration } from "./histogram.ts";
-import { PrometheusText } from "./prometheus.ts";
+import type { PrometheusText } from "./prometheus.ts";
 
 const OUTCOMES = ["ok", "fail_remote", "fail_local", "ignored"] as const;
 const STATUSES = 1000;
@@ -86,13 +86,21 @@ export class Telemetry {
 
   /** Adds what was counted to a scrape. */
   render(text: PrometheusText): void {
-    text.metric("http_server_request_duration_seconds", "histogram", "Time until response headers, by route and status.");
+    text.metric(
+      "http_server_request_duration_seconds",
+      "histogram",
+      "Time until response headers, by route and status.",
+    );
     for (const [key, histogram] of this.#requests) {
       const route = this.#plan.routes[Math.floor(key / STATUSES) - 1]?.name ?? NO_ROUTE;
       const labels = { http_route: route, http_response_status_code: key % STATUSES };
       text.histogram("http_server_request_duration_seconds", labels, histogram);
     }
-    text.metric("http_client_request_duration_seconds", "histogram", "Time of a try until response headers, by upstream and outcome.");
+    text.metric(
+      "http_client_request_duration_seconds",
+      "histogram",
+      "Time of a try until response headers, by upstream and outcome.",
+    );
     for (const upstream of this.#plan.upstreams) {
       for (const [index, outcome] of OUTCOMES.entries()) {
         const labels = { tidegate_upstream: upstream.name, outcome };
@@ -103,15 +111,27 @@ export class Telemetry {
   }
 
   #renderCounters(text: PrometheusText): void {
-    text.metric("tidegate_refusals_total", "counter", "Answers that the gateway made itself, by problem code.");
+    text.metric(
+      "tidegate_refusals_total",
+      "counter",
+      "Answers that the gateway made itself, by problem code.",
+    );
     for (const [code, count] of this.#refusals) text.sample("tidegate_refusals_total", { code }, count);
     text.metric("tidegate_retries_total", "counter", "Tries that were not the first, by upstream.");
     for (const { name, index } of this.#plan.upstreams) {
       text.sample("tidegate_retries_total", { tidegate_upstream: name }, this.#retries[index]);
     }
-    text.metric("tidegate_limit_refusals_total", "counter", "Requests over a limit; with shadow=true they passed.");
+    text.metric(
+      "tidegate_limit_refusals_total",
+      "counter",
+      "Requests over a limit; with shadow=true they passed.",
+    );
     for (const { name, index, shadow } of this.#plan.limits) {
-      text.sample("tidegate_limit_refusals_total", { limit: name, shadow: String(shadow) }, this.#limitRefusals[index]);
+      text.sample(
+        "tidegate_limit_refusals_total",
+        { limit: name, shadow: String(shadow) },
+        this.#limitRefusals[index],
+      );
     }
     text.metric("tidegate_breaker_transitions_total", "counter", "Phase changes of breakers.");
     for (const [key, count] of this.#transitions) {
