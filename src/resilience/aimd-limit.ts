@@ -6,14 +6,17 @@
 //   pushed back       limit = 0.9 * in flight when a tenth of a window was refused or timed out, or half of
 //                     it throttled (429); a single one with little in flight says nothing about capacity
 //   congested         lower-quartile latency > 2 * baseline + 10 ms in two windows in a row:
-//                     limit = in flight, then less by a fifth of what the window served, so that four
-//                     fifths of the permits that come back stay for those who wait
+//                     limit = in flight, then less by a tenth of what the window served; meanwhile the most
+//                     important class may take a tenth more than the limit (at least 10), so that its
+//                     requests need not wait while the rest make room
+//   in vain           a quarter less in flight did not make it a tenth faster: not our doing; the limit
+//                     goes back, and this latency is the baseline from now on
 //   else              limit + sqrt(limit) until congestion was seen, + 1 for 30 s after it;
 //                     only while at least half of the limit is in use (app-limited guard)
 //
-// The baseline is the least lower-quartile latency of the last 30 to 60 s. When the limit has stood at
-// its floor and latency stays high, our own concurrency is not the cause and the baseline starts anew.
-// It starts at `max`: nothing is refused without evidence.
+// The baseline is the least of the last 30 to 60 s of the lower quartiles, smoothed over some windows: the
+// least of noisy numbers would be far too small, and the first answers are always the fast ones. It starts
+// at `max`: nothing is refused without evidence.
 
 import type { ConcurrencyLimit } from "./concurrency-limit.ts";
 import { SampleFate } from "./concurrency-limit.ts";
@@ -29,9 +32,13 @@ export const LONGEST_HOLD_MS = 40_000;
 const BACKOFF = 0.9;
 const TOLERANCE = 2;
 const SLACK_MS = 10;
-const DRAINED_SHARE = 0.2;
+const DRAINED_SHARE = 0.1;
 const CONGESTED_WINDOWS = 2;
-const WINDOWS_AT_FLOOR = 50;
+const SMOOTHING = 1 / 8;
+const TRIED_SHARE = 0.25;
+const HELPED_SHARE = 0.1;
+const EXTRA_SHARE = 0.1;
+const LEAST_EXTRA = 10;
 const GENTLE_MS = 30_000;
 const DROPPED_SHARE = 0.1;
 const THROTTLED_SHARE = 0.5;
@@ -46,9 +53,11 @@ export class AimdLimit implements ConcurrencyLimit {
   #ceilingUntil = 0;
   #holdMs = SHORTEST_HOLD_MS;
   #gentleUntil = 0;
+  #lastRefusalAt = Number.NEGATIVE_INFINITY;
   #lastCutAt = Number.NEGATIVE_INFINITY;
   readonly #latencies = new Float64Array(KEPT_LATENCIES);
   #served = 0;
+  #inflightOfServed = 0;
   #refused = 0;
   #timedOut = 0;
   #throttled = 0;
@@ -58,7 +67,12 @@ export class AimdLimit implements ConcurrencyLimit {
   #nextPeakServed = 0;
   #windowStartedAt = Number.NEGATIVE_INFINITY;
   #congested = 0;
-  #atFloor = 0;
+  #isDraining = false;
+  #smoothLatency = 0;
+  #smoothInflight = 0;
+  /** Before the drain: what was in flight, and how long it took. */
+  #drainedFrom = 0;
+  #latencyBefore = 0;
   #baseline = Number.POSITIVE_INFINITY;
   #nextBaseline = Number.POSITIVE_INFINITY;
   #baselineTurnsAt = 0;
@@ -70,6 +84,12 @@ export class AimdLimit implements ConcurrencyLimit {
     this.current = max;
   }
 
+  get criticalExtra(): number {
+    if (!this.#isDraining) return 0;
+    const extra = Math.max(LEAST_EXTRA, Math.ceil(this.#exact * EXTRA_SHARE));
+    return Math.max(0, Math.min(extra, this.#ceiling - this.current));
+  }
+
   observe(
     latencyMs: number,
     inflight: number,
@@ -77,13 +97,15 @@ export class AimdLimit implements ConcurrencyLimit {
     startedAt: number,
     fate: SampleFate,
     now: number,
-  ): void {
+  ): boolean {
+    let tooMany = false;
     if (this.#windowStartedAt === Number.NEGATIVE_INFINITY) this.#windowStartedAt = now;
     if (inflight > this.#peakInflight) this.#peakInflight = inflight;
     this.#inflightNow = inflightNow;
     switch (fate) {
       case SampleFate.served:
         this.#latencies[this.#served++ % KEPT_LATENCIES] = latencyMs;
+        this.#inflightOfServed += inflight;
         if (inflight > this.#nextPeakServed) this.#nextPeakServed = inflight;
         break;
       case SampleFate.throttled:
@@ -91,7 +113,7 @@ export class AimdLimit implements ConcurrencyLimit {
         break;
       case SampleFate.refused:
         this.#refused++;
-        this.#refuse(inflight, startedAt, now);
+        tooMany = this.#refuse(inflight, startedAt, now);
         break;
       case SampleFate.timedOut:
         this.#timedOut++;
@@ -99,24 +121,33 @@ export class AimdLimit implements ConcurrencyLimit {
     }
     const samples = this.#served + this.#refused + this.#timedOut + this.#throttled;
     if (samples >= WINDOW_SAMPLES && now - this.#windowStartedAt >= WINDOW_MS) this.#endWindow(now);
+    return tooMany;
   }
 
   forget(): void {
+    this.#ceiling = this.#max;
     this.#ceilingUntil = 0;
     this.#holdMs = SHORTEST_HOLD_MS;
+    this.#isDraining = false;
     this.#set(this.#max);
   }
 
-  /** The upstream refused with more in flight than it served lately: one fewer is what it takes. */
-  #refuse(inflight: number, startedAt: number, now: number): void {
+  /** True when the upstream refused because it had more than it takes, which is no failure. */
+  #refuse(inflight: number, startedAt: number, now: number): boolean {
+    // It was sent before the limit had learned from the refusal before it.
+    if (startedAt <= this.#lastRefusalAt) return true;
+    const aboveCeiling = inflight > this.#ceiling;
     const proven = Math.max(this.#peakServed, this.#nextPeakServed, DROP_FLOOR);
-    if (startedAt < this.#lastCutAt || (inflight <= proven && inflight <= this.#ceiling)) return;
-    const confirmed = inflight > this.#ceiling && now < this.#ceilingUntil + this.#holdMs;
+    if (inflight <= proven && !aboveCeiling) return false;
+    const tooMany = aboveCeiling || this.#ceiling === this.#max;
+    const confirmed = aboveCeiling && now < this.#ceilingUntil + this.#holdMs;
     this.#holdMs = confirmed ? Math.min(LONGEST_HOLD_MS, this.#holdMs * 2) : SHORTEST_HOLD_MS;
-    this.#ceiling = Math.min(this.#exact, inflight) - 1;
+    this.#ceiling = Math.min(this.#exact, inflight - 1);
     this.#ceilingUntil = now + this.#holdMs;
     this.#gentleUntil = now + GENTLE_MS;
+    this.#lastRefusalAt = now;
     this.#cutTo(this.#ceiling, now);
+    return tooMany;
   }
 
   #backOff(now: number): void {
@@ -129,13 +160,14 @@ export class AimdLimit implements ConcurrencyLimit {
     const dropped = this.#refused + this.#timedOut;
     const pushedBack = dropped >= DROPPED_SHARE * samples || this.#throttled >= THROTTLED_SHARE * samples;
     const latency = this.#served > 0 ? this.#lowerQuartile() : 0;
-    if (this.#served > 0) this.#learnBaseline(latency, now);
+    if (this.#served > 0) this.#learn(latency, now);
     const slow = this.#served > 0 && latency > TOLERANCE * this.#baseline + SLACK_MS;
     this.#congested = slow ? this.#congested + 1 : 0;
     if (pushedBack && now > this.#lastCutAt + WINDOW_MS) this.#backOff(now);
-    else if (this.#congested >= CONGESTED_WINDOWS) this.#drain(latency, now);
+    else if (this.#congested >= CONGESTED_WINDOWS) this.#drain(now);
     else if (!slow && !pushedBack) this.#grow(now);
     this.#served = 0;
+    this.#inflightOfServed = 0;
     this.#refused = 0;
     this.#timedOut = 0;
     this.#throttled = 0;
@@ -143,27 +175,46 @@ export class AimdLimit implements ConcurrencyLimit {
     this.#windowStartedAt = now;
   }
 
-  #drain(latency: number, now: number): void {
+  #drain(now: number): void {
+    if (now >= this.#gentleUntil || this.#smoothInflight > this.#drainedFrom) this.#rememberDrain();
+    if (this.#smoothInflight <= this.#drainedFrom * (1 - TRIED_SHARE)) {
+      if (this.#smoothLatency > this.#latencyBefore * (1 - HELPED_SHARE)) {
+        this.#endDrainInVain();
+        return;
+      }
+      this.#rememberDrain();
+    }
     const floor = Math.min(LATENCY_FLOOR, this.#exact);
     const from = Math.min(this.#exact, Math.max(this.#inflightNow, floor));
-    const step = Math.max(1, this.#served * DRAINED_SHARE);
     this.#gentleUntil = now + GENTLE_MS;
-    this.#cutTo(Math.max(floor, from - step), now);
-    this.#atFloor = this.#exact <= LATENCY_FLOOR ? this.#atFloor + 1 : 0;
-    if (this.#atFloor < WINDOWS_AT_FLOOR) return;
-    this.#atFloor = 0;
-    this.#baseline = latency;
-    this.#nextBaseline = latency;
+    this.#cutTo(Math.max(floor, from - Math.max(1, this.#served * DRAINED_SHARE)), now);
+    this.#isDraining = true;
+  }
+
+  #rememberDrain(): void {
+    this.#drainedFrom = this.#smoothInflight;
+    this.#latencyBefore = this.#smoothLatency;
+  }
+
+  #endDrainInVain(): void {
+    this.#baseline = this.#smoothLatency;
+    this.#nextBaseline = this.#smoothLatency;
+    this.#isDraining = false;
+    this.#set(Math.max(this.#exact, Math.min(this.#drainedFrom, this.#ceiling)));
   }
 
   #grow(now: number): void {
+    this.#isDraining = false;
     if (this.#peakInflight < this.#exact / 2) return;
     const step = now < this.#gentleUntil ? 1 : Math.sqrt(this.#exact);
     const ceiling = now < this.#ceilingUntil ? this.#ceiling : this.#max;
     if (this.#exact < ceiling) this.#set(Math.min(ceiling, this.#exact + step));
   }
 
-  #learnBaseline(latency: number, now: number): void {
+  #learn(latency: number, now: number): void {
+    const weight = this.#smoothLatency === 0 ? 1 : SMOOTHING;
+    this.#smoothLatency += weight * (latency - this.#smoothLatency);
+    this.#smoothInflight += weight * (this.#inflightOfServed / this.#served - this.#smoothInflight);
     if (now >= this.#baselineTurnsAt) {
       this.#baseline = this.#nextBaseline;
       this.#nextBaseline = Number.POSITIVE_INFINITY;
@@ -171,8 +222,8 @@ export class AimdLimit implements ConcurrencyLimit {
       this.#nextPeakServed = 0;
       this.#baselineTurnsAt = now + BASELINE_MS;
     }
-    this.#baseline = Math.min(this.#baseline, latency);
-    this.#nextBaseline = Math.min(this.#nextBaseline, latency);
+    this.#baseline = Math.min(this.#baseline, this.#smoothLatency);
+    this.#nextBaseline = Math.min(this.#nextBaseline, this.#smoothLatency);
   }
 
   #lowerQuartile(): number {
@@ -182,6 +233,7 @@ export class AimdLimit implements ConcurrencyLimit {
 
   #cutTo(limit: number, now: number): void {
     this.#lastCutAt = now;
+    this.#isDraining = false;
     this.#set(limit);
   }
 

@@ -12,6 +12,8 @@ export interface Bulkhead {
   readonly maxWaitMs: number;
   /** A permit that is not returned ends after this long. */
   readonly permitTtlMs: number;
+  /** So many more than the limit may the most important class take. */
+  criticalExtra: number;
 }
 
 export interface BulkheadOptions {
@@ -27,6 +29,7 @@ export function createBulkhead(options: BulkheadOptions): Bulkhead {
     line: createWaitingLine(options.waiting),
     maxWaitMs: options.maxWaitMs,
     permitTtlMs: options.permitTtlMs,
+    criticalExtra: 0,
   };
 }
 
@@ -36,7 +39,7 @@ export function enterBulkhead(bulkhead: Bulkhead, now: number): number {
   return takePermit(bulkhead.permits, now, bulkhead.permitTtlMs);
 }
 
-/** Gets in line until `deadline` at the latest; null when there is no room in it. */
+/** Gets in line until `deadline` at the latest; null when there is no room in it. May be called at once. */
 export function waitAtBulkhead(
   bulkhead: Bulkhead,
   trafficClass: number,
@@ -44,7 +47,9 @@ export function waitAtBulkhead(
   now: number,
   settle: (permit: number) => void,
 ): Waiter | null {
-  return joinLine(bulkhead.line, trafficClass, deadline, now, settle);
+  const waiter = joinLine(bulkhead.line, trafficClass, deadline, now, settle);
+  if (waiter !== null && bulkhead.criticalExtra > 0) grantWaiting(bulkhead, now);
+  return waiter;
 }
 
 /** A waiter's own timer has ended, or its client has gone. False when it had been called already. */
@@ -65,10 +70,13 @@ export function resizeBulkhead(bulkhead: Bulkhead, limit: number, now: number): 
 }
 
 function grantWaiting(bulkhead: Bulkhead, now: number): void {
-  while (bulkhead.line.length > 0 && hasRoom(bulkhead.permits, now)) {
-    const waiter = callNext(bulkhead.line, now);
+  const { permits, line } = bulkhead;
+  while (line.length > 0) {
+    const extra = line.oldest[0] === null ? 0 : bulkhead.criticalExtra;
+    if (!hasRoom(permits, now, extra)) return;
+    const waiter = callNext(line, now);
     if (waiter === null) return;
-    const permit = takePermit(bulkhead.permits, now, bulkhead.permitTtlMs);
+    const permit = takePermit(permits, now, bulkhead.permitTtlMs, waiter.trafficClass === 0 ? extra : 0);
     waiter.settle(permit);
     if (permit === NO_PERMIT) return;
   }

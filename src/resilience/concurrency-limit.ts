@@ -8,10 +8,13 @@ export type SampleFate = (typeof SampleFate)[keyof typeof SampleFate];
 export interface ConcurrencyLimit {
   /** Whole requests, at least 1. */
   readonly current: number;
+  /** So many more may the most important class have in flight, while the limit is lowered gently. */
+  readonly criticalExtra: number;
   /**
    * Takes one finished try in; tries that say nothing about capacity are not reported. `latencyMs` runs
    * to the response headers; `inflight` is what was in flight when the try began, itself included, and
-   * `inflightNow` what is at its end.
+   * `inflightNow` what is at its end. True when a refusal says that there were too many at a time: then
+   * it says nothing about the upstream's health.
    */
   observe(
     latencyMs: number,
@@ -20,12 +23,12 @@ export interface ConcurrencyLimit {
     startedAt: number,
     fate: SampleFate,
     now: number,
-  ): void;
+  ): boolean;
   /** Starts over at the maximum: the upstream was away, what was learned before no longer holds. */
   forget(): void;
 }
 
 /** A limit that stays where it is. */
 export function createFixedLimit(max: number): ConcurrencyLimit {
-  return { current: max, observe: () => {}, forget: () => {} };
+  return { current: max, criticalExtra: 0, observe: () => false, forget: () => {} };
 }

@@ -35,9 +35,12 @@ export function createPermits(limit: number): Permits {
   return permits;
 }
 
-/** A token for `returnPermit`, or NO_PERMIT when all are out. The permit ends by itself after `ttlMs`. */
-export function takePermit(permits: Permits, now: number, ttlMs: number): number {
-  if (!hasRoom(permits, now)) return NO_PERMIT;
+/**
+ * A token for `returnPermit`, or NO_PERMIT when all are out. The permit ends by itself after `ttlMs`.
+ * `extra`: so many more than the limit may be out.
+ */
+export function takePermit(permits: Permits, now: number, ttlMs: number, extra = 0): number {
+  if (!hasRoom(permits, now, extra)) return NO_PERMIT;
   if (permits.freeCount === 0) grow(permits, permits.expiries.length * 2);
   const slot = permits.free[--permits.freeCount];
   const expiry = now + ttlMs;
@@ -48,10 +51,11 @@ export function takePermit(permits: Permits, now: number, ttlMs: number): number
 }
 
 /** Whether a permit could be taken now; takes expired ones back first when none could. */
-export function hasRoom(permits: Permits, now: number): boolean {
-  if (permits.inUse < permits.limit) return permits.inUse < MAX_PERMITS;
+export function hasRoom(permits: Permits, now: number, extra = 0): boolean {
+  const limit = Math.min(permits.limit + extra, MAX_PERMITS);
+  if (permits.inUse < limit) return true;
   reclaimExpired(permits, now);
-  return permits.inUse < permits.limit;
+  return permits.inUse < limit;
 }
 
 /** False when the token's permit had been taken back, or returned before. */

@@ -156,8 +156,9 @@ export function finishTry(
 ): void {
   const { breaker, bulkhead, limit } = control;
   if (result.outcome === Outcome.ok) recordLatency(control.latency, result.latencyMs);
+  let { outcome } = result;
   if (result.fate !== null) {
-    limit.observe(
+    const tooMany = limit.observe(
       result.latencyMs,
       result.inflight,
       bulkhead.permits.inUse,
@@ -165,10 +166,12 @@ export function finishTry(
       result.fate,
       now,
     );
+    if (tooMany) outcome = Outcome.ignored;
     if (result.fate > 0) control.tally.signals++;
   }
-  if (breaker !== null) recordBreaker(control, breaker, token, result, now, random);
+  if (breaker !== null) recordBreaker(control, breaker, token, outcome, result, now, random);
   if (limit.current !== bulkhead.permits.limit) bulkhead.permits.limit = limit.current;
+  bulkhead.criticalExtra = limit.criticalExtra;
   leaveBulkhead(bulkhead, permit, now);
 }
 
@@ -182,6 +185,7 @@ function recordBreaker(
   control: UpstreamControl,
   breaker: Breaker,
   token: number,
+  outcome: Outcome,
   result: TryResult,
   now: number,
   random: number,
@@ -191,7 +195,7 @@ function recordBreaker(
   const slow = slowMs !== null && result.latencyMs > slowMs;
   if (slow) control.tally.signals++;
   if (result.retryAfterAt > now) noteRetryAfter(breaker, result.retryAfterAt);
-  recordResult(breaker, token, result.outcome, slow, now, random);
+  recordResult(breaker, token, outcome, slow, now, random);
   if (breaker.state.phase === before) return;
   if (breaker.state.phase === "ramp") {
     control.limit.forget();

@@ -89,7 +89,8 @@ export function runScenario(scenario: Scenario): RunResult {
     policy.arrive(request);
   });
   clock.runUntil(Number.POSITIVE_INFINITY);
-  if (record.open.size > 0) throw new Error(`${record.open.size} requests never ended (seed ${scenario.seed})`);
+  if (record.open.size > 0)
+    throw new Error(`${record.open.size} requests never ended (seed ${scenario.seed})`);
   return {
     policy: scenario.policy.name,
     seed: scenario.seed,
@@ -105,7 +106,11 @@ export function runScenario(scenario: Scenario): RunResult {
   };
 }
 
-function planArrivals(scenario: Scenario, clock: VirtualClock, arrive: (request: SimulatedRequest) => void): void {
+function planArrivals(
+  scenario: Scenario,
+  clock: VirtualClock,
+  arrive: (request: SimulatedRequest) => void,
+): void {
   const random = createRandom(scenario.seed);
   let count = 0;
   const next = (): void => {

@@ -27,7 +27,15 @@ import {
   takeUpstreamPermit,
 } from "../../../src/resilience/upstream-control.ts";
 import { EPOCH_MS } from "./clock.ts";
-import type { Ending, PhaseChange, Policy, PolicyFactory, PolicyReading, SimulatedRequest, World } from "./policy.ts";
+import type {
+  Ending,
+  PhaseChange,
+  Policy,
+  PolicyFactory,
+  PolicyReading,
+  SimulatedRequest,
+  World,
+} from "./policy.ts";
 import type { Answer } from "./upstream-model.ts";
 
 export interface RetryOptions {
@@ -166,7 +174,8 @@ class TidegatePolicy implements Policy {
 
   #checkRefusal(request: SimulatedRequest): void {
     const { newest } = this.#control.bulkhead.line;
-    if (newest.some((waiter, index) => index > request.trafficClass && waiter !== null)) this.unjustRefusals++;
+    if (newest.some((waiter, index) => index > request.trafficClass && waiter !== null))
+      this.unjustRefusals++;
   }
 
   #refuseRoom(request: SimulatedRequest, token: number): void {
