@@ -122,14 +122,25 @@ export function setDeadline(x: Exchange): Verdict {
   return hopeless ? Verdict.deadlineExceeded : Verdict.admit;
 }
 
-/** A body that says that it is too large is not read at all. */
+/**
+ * A body that says that it is too large is not read at all. Runtimes cannot wrap the body of a GET or
+ * HEAD to count it, so one of unknown length is refused.
+ */
 export function checkBodySize(x: Exchange): Verdict {
   const declared = x.inbound.contentLength;
+  if (declared === null && takesNoBody(x.request.method) && x.request.body !== null) {
+    return note(x, "body", Verdict.badRequest);
+  }
   if (declared === null || x.route === null || Number(declared) <= x.route.bodyLimitBytes) {
     return Verdict.admit;
   }
   x.explanation?.note("body", "body_too_large", { bytes: declared, max: x.route.bodyLimitBytes });
   return Verdict.bodyTooLarge;
+}
+
+/** Methods whose requests may not be given a body by the runtime, only keep their own. */
+export function takesNoBody(method: string): boolean {
+  return method === "GET" || method === "HEAD";
 }
 
 function note(x: Exchange, stage: string, verdict: Verdict): Verdict {

@@ -9,11 +9,6 @@ import type { InboundHeaders } from "./inbound-headers.ts";
 import { NOBODY } from "./api-keys.ts";
 import { NO_PERMIT } from "../resilience/permits.ts";
 
-/** What the runtime lends to a request: work that goes on behind the answer. */
-export interface RequestContext {
-  waitUntil(promise: Promise<unknown>): void;
-}
-
 export class Exchange {
   readonly engine: Engine;
   readonly request: Request;

@@ -6,6 +6,7 @@ import { answerOwnPath } from "../admin/own-paths.ts";
 import type { GatewayConfig } from "../config/gateway-config.ts";
 import type { Plan } from "../config/plan.ts";
 import { validateConfig } from "../config/validate.ts";
+import { problemBody } from "../http/problem.ts";
 import { Telemetry } from "../telemetry/telemetry.ts";
 import type { Bindings, Engine } from "./engine.ts";
 import { createEngine, missingFromBindings } from "./engine.ts";
@@ -51,6 +52,7 @@ export function createGateway(config: GatewayConfig): Gateway {
   if (!validation.ok) throw new InvalidConfigError(validation.errors);
   const isolate = new Isolate(validation.plan);
   const app: GatewayApp = new Hono();
+  app.onError((error) => answerBug(error));
   let sealed = false;
   return {
     app,
@@ -64,6 +66,15 @@ export function createGateway(config: GatewayConfig): Gateway {
       },
     },
   };
+}
+
+/** A bug outside the pipeline, or bindings that are missing: logged with its stack, answered without it. */
+function answerBug(error: Error): Response {
+  const requestId = crypto.randomUUID();
+  const time = new Date().toISOString();
+  console.error(JSON.stringify({ time, level: "error", event: "bug", requestId, stack: error.stack }));
+  const headers = { "content-type": "application/problem+json", "x-request-id": requestId };
+  return new Response(problemBody("internal_error", requestId, {}), { status: 500, headers });
 }
 
 /** What lives as long as the isolate: the engine in use, and the next one when a configuration is replaced. */

@@ -1,9 +1,15 @@
-// The request's body on its way upstream. As a rule it is the stream that came in, untouched. Only a
-// body of unknown length is counted as it passes, and only one that may be sent again is kept, up to
-// 64 KiB.
+// The request's body on its way upstream. A large one is the stream that came in, untouched. One of
+// unknown length is counted as it passes, and one of at most 64 KiB is kept: to be sent again, and to tell
+// after a failed try whether the client had sent it whole. The runtime reports a client that breaks off
+// and an upstream that does as the same error.
 
-/** A try that may be repeated keeps at most this much of the body. */
-export const MAX_REPEATABLE_BYTES = 64 * 1024;
+/** At most this much of a body is kept. */
+export const MAX_KEPT_BYTES = 64 * 1024;
+/** What the client has sent is there at once; a read that takes longer waits for more to come. */
+const ARRIVAL_PROBE_MS = 10;
+
+/** How much of the body the client has sent, as far as can be told once a try has failed. */
+export type BodyArrival = "whole" | "arriving" | "broken" | "unknown";
 
 export interface OutboundBody {
   /** For the next try: null without a body. Call it once per try, and again only while `repeatable`. */
@@ -17,8 +23,8 @@ export interface OutboundBody {
   repeatable(): boolean;
   /** Whether the body turned out larger than the route allows. */
   tooLarge(): boolean;
-  /** Whether reading from the client failed: no fault of the upstream. */
-  brokenByClient(): boolean;
+  /** Whether a failed try can be the client's doing: it is when the body is `broken` or still `arriving`. */
+  arrival(): Promise<BodyArrival>;
   /** Frees what was kept. */
   discard(): void;
 }
@@ -39,18 +45,18 @@ export function createOutboundBody(body: ReadableStream<Uint8Array> | null, rule
       signal: null,
       repeatable: () => true,
       tooLarge: no,
-      brokenByClient: no,
+      arrival: () => Promise.resolve("whole"),
       discard: () => {},
     };
   }
   if (rules.contentLength === null) return createCountedBody(body, rules);
-  if (rules.keep && Number(rules.contentLength) <= MAX_REPEATABLE_BYTES) return createKeptBody(body);
+  if (Number(rules.contentLength) <= MAX_KEPT_BYTES) return createKeptBody(body);
   return {
     next: () => body,
     signal: null,
     repeatable: no,
     tooLarge: no,
-    brokenByClient: no,
+    arrival: () => Promise.resolve("unknown"),
     discard: () => {},
   };
 }
@@ -67,11 +73,36 @@ function createKeptBody(body: ReadableStream<Uint8Array>): OutboundBody {
     },
     repeatable: () => true,
     tooLarge: no,
-    brokenByClient: no,
+    arrival() {
+      const [probe, waiting] = kept.tee();
+      kept = waiting;
+      return arrivalOf(probe);
+    },
     discard() {
       kept.cancel().catch(() => {});
     },
   };
+}
+
+/** Reads what is there, and cancels the stream. */
+async function arrivalOf(stream: ReadableStream<Uint8Array>): Promise<BodyArrival> {
+  const reader = stream.getReader();
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const tooLong = new Promise<null>((resolve) => {
+    timer = setTimeout(() => resolve(null), ARRIVAL_PROBE_MS);
+  });
+  try {
+    for (;;) {
+      const read = await Promise.race([reader.read(), tooLong]);
+      if (read === null) return "arriving";
+      if (read.done) return "whole";
+    }
+  } catch {
+    return "broken";
+  } finally {
+    clearTimeout(timer);
+    reader.cancel().catch(() => {});
+  }
 }
 
 /** A body of unknown length: counted against the limit, and recorded while it is small. */
@@ -96,7 +127,7 @@ function createCountedBody(body: ReadableStream<Uint8Array>, rules: BodyRules): 
         abort.abort();
         return new Promise<void>(() => {});
       }
-      if (state.bytes > MAX_REPEATABLE_BYTES) recorded = null;
+      if (state.bytes > MAX_KEPT_BYTES) recorded = null;
       recorded?.push(chunk.value.slice());
       controller.enqueue(chunk.value);
     },
@@ -113,7 +144,7 @@ function createCountedBody(body: ReadableStream<Uint8Array>, rules: BodyRules): 
     },
     repeatable: () => recorded !== null && state.ended,
     tooLarge: () => state.tooLarge,
-    brokenByClient: () => state.broken,
+    arrival: () => Promise.resolve(state.broken ? "broken" : state.ended ? "whole" : "arriving"),
     discard() {
       recorded = null;
     },

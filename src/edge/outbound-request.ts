@@ -52,6 +52,8 @@ function editFields(headers: Headers, x: Exchange): void {
   else if (inbound.upgrade !== null && !isUpgrade(x)) headers.delete("upgrade");
   if (inbound.private !== null) for (const name of inbound.private) headers.delete(name);
   headers.delete("host");
+  // A trace that could not be read takes its state along (Trace Context 4.3).
+  if (inbound.tracestate !== null && !x.traceKept) headers.delete("tracestate");
   if (x.consumer !== NOBODY) headers.delete("x-api-key");
   headers.set("via", inbound.via === null ? engine.ownVia : appendVia(headers.get("via"), engine.plan.name));
   addForwarded(headers, x);

@@ -6,6 +6,7 @@ import { NO_TARGET } from "../resilience/target-choice.ts";
 import { nextRandom } from "../resilience/random.ts";
 import { backoffMs, takeRetry } from "../resilience/retry-budget.ts";
 import { mayRetry, noteOriginal } from "../resilience/upstream-control.ts";
+import { takesNoBody } from "./checks.ts";
 import type { Upstream } from "./engine.ts";
 import type { Exchange } from "./exchange.ts";
 import type { OutboundBody } from "./outbound-body.ts";
@@ -58,8 +59,9 @@ export async function runTries(x: Exchange, upstream: Upstream): Promise<Verdict
 /** How many tries a request may have: one, unless doing it twice does no harm. */
 function attemptsOf(x: Exchange, upstream: Upstream): number {
   const { retry } = upstream.plan;
-  if (retry === null || isUpgrade(x)) return 1;
-  return IDEMPOTENT.has(x.request.method) || x.inbound.idempotencyKey !== null ? retry.attempts : 1;
+  const { method, body } = x.request;
+  if (retry === null || isUpgrade(x) || (takesNoBody(method) && body !== null)) return 1;
+  return IDEMPOTENT.has(method) || x.inbound.idempotencyKey !== null ? retry.attempts : 1;
 }
 
 /** Ms to back off before the next try, or NO_RETRY. Counts against the budget when it gives a delay. */

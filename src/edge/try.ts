@@ -60,7 +60,11 @@ export async function runTry(x: Exchange, attempt: Attempt): Promise<Verdict> {
     return Verdict.deadlineExceeded;
   }
   const inflight = permits.inUse;
-  const result = await fetchTarget(x, attempt, startedAt);
+  const result = await fetchTarget(x, attempt, startedAt).catch((bug: unknown) => {
+    cancelTry(control, token, Date.now());
+    leaveBulkhead(control.bulkhead, permit, Date.now());
+    throw bug;
+  });
   const now = Date.now();
   const latencyMs = now - startedAt;
   const retryAfterAt = result.response === null ? 0 : retryAfterOf(result.response, now);
@@ -101,10 +105,10 @@ async function fetchTarget(x: Exchange, attempt: Attempt, startedAt: number): Pr
   x.sent = true;
   try {
     const response = await within(timeoutMs, fetcher === null ? fetch(request) : fetcher.fetch(request));
-    if (response === TIMED_OUT) return judgeTimeout(x, attempt, timeoutMs);
+    if (response === TIMED_OUT) return await judgeTimeout(x, attempt, timeoutMs);
     return judgeAnswer(x, response, index, Date.now() - startedAt);
   } catch (error) {
-    return judgeFailure(x, attempt, error);
+    return await judgeFailure(x, attempt, error);
   } finally {
     returnPermit(inflight, slot);
   }
@@ -126,23 +130,32 @@ function judgeAnswer(x: Exchange, response: Response, target: number, latencyMs:
   return { verdict: Verdict.admit, outcome, fate: status === 503 ? Fate.refused : null, response };
 }
 
-function judgeFailure(x: Exchange, attempt: Attempt, error: unknown): Fetched {
+// What a client does with its own body must not speak against the upstream, or anybody could open a breaker
+// for everybody else. A large body whose arrival nobody followed is no evidence either way.
+
+async function judgeFailure(x: Exchange, attempt: Attempt, error: unknown): Promise<Fetched> {
   if (attempt.body.tooLarge()) return { verdict: Verdict.bodyTooLarge, ...IGNORED };
-  if (attempt.body.brokenByClient()) return { verdict: Verdict.badRequest, ...IGNORED };
+  const arrival = await attempt.body.arrival();
+  if (arrival === "broken") {
+    x.explanation?.note("try", "bad_request", { target: attempt.lastTarget });
+    return { verdict: Verdict.badRequest, ...IGNORED };
+  }
   x.explanation?.note("try", "upstream_unreachable", { target: attempt.lastTarget });
   x.failure = error instanceof Error ? error.message : String(error);
+  if (arrival === "unknown") return { verdict: Verdict.upstreamUnreachable, ...IGNORED };
   return { verdict: Verdict.upstreamUnreachable, outcome: Outcome.failLocal, fate: null, response: null };
 }
 
-function judgeTimeout(x: Exchange, attempt: Attempt, timeoutMs: number): Fetched {
+async function judgeTimeout(x: Exchange, attempt: Attempt, timeoutMs: number): Promise<Fetched> {
   const cutByDeadline = timeoutMs < attempt.upstream.plan.timeoutMs;
   const verdict = cutByDeadline ? Verdict.deadlineExceeded : Verdict.upstreamTimeout;
   x.explanation?.note("try", problemOf(verdict), {
     target: attempt.lastTarget,
     timeoutMs: Math.round(timeoutMs),
   });
-  // A client that gives little time must not be able to speak against the upstream.
+  // A client that gives little time must not be able to speak against the upstream either.
   if (cutByDeadline && x.deadlineShortened) return { verdict, ...IGNORED };
+  if ((await attempt.body.arrival()) !== "whole") return { verdict, ...IGNORED };
   return { verdict, outcome: Outcome.failLocal, fate: Fate.timedOut, response: null };
 }
 

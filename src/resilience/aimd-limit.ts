@@ -9,14 +9,15 @@
 //                     limit = in flight, then less by a tenth of what the window served; meanwhile the most
 //                     important class may take a tenth more than the limit (at least 10), so that its
 //                     requests need not wait while the rest make room
-//   in vain           a quarter less in flight did not make it a tenth faster: not our doing; the limit
-//                     goes back, and this latency is the baseline from now on
+//   in vain           draining to a share s of what was in flight (at most 3/4) has not made it faster than
+//                     1 - 0.4 * (1 - s) of what it took before, or 50 windows at the floor of 20 have not
+//                     helped: not our doing; the limit goes back, this latency is the baseline from now on
 //   else              limit + sqrt(limit) until congestion was seen, + 1 for 30 s after it;
 //                     only while at least half of the limit is in use (app-limited guard)
 //
 // The baseline is the least of the last 30 to 60 s of the lower quartiles, smoothed over some windows: the
-// least of noisy numbers would be far too small, and the first answers are always the fast ones. It starts
-// at `max`: nothing is refused without evidence.
+// least of noisy numbers would be far too small. The very first window counts with its median, because
+// in the beginning only the fast answers are back. It starts at `max`: nothing is refused without evidence.
 
 import type { ConcurrencyLimit } from "./concurrency-limit.ts";
 import { SampleFate } from "./concurrency-limit.ts";
@@ -36,7 +37,8 @@ const DRAINED_SHARE = 0.1;
 const CONGESTED_WINDOWS = 2;
 const SMOOTHING = 1 / 8;
 const TRIED_SHARE = 0.25;
-const HELPED_SHARE = 0.1;
+const HELP_EXPECTED = 0.4;
+const WINDOWS_AT_FLOOR = 50;
 const EXTRA_SHARE = 0.1;
 const LEAST_EXTRA = 10;
 const GENTLE_MS = 30_000;
@@ -68,6 +70,7 @@ export class AimdLimit implements ConcurrencyLimit {
   #windowStartedAt = Number.NEGATIVE_INFINITY;
   #congested = 0;
   #isDraining = false;
+  #atFloor = 0;
   #smoothLatency = 0;
   #smoothInflight = 0;
   /** Before the drain: what was in flight, and how long it took. */
@@ -159,7 +162,7 @@ export class AimdLimit implements ConcurrencyLimit {
     const samples = this.#served + this.#refused + this.#timedOut + this.#throttled;
     const dropped = this.#refused + this.#timedOut;
     const pushedBack = dropped >= DROPPED_SHARE * samples || this.#throttled >= THROTTLED_SHARE * samples;
-    const latency = this.#served > 0 ? this.#lowerQuartile() : 0;
+    const latency = this.#served > 0 ? this.#quantile(0.25) : 0;
     if (this.#served > 0) this.#learn(latency, now);
     const slow = this.#served > 0 && latency > TOLERANCE * this.#baseline + SLACK_MS;
     this.#congested = slow ? this.#congested + 1 : 0;
@@ -177,18 +180,23 @@ export class AimdLimit implements ConcurrencyLimit {
 
   #drain(now: number): void {
     if (now >= this.#gentleUntil || this.#smoothInflight > this.#drainedFrom) this.#rememberDrain();
-    if (this.#smoothInflight <= this.#drainedFrom * (1 - TRIED_SHARE)) {
-      if (this.#smoothLatency > this.#latencyBefore * (1 - HELPED_SHARE)) {
-        this.#endDrainInVain();
-        return;
-      }
-      this.#rememberDrain();
-    }
     const floor = Math.min(LATENCY_FLOOR, this.#exact);
+    this.#atFloor = this.#exact <= LATENCY_FLOOR ? this.#atFloor + 1 : 0;
+    if (this.#isInVain()) {
+      this.#endDrainInVain();
+      return;
+    }
     const from = Math.min(this.#exact, Math.max(this.#inflightNow, floor));
     this.#gentleUntil = now + GENTLE_MS;
     this.#cutTo(Math.max(floor, from - Math.max(1, this.#served * DRAINED_SHARE)), now);
     this.#isDraining = true;
+  }
+
+  #isInVain(): boolean {
+    if (this.#atFloor >= WINDOWS_AT_FLOOR) return true;
+    const share = this.#smoothInflight / this.#drainedFrom;
+    if (share > 1 - TRIED_SHARE) return false;
+    return this.#smoothLatency > (1 - HELP_EXPECTED * (1 - share)) * this.#latencyBefore;
   }
 
   #rememberDrain(): void {
@@ -199,6 +207,7 @@ export class AimdLimit implements ConcurrencyLimit {
   #endDrainInVain(): void {
     this.#baseline = this.#smoothLatency;
     this.#nextBaseline = this.#smoothLatency;
+    this.#atFloor = 0;
     this.#isDraining = false;
     this.#set(Math.max(this.#exact, Math.min(this.#drainedFrom, this.#ceiling)));
   }
@@ -212,9 +221,13 @@ export class AimdLimit implements ConcurrencyLimit {
   }
 
   #learn(latency: number, now: number): void {
-    const weight = this.#smoothLatency === 0 ? 1 : SMOOTHING;
-    this.#smoothLatency += weight * (latency - this.#smoothLatency);
-    this.#smoothInflight += weight * (this.#inflightOfServed / this.#served - this.#smoothInflight);
+    const inflight = this.#inflightOfServed / this.#served;
+    if (this.#smoothLatency === 0) {
+      this.#smoothLatency = this.#quantile(0.5);
+      this.#smoothInflight = inflight;
+    }
+    this.#smoothLatency += SMOOTHING * (latency - this.#smoothLatency);
+    this.#smoothInflight += SMOOTHING * (inflight - this.#smoothInflight);
     if (now >= this.#baselineTurnsAt) {
       this.#baseline = this.#nextBaseline;
       this.#nextBaseline = Number.POSITIVE_INFINITY;
@@ -226,9 +239,9 @@ export class AimdLimit implements ConcurrencyLimit {
     this.#nextBaseline = Math.min(this.#nextBaseline, this.#smoothLatency);
   }
 
-  #lowerQuartile(): number {
+  #quantile(quantile: number): number {
     const kept = this.#latencies.subarray(0, Math.min(this.#served, KEPT_LATENCIES)).toSorted();
-    return kept[Math.floor(kept.length / 4)];
+    return kept[Math.floor(kept.length * quantile)];
   }
 
   #cutTo(limit: number, now: number): void {

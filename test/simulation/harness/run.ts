@@ -89,8 +89,8 @@ export function runScenario(scenario: Scenario): RunResult {
     policy.arrive(request);
   });
   clock.runUntil(Number.POSITIVE_INFINITY);
-  if (record.open.size > 0)
-    throw new Error(`${record.open.size} requests never ended (seed ${scenario.seed})`);
+  const unfinished = record.open.size;
+  if (unfinished > 0) throw new Error(`${unfinished} requests never ended (seed ${scenario.seed})`);
   return {
     policy: scenario.policy.name,
     seed: scenario.seed,
@@ -143,14 +143,14 @@ function drawClass(rates: readonly number[], total: number, random: RandomSource
   return rates.length - 1;
 }
 
-interface Record {
+interface RunRecord {
   readonly classes: ClassTally[];
   readonly seconds: SecondTally[];
   /** Arrival times of requests that have not ended. */
   readonly open: Map<SimulatedRequest, number>;
 }
 
-function createRecord(scenario: Scenario): Record {
+function createRecord(scenario: Scenario): RunRecord {
   const reading = { cursor: 0, limit: 0, inflight: 0, waiting: 0, phase: "closed" };
   return {
     classes: Array.from({ length: CLASSES }, () => ({ offered: 0, ok: 0, endings: {}, latencies: [] })),
@@ -164,13 +164,13 @@ function createRecord(scenario: Scenario): Record {
   };
 }
 
-function noteArrival(record: Record, request: SimulatedRequest, atMs: number): void {
+function noteArrival(record: RunRecord, request: SimulatedRequest, atMs: number): void {
   record.open.set(request, atMs);
   record.classes[request.trafficClass].offered++;
   record.seconds[Math.floor(atMs / 1000)].offered[request.trafficClass]++;
 }
 
-function noteEnding(record: Record, request: SimulatedRequest, ending: Ending, atMs: number): void {
+function noteEnding(record: RunRecord, request: SimulatedRequest, ending: Ending, atMs: number): void {
   const arrivedMs = record.open.get(request);
   if (arrivedMs === undefined) throw new Error(`request ${request.id} ended twice`);
   record.open.delete(request);

@@ -174,8 +174,8 @@ class TidegatePolicy implements Policy {
 
   #checkRefusal(request: SimulatedRequest): void {
     const { newest } = this.#control.bulkhead.line;
-    if (newest.some((waiter, index) => index > request.trafficClass && waiter !== null))
-      this.unjustRefusals++;
+    const unjust = newest.some((waiter, index) => index > request.trafficClass && waiter !== null);
+    if (unjust) this.unjustRefusals++;
   }
 
   #refuseRoom(request: SimulatedRequest, token: number): void {

@@ -18,11 +18,11 @@ export interface UpstreamModelOptions {
 /** A status, or 0 for a refused connection. */
 export type Answer = number;
 
+/** `silent`: it takes requests in and answers nothing; what has piled up is served when it is up again. */
 export type UpstreamMode = "up" | "refusing" | "silent";
 
 export class UpstreamModel {
   readonly options: UpstreamModelOptions;
-  mode: UpstreamMode = "up";
   slowFactor = 1;
   errorRate = 0;
   /** Requests that reached it, by second of the run, whatever became of them. */
@@ -34,12 +34,23 @@ export class UpstreamModel {
   readonly #random: RandomSource;
   readonly #queue: ((answer: Answer) => void)[] = [];
   #queueHead = 0;
+  #mode: UpstreamMode = "up";
   #busy = 0;
 
   constructor(options: UpstreamModelOptions, clock: VirtualClock, random: RandomSource) {
     this.options = options;
     this.#clock = clock;
     this.#random = random;
+  }
+
+  get mode(): UpstreamMode {
+    return this.#mode;
+  }
+
+  set mode(mode: UpstreamMode) {
+    this.#mode = mode;
+    if (mode !== "up") return;
+    for (let free = this.options.servers - this.#busy; free > 0; free--) this.#serveNext();
   }
 
   /** Requests per second that it can serve when nothing is wrong. */
@@ -52,8 +63,9 @@ export class UpstreamModel {
     const second = Math.floor(this.#clock.elapsedMs / 1000);
     this.arrivalsBySecond[second] = (this.arrivalsBySecond[second] ?? 0) + 1;
     const answer = (status: Answer): void => this.#clock.after(this.options.networkMs, () => done(status));
-    if (this.mode === "silent") return;
-    if (this.mode === "refusing") {
+    if (this.mode === "silent") {
+      this.#queue.push(answer);
+    } else if (this.mode === "refusing") {
       answer(0);
     } else if (this.#busy < this.options.servers) {
       this.#serve(answer);
@@ -72,8 +84,8 @@ export class UpstreamModel {
     this.#clock.after(serviceMs * this.slowFactor * share, () => {
       this.#busy--;
       this.served++;
-      if (this.mode === "up") answer(nextRandom(this.#random) < this.errorRate ? 500 : 200);
-      this.#serveNext();
+      answer(nextRandom(this.#random) < this.errorRate ? 500 : 200);
+      if (this.mode !== "silent") this.#serveNext();
     });
   }
 

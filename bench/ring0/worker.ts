@@ -1,0 +1,84 @@
+// Measures one kind of number in a process of its own and prints it as JSON. `time`: ns per operation,
+// under Node's own settings. `bytes`: what an operation leaves on the heap, between two full collections
+// and with a nursery so large that nothing is collected in between (`--expose-gc`,
+// `--max-semi-space-size`), so that a single boxed number (16 bytes) shows.
+import { getHeapStatistics } from "node:v8";
+import { createPeers } from "./peers.ts";
+import { SUBJECTS } from "./subjects.ts";
+
+type Loop = (operations: number) => number | Promise<number>;
+
+const WARM_UP_MS = 600;
+const BATCH_MS = 40;
+const BATCHES = 25;
+const BYTES_BATCHES = 9;
+/** Allocated per batch at most: well below the nursery. */
+const BATCH_BYTES = 16 * 1024 * 1024;
+const MOST_OPERATIONS = 1_000_000;
+
+let sink = 0;
+
+async function loops(): Promise<ReadonlyMap<string, Loop>> {
+  const all = new Map<string, Loop>();
+  // A loop of its own for each subject: what one has taught the compiler must not slow the next.
+  for (const { name, run } of SUBJECTS) all.set(name, synchronousLoop(run));
+  for (const { name, run } of await createPeers()) all.set(name, asynchronousLoop(run));
+  return all;
+}
+
+function synchronousLoop(run: () => number): Loop {
+  // oxlint-disable-next-line typescript/no-implied-eval -- the only way to a fresh function per subject
+  const make = new Function(
+    "run",
+    "return (operations) => { let sum = 0; for (let i = 0; i < operations; i++) sum += run(); return sum; }",
+  );
+  return make(run);
+}
+
+function asynchronousLoop(run: () => Promise<unknown>): Loop {
+  return async (operations) => {
+    for (let operation = 0; operation < operations; operation++) await run();
+    return operations;
+  };
+}
+
+async function timePerOperation(loop: Loop): Promise<readonly number[]> {
+  let operations = 100;
+  for (const endsAt = performance.now() + WARM_UP_MS; performance.now() < endsAt;) {
+    const startedAt = performance.now();
+    sink += await loop(operations);
+    const tookMs = performance.now() - startedAt;
+    operations = Math.max(100, Math.ceil((operations * BATCH_MS) / Math.max(tookMs, 0.01)));
+  }
+  const nanos: number[] = [];
+  for (let batch = 0; batch < BATCHES; batch++) {
+    const startedAt = performance.now();
+    sink += await loop(operations);
+    nanos.push(((performance.now() - startedAt) * 1e6) / operations);
+  }
+  return nanos;
+}
+
+async function bytesPerOperation(loop: Loop): Promise<readonly number[]> {
+  for (const endsAt = performance.now() + WARM_UP_MS; performance.now() < endsAt;) sink += await loop(1000);
+  const roughly = await bytesOf(loop, 1000);
+  const operations = Math.floor(Math.min(MOST_OPERATIONS, BATCH_BYTES / Math.max(roughly, 1)));
+  const bytes: number[] = [];
+  for (let batch = 0; batch < BYTES_BATCHES; batch++) bytes.push(await bytesOf(loop, operations));
+  return bytes;
+}
+
+async function bytesOf(loop: Loop, operations: number): Promise<number> {
+  globalThis.gc?.();
+  // A full collection throws some compiled code away: until it is back, numbers are boxed.
+  sink += await loop(Math.ceil(operations / 2));
+  const before = getHeapStatistics().used_heap_size;
+  sink += await loop(operations);
+  return (getHeapStatistics().used_heap_size - before) / operations;
+}
+
+const measure = process.argv[2] === "bytes" ? bytesPerOperation : timePerOperation;
+const measured: Record<string, readonly number[]> = {};
+for (const [name, loop] of await loops()) measured[name] = await measure(loop);
+process.stdout.write(`${JSON.stringify({ measured, sink: Number.isNaN(sink) })}\n`);
+process.exit(0);
