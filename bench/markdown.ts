@@ -12,7 +12,9 @@ export function markdownTable(rows: readonly (readonly Cell[])[]): string {
     );
     return `| ${padded.join(" | ")} |`;
   };
-  const rule = widths.map((width, column) => (column === 0 ? "-".repeat(width) : `${"-".repeat(width - 1)}:`));
+  const rule = widths.map((width, column) =>
+    column === 0 ? "-".repeat(width) : `${"-".repeat(width - 1)}:`,
+  );
   return [line(headings), line(rule), ...body.map(line)].join("\n");
 }
 

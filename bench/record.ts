@@ -41,6 +41,7 @@ export function replaceBetween(document: string, bench: string, text: string): s
 /** One line: how the numbers came about. */
 export function provenance({ command, measuredAt, machine, quick }: Recorded<unknown>): string {
   const { cores, processor, memoryGib, platform, node, workerd } = machine;
-  const where = `${cores} cores (${processor}), ${memoryGib} GiB, ${platform}, Node ${node}, workerd ${workerd}`;
+  const versions = `Node ${node}, workerd ${workerd}`;
+  const where = `${cores} cores (${processor}), ${memoryGib} GiB, ${platform}, ${versions}`;
   return `\`${command}\`, ${measuredAt.slice(0, 10)}${quick ? ", a quick run" : ""}: ${where}.`;
 }

@@ -4,18 +4,28 @@ import { print, report } from "../cli/output.ts";
 import type { Bench } from "./bench.ts";
 import { thisMachine } from "./machine.ts";
 import { overhead } from "./overhead/report.ts";
+import { ring0 } from "./ring0/report.ts";
+import { bundle } from "./bundle.ts";
+import { overload } from "./overload/report.ts";
 import { provenance, writeRecord, writeTables, type Recorded } from "./record.ts";
 
 type Runner = (quick: boolean) => Promise<void>;
 
-const RUNNERS = new Map<string, Runner>([runnerOf(overhead)]);
+const RUNNERS = new Map<string, Runner>([
+  runnerOf(ring0),
+  runnerOf(overhead),
+  runnerOf(overload),
+  runnerOf(bundle),
+]);
 
 async function main(args: readonly string[]): Promise<number> {
   const quick = args.includes("--quick");
   const names = args.filter((argument) => argument !== "--quick");
   const unknown = names.filter((name) => !RUNNERS.has(name));
   if (unknown.length > 0) {
-    report(`no bench is called ${unknown.join(", ")}; there are ${[...RUNNERS.keys()].join(", ")} and --quick`);
+    report(
+      `no bench is called ${unknown.join(", ")}; there are ${[...RUNNERS.keys()].join(", ")} and --quick`,
+    );
     return 2;
   }
   for (const [name, run] of RUNNERS) if (names.length === 0 || names.includes(name)) await run(quick);

@@ -12,7 +12,7 @@ export function demoLine(name: string, address: string): string {
   return `demo upstream ${name.padEnd(9)} ${address}/_demo`;
 }
 
-/** What to try with the project's own configuration; what needs a demo upstream that does not run is left out. */
+/** What to try with the project's own configuration, as far as its demo upstreams run. */
 export function startText({ url, adminToken, demo }: StartTextInput): string {
   const shop = demo.get("shop");
   const parts = demo.has("catalog") ? [plainCall(url)] : [];

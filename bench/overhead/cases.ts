@@ -34,7 +34,12 @@ export const REFUSAL_CASES: readonly Case[] = [
     status: "429",
     requests: requestsFor({ ...PROXIED, path: "/limited/42" }),
   },
-  { name: "shed", worker: "gateway", status: "503", requests: requestsFor({ path: "/refuse/42", key: null }) },
+  {
+    name: "shed",
+    worker: "gateway",
+    status: "503",
+    requests: requestsFor({ path: "/fail/shed/42", key: null }),
+  },
   {
     name: "circuit_open",
     worker: "gateway",
@@ -44,7 +49,13 @@ export const REFUSAL_CASES: readonly Case[] = [
 ];
 
 /** The same request from each of some addresses, with the fields that clients commonly send. */
-function requestsFor({ path, key }: { readonly path: string; readonly key: string | null }): readonly string[] {
+function requestsFor({
+  path,
+  key,
+}: {
+  readonly path: string;
+  readonly key: string | null;
+}): readonly string[] {
   return Array.from({ length: ADDRESSES }, (_, index) => {
     const fields = [
       `GET ${path} HTTP/1.1`,

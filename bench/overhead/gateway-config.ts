@@ -18,8 +18,8 @@ export function overheadConfig(upstream: string): GatewayConfig {
         concurrency: { max: WIDE, adaptive: true, waiting: 64 },
         retry: { attempts: 2 },
       },
-      // Refuses every call, and only the cursor answers to that.
-      refusing: { targets: [upstream], breaker: false, retry: false },
+      // Fails at every call, and only the cursor answers to that.
+      shedding: { targets: [upstream], breaker: false, retry: false },
       failing: {
         targets: [upstream],
         breaker: { consecutive: 5, openFor: LONG, maxOpenFor: LONG },
@@ -27,7 +27,7 @@ export function overheadConfig(upstream: string): GatewayConfig {
       },
     },
     consumers: { acme: { keys: [`sha256:${hashKey(API_KEY)}`], tenant: "acme" } },
-    tenants: { acme: { share: 0.5, concurrency: WIDE } },
+    tenants: { acme: { share: 0.9, concurrency: WIDE } },
     limits: {
       generous: { key: "consumer", rate: 1_000_000, per: "1s", burst: 1_000_000, consistency: "local" },
       spent: { key: "route", rate: 1, per: "1h", burst: 1, consistency: "local" },
@@ -44,7 +44,7 @@ export function overheadConfig(upstream: string): GatewayConfig {
         concurrency: { max: WIDE, waiting: 64 },
       },
       { path: "/limited/*", upstream: "measured", limits: ["spent"] },
-      { path: "/refuse/*", upstream: "refusing", priority: "P2" },
+      { path: "/fail/shed/*", upstream: "shedding", priority: "P2" },
       { path: "/fail/*", upstream: "failing" },
     ],
   };

@@ -69,11 +69,15 @@ class Load {
   async #runOpen(ratePerSecond: number): Promise<void> {
     const random = seededRandom(SEED);
     const underWay = new Set<Promise<void>>();
-    for (let at = performance.now(); at < this.#endsAt; at += arrivalGapMs("poisson", ratePerSecond, random)) {
+    for (
+      let at = performance.now();
+      at < this.#endsAt;
+      at += arrivalGapMs("poisson", ratePerSecond, random)
+    ) {
       const waitMs = at - performance.now();
       if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs));
       const connection = this.#idle.pop() ?? (await this.#open());
-      const done = this.#send(connection).then(() => {
+      const done: Promise<void> = this.#send(connection).finally(() => {
         this.#idle.push(connection);
         underWay.delete(done);
       });

@@ -23,7 +23,7 @@ export interface Launched {
 async function launch({ main, config, bindings }: LaunchOrder): Promise<Launched> {
   const folder = bindLifetime();
   const shape = await readWorkerShape(WRANGLER_TOML);
-  const bundle = await bundleWorker(main ?? shape.main, config);
+  const bundle = bundleWorker(main ?? shape.main, config);
   if (!bundle.ok) throw new Error(bundle.errors.join("\n"));
   const port = await startWorkerd({
     code: bundle.code,

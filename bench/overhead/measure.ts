@@ -21,12 +21,16 @@ export interface Sample {
 }
 
 export interface OverheadOptions {
+  readonly launches: number;
+  /** Per launch. */
   readonly rounds: number;
   readonly seconds: number;
   readonly warmUpSeconds: number;
 }
 
-const CONNECTIONS = 32;
+/** Fewer than an adaptive limit ever cuts to because of latency alone: nothing may be refused here. */
+const CONNECTIONS = 16;
+const SETTLE_SECONDS = 1;
 export const OPEN_LOOP_RATE = 400;
 
 type Workers = Readonly<Record<WorkerName, Launched>>;
@@ -40,6 +44,15 @@ interface Bench {
 const worker = (file: string): string => fileURLToPath(new URL(`workers/${file}`, import.meta.url));
 
 export async function measureOverhead(options: OverheadOptions): Promise<readonly Sample[]> {
+  const samples: Sample[] = [];
+  for (let launch = 0; launch < options.launches; launch++) {
+    samples.push(...(await measureLaunch(options, launch * options.rounds)));
+  }
+  return samples;
+}
+
+/** One set of processes: two of the same Worker can differ by some percent for as long as they live. */
+async function measureLaunch(options: OverheadOptions, firstRound: number): Promise<readonly Sample[]> {
   const children: Child[] = [];
   try {
     const upstream = await startUpstream();
@@ -50,21 +63,26 @@ export async function measureOverhead(options: OverheadOptions): Promise<readonl
     const hono = await launchWorker({ main: worker("hono-proxy.ts"), config: {}, bindings });
     const gateway = await launchWorker({ main: null, config: overheadConfig(upstream.url), bindings: {} });
     children.push(bare.child, hono.child, gateway.child);
-    return await runRounds({ workers: { bare, "hono/proxy": hono, gateway }, generator, options });
+    const workers = { bare, "hono/proxy": hono, gateway };
+    return await runRounds({ workers, generator, options }, firstRound);
   } finally {
     for (const child of children) child.stop();
   }
 }
 
-async function runRounds(bench: Bench): Promise<readonly Sample[]> {
+async function runRounds(bench: Bench, firstRound: number): Promise<readonly Sample[]> {
   const { rounds, warmUpSeconds } = bench.options;
   for (const one of [...PROXY_CASES, ...REFUSAL_CASES]) await load(bench, one, warmUpSeconds, null);
   const samples: Sample[] = [];
-  for (let round = 0; round < rounds; round++) {
+  for (let round = firstRound; round < firstRound + rounds; round++) {
     // Every other round goes backwards, so that none always follows the same one.
     const cases = round % 2 === 0 ? PROXY_CASES : PROXY_CASES.toReversed();
     for (const one of cases) samples.push(await measure(bench, one, round, true));
-    for (const one of REFUSAL_CASES) samples.push(await measure(bench, one, round, false));
+    for (const one of REFUSAL_CASES) {
+      // A cursor that has not been needed for a while is back at the top.
+      await load(bench, one, SETTLE_SECONDS, null);
+      samples.push(await measure(bench, one, round, false));
+    }
   }
   return samples;
 }

@@ -7,10 +7,8 @@ const END_OF_HEADERS = "\r\n\r\n";
 const BODY = JSON.stringify({ id: 1, name: "a product", tags: ["one", "two"], text: "x".repeat(180) });
 
 const OK = answer("200 OK");
-/** What opens a breaker. */
+/** What opens a breaker and moves a shedding cursor. */
 const FAILED = answer("500 Internal Server Error");
-/** What moves a shedding cursor. */
-const REFUSED = answer("503 Service Unavailable");
 
 function answer(status: string): Buffer {
   const fields = [
@@ -26,9 +24,7 @@ function answer(status: string): Buffer {
 }
 
 function answerFor(request: string): Buffer {
-  if (request.startsWith("GET /fail")) return FAILED;
-  if (request.startsWith("GET /refuse")) return REFUSED;
-  return OK;
+  return request.startsWith("GET /fail") ? FAILED : OK;
 }
 
 function serve(socket: Socket): void {

@@ -3,8 +3,16 @@
 import { ConsecutiveBreaker, SamplingBreaker, circuitBreaker, handleAll } from "cockatiel";
 import CircuitBreaker from "opossum";
 
+export const PEER_NAMES = [
+  "await alone",
+  "opossum: call through",
+  "cockatiel: call through",
+  "opossum: refuse",
+  "cockatiel: refuse",
+] as const;
+
 export interface AsyncSubject {
-  readonly name: string;
+  readonly name: (typeof PEER_NAMES)[number];
   readonly run: () => Promise<unknown>;
 }
 

@@ -93,7 +93,12 @@ function wholeDecision(): () => number {
   const rateLimit = createRateLimit({ rate: 1e6, perMs: 1000, burst: 1e6, cost: 1 });
   const tenant = createPermits(MAX);
   const share = createPermits(MAX);
-  const route = createBulkhead({ max: MAX, waiting: 64, maxWaitMs: 100, permitTtlMs: DEADLINE_MS + LEASE_SLACK_MS });
+  const route = createBulkhead({
+    max: MAX,
+    waiting: 64,
+    maxWaitMs: 100,
+    permitTtlMs: DEADLINE_MS + LEASE_SLACK_MS,
+  });
   let request = 0;
   return () => {
     const now = clock.next();
@@ -114,7 +119,14 @@ function wholeDecision(): () => number {
     const target = chooseTarget(control.targets, nextRandom(random), nextRandom(random), -1);
     const slot = takePermit(control.targets.inflight[target], now, TIMEOUT_MS + LEASE_SLACK_MS);
     const inflight = control.bulkhead.permits.inUse;
-    const result = { outcome: Outcome.ok, fate: SampleFate.served, latencyMs: 20, startedAt: now, inflight, retryAfterAt: 0 };
+    const result = {
+      outcome: Outcome.ok,
+      fate: SampleFate.served,
+      latencyMs: 20,
+      startedAt: now,
+      inflight,
+      retryAfterAt: 0,
+    };
     finishTry(control, token, permit, result, now, nextRandom(random));
     returnPermit(control.targets.inflight[target], slot);
     leaveBulkhead(route, routePermit, now);

@@ -45,7 +45,8 @@ function align(cell: string, width: number, column: number): string {
 
 function footnotes(report: LoadReport): readonly string[] {
   const { achievedRate, late, maxLateMs, dropped, keptUp, seed } = report;
-  const starts = `${achievedRate.toFixed(1)} starts/s, ${late} later than ${LATE_MS} ms (worst ${maxLateMs.toFixed(1)} ms)`;
+  const worst = `worst ${maxLateMs.toFixed(1)} ms`;
+  const starts = `${achievedRate.toFixed(1)} starts/s, ${late} later than ${LATE_MS} ms (${worst})`;
   const summary = `${starts}, ${dropped} not started; latency counts from the intended start; seed ${seed}`;
   if (keptUp) return [summary];
   return [summary, "this machine could not keep up: the numbers say more about it than about the gateway"];

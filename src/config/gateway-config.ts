@@ -105,7 +105,7 @@ export interface RetryConfig {
 }
 
 export interface ConsumerConfig {
-  /** SHA-256 of an API key in hex, or the secret that holds the key or `sha256:<hex>`. Several: for rotation. */
+  /** SHA-256 of an API key, or the secret that holds the key or `sha256:<hex>`. Several: for rotation. */
   keys: (`sha256:${string}` | SecretReference)[];
   /** The tenant whose share of upstreams its requests use. */
   tenant?: string;

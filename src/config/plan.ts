@@ -1,8 +1,10 @@
 // The Plan: what a configuration is compiled to. Immutable; everything that the hot path needs is
 // an index, a number or a ready-made string. Names stay only for logs, metrics and the admin surface.
 
-/** Traffic classes: smaller is more important. */
-export type TrafficClass = 0 | 1 | 2 | 3;
+import type { PathRewrite } from "../http/paths.ts";
+import type { TrafficClass } from "../resilience/level.ts";
+
+export type { PathRewrite, TrafficClass };
 
 export interface Plan {
   /** The gateway's own name: its pseudonym in `via` and `proxy-status`. */
@@ -132,13 +134,6 @@ export interface RoutePlan {
   readonly responseHeaders: HeaderEdit;
   readonly fallback: FallbackPlan | null;
 }
-
-/** Literal text and pieces of the raw path: one segment (counted from 0), or all from a segment on. */
-export type PathRewrite = readonly (
-  | { readonly kind: "literal"; readonly text: string }
-  | { readonly kind: "segment"; readonly index: number }
-  | { readonly kind: "rest"; readonly from: number }
-)[];
 
 export interface HeaderEdit {
   /** Values may be `env:NAME`: `secret` is that name, `value` is then empty. */

@@ -12,7 +12,7 @@ export type Validation =
   | { readonly ok: true; readonly plan: Plan }
   | { readonly ok: false; readonly errors: readonly string[] };
 
-/** Checks plain data and compiles it. Never throws; each error is one line, `<path>: <rule> (got <value>)`. */
+/** Checks and compiles plain data. Never throws; each error is one line, `<path>: <rule> (got <value>)`. */
 export function validateConfig(input: unknown): Validation {
   const parsed = z.safeParse(configSchema, input);
   const issues = [...(parsed.success ? [] : issuesFromSchema(parsed.error.issues)), ...crossCheck(input)];

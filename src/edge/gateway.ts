@@ -62,7 +62,10 @@ export function createGateway(config: GatewayConfig): Gateway {
           sealed = true;
           app.all("*", (c) => isolate.handle(c.req.raw, c.env));
         }
-        return app.fetch(request, bindings, context);
+        const answer = app.fetch(request, bindings, context);
+        // A client that hangs up must not take along what its request holds: its end gives permits back.
+        if (answer instanceof Promise) context.waitUntil(answer);
+        return answer;
       },
     },
   };
@@ -77,7 +80,7 @@ function answerBug(error: Error): Response {
   return new Response(problemBody("internal_error", requestId, {}), { status: 500, headers });
 }
 
-/** What lives as long as the isolate: the engine in use, and the next one when a configuration is replaced. */
+/** What lives as long as the isolate: the engine in use, until a configuration replaces it. */
 class Isolate {
   readonly #plan: Plan;
   #engine: Engine | null = null;

@@ -87,10 +87,8 @@ function createKeptBody(body: ReadableStream<Uint8Array>): OutboundBody {
 /** Reads what is there, and cancels the stream. */
 async function arrivalOf(stream: ReadableStream<Uint8Array>): Promise<BodyArrival> {
   const reader = stream.getReader();
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const tooLong = new Promise<null>((resolve) => {
-    timer = setTimeout(() => resolve(null), ARRIVAL_PROBE_MS);
-  });
+  const { promise: tooLong, resolve } = Promise.withResolvers<null>();
+  const timer = setTimeout(() => resolve(null), ARRIVAL_PROBE_MS);
   try {
     for (;;) {
       const read = await Promise.race([reader.read(), tooLong]);

@@ -85,7 +85,7 @@ function addForwarded(headers: Headers, x: Exchange): void {
   if (host !== null) addMember(headers, "x-forwarded-host", forwardedHost, host);
 }
 
-/** One line with all members: an upstream that reads only the first line must not see the client's word alone. */
+/** One line with all members: an upstream that reads only the first line must not see the client's alone. */
 function addMember(headers: Headers, name: string, inbound: string | null, member: string): void {
   // `Connection` may have named the field, so what is left of it counts.
   const kept = inbound === null ? null : headers.get(name);

@@ -5,7 +5,7 @@ import type { Bulkhead } from "../resilience/bulkhead.ts";
 import { leaveBulkhead, stopWaiting, waitAtBulkhead } from "../resilience/bulkhead.ts";
 import { NO_PERMIT } from "../resilience/permits.ts";
 
-/** A permit, or NO_PERMIT when there was no room in line, the wait was too long, or somebody more important came. */
+/** A permit; or NO_PERMIT: no room in line, too long a wait, or somebody more important came. */
 export function waitForPermit(
   bulkhead: Bulkhead,
   trafficClass: number,

@@ -5,7 +5,6 @@
 // sends as %22 %3C %3E %5E %60 %7B %7D (https://url.spec.whatwg.org/#path-percent-encode-set). They are
 // matched in that form, so that writing them raw does not lead to another route.
 
-import type { PathRewrite } from "../config/plan.ts";
 import { hexValue, hidesDotSegment } from "./decoded-path.ts";
 
 const SLASH = 0x2f;
@@ -20,6 +19,13 @@ const ENCODED_BY_FETCH = /["<>^`{}]/g;
 const ENCODED_RUN = /(?:%[0-9A-Fa-f]{2})+/g;
 const SLASH_RUN = /\/{2,}/g;
 const GATEWAY_ROOT = "/_gateway";
+
+/** Literal text and pieces of the raw path: one segment (counted from 0), or all from a segment on. */
+export type PathRewrite = readonly (
+  | { readonly kind: "literal"; readonly text: string }
+  | { readonly kind: "segment"; readonly index: number }
+  | { readonly kind: "rest"; readonly from: number }
+)[];
 
 export interface Target {
   /** As it came, from its first "/" on. */

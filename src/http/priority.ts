@@ -2,7 +2,7 @@
 // (RFC 9651 4.2.2): one malformed member makes all of it void, the last `u` wins, and a `u` that is no
 // integer of 0-7 counts as absent. A client can only lower its own class with it.
 
-import type { TrafficClass } from "../config/plan.ts";
+import type { TrafficClass } from "../resilience/level.ts";
 import { skipKey, skipParameters, skipValue } from "./structured-item.ts";
 
 const ABSENT = -1;

@@ -284,8 +284,7 @@ const UPSTREAM_PROBLEMS = defineProblems({
       "The whole request, waiting and retries included, could not be done within its deadline. It may " +
       "have reached the upstream. " +
       "Allow more time in x-tidegate-deadline-ms where you send it; it can only shorten the route's own " +
-      "deadline. " +
-      "An operator can raise the route's `deadline`.",
+      "deadline. An operator can raise the route's `deadline`.",
     proxyError: "http_response_timeout",
   },
 });

@@ -1,28 +1,30 @@
 // An adaptive concurrency limit: additive increase, multiplicative decrease, over windows of at least
-// 100 ms and ten samples.
+// 100 ms, ten samples, and what the upstream usually takes (at most 1 s).
 //
 //   refused (503)     with more in flight than was served lately: limit = in flight - 1, a ceiling that
 //                     is tried again after 5 s, then 10 s ... 40 s while it is confirmed
 //   pushed back       limit = 0.9 * in flight when a tenth of a window was refused or timed out, or half of
 //                     it throttled (429); a single one with little in flight says nothing about capacity
 //   congested         lower-quartile latency > 2 * baseline + 10 ms in two windows in a row:
-//                     limit = in flight, then less by a tenth of what the window served; meanwhile the most
-//                     important class may take a tenth more than the limit (at least 10), so that its
-//                     requests need not wait while the rest make room
+//                     limit = 1.1 * in flight, then less by a tenth of what the window served; meanwhile
+//                     the most important class may take a tenth more than the limit (at least 10), so that
+//                     its requests need not wait while the rest make room
 //   in vain           draining to a share s of what was in flight (at most 3/4) has not made it faster than
 //                     1 - 0.4 * (1 - s) of what it took before, or 50 windows at the floor of 20 have not
-//                     helped: not our doing; the limit goes back, this latency is the baseline from now on
+//                     helped: not our doing; limit = twice what was in flight, this latency is the baseline
 //   else              limit + sqrt(limit) until congestion was seen, + 1 for 30 s after it;
 //                     only while at least half of the limit is in use (app-limited guard)
 //
 // The baseline is the least of the last 30 to 60 s of the lower quartiles, smoothed over some windows: the
-// least of noisy numbers would be far too small. The very first window counts with its median, because
-// in the beginning only the fast answers are back. It starts at `max`: nothing is refused without evidence.
+// least of noisy numbers would be far too small. The very first window counts with its slowest answer,
+// because in the beginning only the fast ones are back. It starts at `max`: nothing is refused without
+// evidence.
 
 import type { ConcurrencyLimit } from "./concurrency-limit.ts";
 import { SampleFate } from "./concurrency-limit.ts";
 
 export const WINDOW_MS = 100;
+export const LONGEST_WINDOW_MS = 1000;
 export const WINDOW_SAMPLES = 10;
 /** Latency alone never cuts below this: it is too weak a sign. */
 export const LATENCY_FLOOR = 20;
@@ -33,6 +35,7 @@ export const LONGEST_HOLD_MS = 40_000;
 const BACKOFF = 0.9;
 const TOLERANCE = 2;
 const SLACK_MS = 10;
+const FIRST_SCATTER = 1.1;
 const DRAINED_SHARE = 0.1;
 const CONGESTED_WINDOWS = 2;
 const SMOOTHING = 1 / 8;
@@ -102,7 +105,7 @@ export class AimdLimit implements ConcurrencyLimit {
     now: number,
   ): boolean {
     let tooMany = false;
-    if (this.#windowStartedAt === Number.NEGATIVE_INFINITY) this.#windowStartedAt = now;
+    if (this.#windowStartedAt === Number.NEGATIVE_INFINITY) this.#windowStartedAt = startedAt;
     if (inflight > this.#peakInflight) this.#peakInflight = inflight;
     this.#inflightNow = inflightNow;
     switch (fate) {
@@ -115,15 +118,16 @@ export class AimdLimit implements ConcurrencyLimit {
         this.#throttled++;
         break;
       case SampleFate.refused:
-        this.#refused++;
         tooMany = this.#refuse(inflight, startedAt, now);
+        // One that told the limit where it is has been answered; it does not count twice.
+        if (!tooMany) this.#refused++;
         break;
       case SampleFate.timedOut:
         this.#timedOut++;
         break;
     }
     const samples = this.#served + this.#refused + this.#timedOut + this.#throttled;
-    if (samples >= WINDOW_SAMPLES && now - this.#windowStartedAt >= WINDOW_MS) this.#endWindow(now);
+    if (samples >= WINDOW_SAMPLES && now - this.#windowStartedAt >= this.#windowMs()) this.#endWindow(now);
     return tooMany;
   }
 
@@ -183,10 +187,11 @@ export class AimdLimit implements ConcurrencyLimit {
     const floor = Math.min(LATENCY_FLOOR, this.#exact);
     this.#atFloor = this.#exact <= LATENCY_FLOOR ? this.#atFloor + 1 : 0;
     if (this.#isInVain()) {
-      this.#endDrainInVain();
+      this.#endDrainInVain(now);
       return;
     }
-    const from = Math.min(this.#exact, Math.max(this.#inflightNow, floor));
+    const scatter = this.#isDraining ? 1 : FIRST_SCATTER;
+    const from = Math.min(this.#exact, Math.max(this.#inflightNow * scatter, floor));
     this.#gentleUntil = now + GENTLE_MS;
     this.#cutTo(Math.max(floor, from - Math.max(1, this.#served * DRAINED_SHARE)), now);
     this.#isDraining = true;
@@ -204,12 +209,13 @@ export class AimdLimit implements ConcurrencyLimit {
     this.#latencyBefore = this.#smoothLatency;
   }
 
-  #endDrainInVain(): void {
+  #endDrainInVain(now: number): void {
     this.#baseline = this.#smoothLatency;
     this.#nextBaseline = this.#smoothLatency;
     this.#atFloor = 0;
     this.#isDraining = false;
-    this.#set(Math.max(this.#exact, Math.min(this.#drainedFrom, this.#ceiling)));
+    this.#gentleUntil = now;
+    this.#set(Math.max(this.#exact, Math.min(2 * this.#drainedFrom, this.#ceiling)));
   }
 
   #grow(now: number): void {
@@ -223,7 +229,7 @@ export class AimdLimit implements ConcurrencyLimit {
   #learn(latency: number, now: number): void {
     const inflight = this.#inflightOfServed / this.#served;
     if (this.#smoothLatency === 0) {
-      this.#smoothLatency = this.#quantile(0.5);
+      this.#smoothLatency = this.#quantile(1);
       this.#smoothInflight = inflight;
     }
     this.#smoothLatency += SMOOTHING * (latency - this.#smoothLatency);
@@ -239,9 +245,15 @@ export class AimdLimit implements ConcurrencyLimit {
     this.#nextBaseline = Math.min(this.#nextBaseline, this.#smoothLatency);
   }
 
+  /** As long as the upstream takes, so that a window has seen what it causes. */
+  #windowMs(): number {
+    if (this.#baseline === Number.POSITIVE_INFINITY) return WINDOW_MS;
+    return Math.min(LONGEST_WINDOW_MS, Math.max(WINDOW_MS, this.#baseline));
+  }
+
   #quantile(quantile: number): number {
     const kept = this.#latencies.subarray(0, Math.min(this.#served, KEPT_LATENCIES)).toSorted();
-    return kept[Math.floor(kept.length * quantile)];
+    return kept[Math.min(kept.length - 1, Math.floor(kept.length * quantile))];
   }
 
   #cutTo(limit: number, now: number): void {

@@ -12,6 +12,13 @@
 // generation and a call carries the one that admitted it: late results of an earlier one are dropped.
 // A lease that is never returned expires. Admitting and recording in the closed phase allocate nothing.
 
+import type {
+  Breaker,
+  BreakerOptions,
+  BreakerPhase,
+  BreakerState,
+  BreakerTransition,
+} from "./breaker-state.ts";
 import type { CallWindow } from "./call-window.ts";
 import {
   advanceWindow,
@@ -24,67 +31,9 @@ import {
   slowCount,
 } from "./call-window.ts";
 import { Outcome } from "./outcome.ts";
-import type { ProbeLeases } from "./probe-leases.ts";
 import { LEASE_NUMBERS, createProbeLeases, returnLease, takeLease } from "./probe-leases.ts";
 
-export interface BreakerOptions {
-  readonly failureRate: number;
-  readonly slowCallMs: number | null;
-  readonly slowCallRate: number;
-  readonly minimumCalls: number;
-  readonly windowMs: number;
-  readonly consecutive: number;
-  readonly openForMs: number;
-  readonly maxOpenForMs: number;
-  readonly probes: number;
-  readonly rampUpMs: number;
-}
-
-export type BreakerPhase = "closed" | "open" | "half-open" | "ramp";
-
-export type BreakerState =
-  | { readonly phase: "closed"; readonly generation: number; readonly since: number; consecutive: number }
-  | { readonly phase: "open"; readonly generation: number; readonly openUntil: number }
-  | { readonly phase: "half-open"; readonly generation: number; readonly leases: ProbeLeases; good: number }
-  | {
-      readonly phase: "ramp";
-      readonly generation: number;
-      readonly since: number;
-      consecutive: number;
-      calls: number;
-      failures: number;
-      slow: number;
-    };
-
-/** Why and when the breaker last changed its phase, with the numbers that decided. */
-export interface BreakerTransition {
-  readonly from: BreakerPhase;
-  readonly to: BreakerPhase;
-  readonly at: number;
-  readonly reason:
-    | "consecutive"
-    | "failure-rate"
-    | "slow-rate"
-    | "open-time-over"
-    | "probe-failed"
-    | "probes-good"
-    | "ramp-failed"
-    | "ramp-done";
-  readonly calls: number;
-  readonly failures: number;
-  readonly slow: number;
-  readonly openForMs: number;
-}
-
-export interface Breaker {
-  readonly options: BreakerOptions;
-  readonly window: CallWindow;
-  state: BreakerState;
-  strikes: number;
-  /** The upstream asked to be left alone until then (`Retry-After`). */
-  leaveAloneUntil: number;
-  lastTransition: BreakerTransition | null;
-}
+export type { Breaker, BreakerOptions, BreakerPhase, BreakerState, BreakerTransition };
 
 /** What `admitCall` answers instead of a token when the call must not be made. */
 export const NOT_ADMITTED = -1;

@@ -111,9 +111,9 @@ export function tickCursor(
 }
 
 /** Recent arrivals per second: what halves every second adds up to one and a half seconds' worth. */
-export function arrivalsPerSecond(loop: ShedLoop): number {
+export function arrivalsPerSecond(loop: ShedLoop, tally: ShedTally): number {
   let total = 0;
-  for (let level = 0; level < LEVEL_COUNT; level++) total += loop.histogram[level];
+  for (let level = 0; level < LEVEL_COUNT; level++) total += loop.histogram[level] + tally.arrivals[level];
   return total / 1.5;
 }
 
@@ -125,7 +125,7 @@ export function placeCursor(loop: ShedLoop, cut: number, ramping: boolean): void
   else findCursor(loop, cut * total);
   if (loop.cursor >= COHORTS_PER_CLASS || cut <= 0) {
     loop.criticalTicks = 0;
-  } else if (++loop.criticalTicks <= TICKS_BEFORE_CRITICAL_CUT && !ramping) {
+  } else if (!ramping && ++loop.criticalTicks <= TICKS_BEFORE_CRITICAL_CUT) {
     loop.cursor = COHORTS_PER_CLASS;
     loop.fraction = 0;
   }

@@ -8,6 +8,9 @@
 
 import { mix32 } from "./random.ts";
 
+/** Traffic classes: smaller is more important. */
+export type TrafficClass = 0 | 1 | 2 | 3;
+
 export const CLASS_COUNT = 4;
 export const COHORTS_PER_CLASS = 128;
 export const LEVEL_COUNT = CLASS_COUNT * COHORTS_PER_CLASS;

@@ -59,6 +59,8 @@ export interface UpstreamControl {
   /** Median latency in ms, as of the last tick. */
   medianMs: number;
   rampPlacedAt: number;
+  /** The breaker's generation at the last tick. */
+  tickGeneration: number;
 }
 
 /** What one try came to, for `finishTry`. */
@@ -94,12 +96,13 @@ export function createUpstreamControl(options: UpstreamOptions): UpstreamControl
     targets: createTargetLoads(options.targetWeights),
     medianMs: 0,
     rampPlacedAt: 0,
+    tickGeneration: 0,
   };
 }
 
 /** A request of this level has come for the upstream, whatever becomes of it. Runs the tick when due. */
 export function noteArrival(control: UpstreamControl, level: number, now: number): void {
-  if (isTickDue(control.shed, control.tally, now)) runTick(control, now);
+  if (hasPhaseChanged(control) || isTickDue(control.shed, control.tally, now)) runTick(control, now);
   else if (control.breaker !== null && control.breaker.state.phase === "ramp") followRamp(control, now);
   control.tally.arrivals[level]++;
 }
@@ -204,6 +207,10 @@ function recordBreaker(
   runTick(control, now);
 }
 
+function hasPhaseChanged({ breaker, tickGeneration }: UpstreamControl): boolean {
+  return breaker !== null && breaker.state.generation !== tickGeneration;
+}
+
 function runTick(control: UpstreamControl, now: number): void {
   const { breaker, shed, tally } = control;
   const phase = breaker === null ? "closed" : breaker.state.phase;
@@ -212,15 +219,20 @@ function runTick(control: UpstreamControl, now: number): void {
   control.medianMs = latencyAt(control.latency, 0.5);
   reclaimExpired(control.bulkhead.permits, now);
   for (const inflight of control.targets.inflight) reclaimExpired(inflight, now);
-  const holding = phase === "open" || phase === "half-open";
+  // What was refused in another phase is no evidence in this one.
+  const generation = breaker?.state.generation ?? 0;
+  const holding = phase === "open" || phase === "half-open" || generation !== control.tickGeneration;
+  if (phase === "ramp" && generation !== control.tickGeneration) shed.cut = 0;
+  control.tickGeneration = generation;
   tickCursor(shed, tally, now, holding, rampPassing(control, now));
 }
 
-/** The share that a ramp lets pass: the breaker's, but never less than a trickle that proved harmless as probes. */
-function rampPassing({ breaker, shed }: UpstreamControl, now: number): number {
+/** The share that a ramp lets pass: the breaker's, but never less than a trickle. */
+function rampPassing({ breaker, shed, tally }: UpstreamControl, now: number): number {
   const share = breaker === null ? 1 : rampShare(breaker, now);
   if (share >= 1) return 1;
-  return Math.min(1, Math.max(share, RAMP_FLOOR_PER_SECOND / arrivalsPerSecond(shed)));
+  const perSecond = arrivalsPerSecond(shed, tally);
+  return perSecond === 0 ? share : Math.min(1, Math.max(share, RAMP_FLOOR_PER_SECOND / perSecond));
 }
 
 function followRamp(control: UpstreamControl, now: number): void {

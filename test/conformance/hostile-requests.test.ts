@@ -1,21 +1,49 @@
 // Random hostile requests against several routes: each is either refused with a known problem, or reaches
 // exactly the upstream of the route that the rules name, with the path that was sent, without a field of
 // the client's connection, and with every field of the gateway's own.
-import { fc } from "./support/random.ts";
 import { afterAll, beforeAll, describe, it, type ExpectStatic } from "vitest";
-import { startGateway, startUpstream, type RecordedRequest, type RunningGateway, type RunningUpstream } from "../integration/rig/index.ts";
+import {
+  startGateway,
+  startUpstream,
+  type RecordedRequest,
+  type RunningGateway,
+  type RunningUpstream,
+} from "../integration/rig/index.ts";
 import { opinionOn, type RouteRule } from "./support/contract-router.ts";
 import { hashOfKey, linesOf, membersOf } from "./support/origin.ts";
 import { jsonObject } from "./support/problems.ts";
+import { fc } from "./support/random.ts";
 import { fieldOf, send, type RawAnswer } from "./support/raw-http.ts";
 
-const RUNS = 600;
+const RUNS = 1000;
 const KEY = "the-key";
 const KNOWN_CODES = new Set([
-  "route_not_found", "method_not_allowed", "bad_path", "bad_request", "unauthorized", "loop_detected", "deadline_exceeded",
+  "route_not_found",
+  "method_not_allowed",
+  "bad_path",
+  "bad_request",
+  "unauthorized",
+  "loop_detected",
+  "deadline_exceeded",
 ]);
-const HOP_BY_HOP = ["keep-alive", "proxy-connection", "proxy-authorization", "te", "trailer", "upgrade", "expect"];
-const ALWAYS_ONE = ["x-request-id", "traceparent", "x-forwarded-host", "x-forwarded-proto", "x-tidegate-class", "x-tidegate-deadline-ms", "via"];
+const HOP_BY_HOP = [
+  "keep-alive",
+  "proxy-connection",
+  "proxy-authorization",
+  "te",
+  "trailer",
+  "upgrade",
+  "expect",
+];
+const ALWAYS_ONE = [
+  "x-request-id",
+  "traceparent",
+  "x-forwarded-host",
+  "x-forwarded-proto",
+  "x-tidegate-class",
+  "x-tidegate-deadline-ms",
+  "via",
+];
 
 interface Route extends RouteRule {
   readonly upstream: (typeof UPSTREAMS)[number];
@@ -48,7 +76,10 @@ beforeAll(async () => {
     });
     upstreams.set(name, upstream);
   }
-  const targets = [...upstreams].map(([name, { url }]) => [name, { targets: [url + (BASE_PATHS[name] ?? "")] }]);
+  const targets = [...upstreams].map(([name, { url }]) => [
+    name,
+    { targets: [url + (BASE_PATHS[name] ?? "")] },
+  ]);
   gateway = await startGateway({
     config: {
       upstreams: Object.fromEntries(targets),
@@ -64,26 +95,109 @@ afterAll(async () => {
 });
 
 const SEGMENTS = [
-  "v1", "payments", "p%61yments", "admin", "%61dmin", "files", "users", "photo", "hosted", "versioned", "x", "a.b", "~", "%7E", "a;b=1",
-  "..", ".", "%2e", "%2E%2e", ".%2e", "...", "..;", "..%2f", "%2e%2e%2fadmin", "a%2Fb", "a%5Cb", "%252e%252e", "%c0%ae%c0%ae", "%2F",
-  "\\", "..\\admin", "%00", "%0a", "%7f", "_gateway", "%5fgateway", "state", "", "%", "%zz", "%e4%bd%a0", "*", ":id", "@", "$&", "+", "a,b",
+  "v1",
+  "payments",
+  "p%61yments",
+  "admin",
+  "%61dmin",
+  "files",
+  "users",
+  "photo",
+  "hosted",
+  "versioned",
+  "x",
+  "a.b",
+  "~",
+  "%7E",
+  "a;b=1",
+  "..",
+  ".",
+  "%2e",
+  "%2E%2e",
+  ".%2e",
+  "...",
+  "..;",
+  "..%2f",
+  "%2e%2e%2fadmin",
+  "a%2Fb",
+  "a%5Cb",
+  "%252e%252e",
+  "%c0%ae%c0%ae",
+  "%2F",
+  "\\",
+  "..\\admin",
+  "%00",
+  "%0a",
+  "%7f",
+  "_gateway",
+  "%5fgateway",
+  "state",
+  "",
+  "%",
+  "%zz",
+  "%e4%bd%a0",
+  "*",
+  ":id",
+  "@",
+  "$&",
+  "+",
+  "a,b",
 ];
-const PREFIXES = ["/admin", "/%61dmin", "/v1/payments", "/v1/%70ayments", "/files", "/users", "/users/7", "/hosted", "/versioned", "/_gateway", ""];
+const PREFIXES = [
+  "/admin",
+  "/%61dmin",
+  "/v1/payments",
+  "/v1/%70ayments",
+  "/files",
+  "/users",
+  "/users/7",
+  "/hosted",
+  "/versioned",
+  "/_gateway",
+  "",
+];
 const GOOD_TAILS = ["", "/x", "/a/b", "/a//b", "/7/photo", "/%41", "/a%20b"];
 
-const tail = fc.array(fc.constantFrom(...SEGMENTS), { maxLength: 4 }).map((parts) => parts.map((part) => `/${part}`).join(""));
+const tail = fc
+  .array(fc.constantFrom(...SEGMENTS), { maxLength: 4 })
+  .map((parts) => parts.map((part) => `/${part}`).join(""));
 const path = fc
-  .tuple(fc.constantFrom(...PREFIXES), fc.oneof({ weight: 1, arbitrary: fc.constantFrom(...GOOD_TAILS) }, { weight: 2, arbitrary: tail }))
+  .tuple(
+    fc.constantFrom(...PREFIXES),
+    fc.oneof({ weight: 1, arbitrary: fc.constantFrom(...GOOD_TAILS) }, { weight: 2, arbitrary: tail }),
+  )
   .map(([prefix, rest]) => (prefix + rest).replace(/^(?!\/)/, "/"));
-const query = fc.constantFrom("", "", "?", "?a=1&a=2", "?/../x", "?%2e%2e%2f", "??", "?q=\\", "?x=http://h/_gateway/state");
+const query = fc.constantFrom(
+  "",
+  "",
+  "?",
+  "?a=1&a=2",
+  "?/../x",
+  "?%2e%2e%2f",
+  "??",
+  "?q=\\",
+  "?x=http://h/_gateway/state",
+);
 const host = fc.oneof(
-  { weight: 6, arbitrary: fc.constantFrom("gateway.test", "API.example.com:80", "api.example.com", "[::1]:8080", "127.0.0.1") },
-  { weight: 1, arbitrary: fc.constantFrom("x/_gateway/health?", "a@b", "a:b", "h\\x", "h?x", "api.example.com/") },
+  {
+    weight: 6,
+    arbitrary: fc.constantFrom(
+      "gateway.test",
+      "API.example.com:80",
+      "api.example.com",
+      "[::1]:8080",
+      "127.0.0.1",
+    ),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.constantFrom("x/_gateway/health?", "a@b", "a:b", "h\\x", "h?x", "api.example.com/"),
+  },
 );
 const field = fc.constantFrom<readonly [string, string]>(
   ["Connection", "authorization, x-foo"],
   ["Connection", "via, x-request-id, x-forwarded-host, x-tidegate-class, traceparent"],
-  ["Connection", "close, keep-alive,, \"odd\", x-foo"],
+  ["Connection", 'close, keep-alive,, "odd", x-foo'],
   ["Keep-Alive", "timeout=1"],
   ["Proxy-Connection", "keep-alive"],
   ["Proxy-Authorization", "Basic eDp5"],
@@ -145,7 +259,9 @@ async function check(expect: ExpectStatic, sent: Sent): Promise<void> {
     fields,
     ...(hasBody ? { body: sent.body ?? "" } : {}),
   });
-  const arrived = [...upstreams].flatMap(([name, { requests }]) => requests.map((recorded) => ({ name, recorded })));
+  const arrived = [...upstreams].flatMap(([name, { requests }]) =>
+    requests.map((recorded) => ({ name, recorded })),
+  );
   const headers = new Map(fields.map(([name, value]) => [name.toLowerCase(), value]));
   const opinion = opinionOn(ROUTES, { method, path: sent.path, host: sent.host, headers });
   const isLoop = headers.get("via") === "1.1 tidegate";
@@ -155,7 +271,8 @@ async function check(expect: ExpectStatic, sent: Sent): Promise<void> {
 
   if (opinion.kind === "refused" || isLoop || isLocked || (arrived.length === 0 && opinion.mayRefuse)) {
     expect(arrived).toEqual([]);
-    const codes = opinion.kind === "refused" ? opinion.codes : isLocked ? ["unauthorized", "bad_path"] : ["bad_path"];
+    const codes =
+      opinion.kind === "refused" ? opinion.codes : isLocked ? ["unauthorized", "bad_path"] : ["bad_path"];
     expectRefusal(expect, answer, method, isLoop ? [...codes, "loop_detected"] : codes);
     return;
   }
@@ -166,7 +283,12 @@ async function check(expect: ExpectStatic, sent: Sent): Promise<void> {
   expect(arrived[0].recorded.target).toBe(base + sent.path + sent.query);
 }
 
-function expectRefusal(expect: ExpectStatic, answer: RawAnswer, method: string, codes: readonly string[]): void {
+function expectRefusal(
+  expect: ExpectStatic,
+  answer: RawAnswer,
+  method: string,
+  codes: readonly string[],
+): void {
   expect(answer.status).toBeGreaterThanOrEqual(400);
   expect(fieldOf(answer, "content-type")).toBe("application/problem+json");
   if (method === "HEAD") return;
@@ -184,10 +306,10 @@ function expectArrival(
 ): void {
   expect(recorded.method).toBe(sent.method);
   for (const name of HOP_BY_HOP) expect(linesOf(recorded, name), name).toEqual([]);
-  const named = (headers.get("connection") ?? "").split(",").map((option) => option.trim());
+  const named = new Set((headers.get("connection") ?? "").split(",").map((option) => option.trim()));
   for (const name of ["authorization", "x-foo"]) {
     const value = headers.get(name);
-    expect(linesOf(recorded, name), name).toEqual(value === undefined || named.includes(name) ? [] : [value]);
+    expect(linesOf(recorded, name), name).toEqual(value === undefined || named.has(name) ? [] : [value]);
   }
   for (const name of ALWAYS_ONE) expect(linesOf(recorded, name), name).toHaveLength(1);
   const hops = membersOf(recorded, "via");
@@ -198,20 +320,17 @@ function expectArrival(
   expect(linesOf(recorded, "x-tidegate-consumer")).toEqual(isKnown ? ["known"] : []);
   expect(linesOf(recorded, "x-api-key")).toEqual(isKnown ? [] : headers.has("x-api-key") ? ["nobody's"] : []);
   const own = Object.keys(recorded.headers).filter((name) => name.startsWith("x-tidegate-"));
-  const allowed = ["x-tidegate-class", "x-tidegate-deadline-ms", "x-tidegate-consumer"];
-  expect(own.filter((name) => !allowed.includes(name))).toEqual([]);
+  const allowed = new Set(["x-tidegate-class", "x-tidegate-deadline-ms", "x-tidegate-consumer"]);
+  expect(own.filter((name) => !allowed.has(name))).toEqual([]);
   expect(recorded.headers["x-tidegate-class"]).toBe("P1");
 }
 
 describe("random hostile requests", () => {
-  it(
-    "are refused with a known problem, or arrive where the rules say, clean",
-    async ({ expect }) => {
-      await fc.assert(
-        fc.asyncProperty(request, (sent) => check(expect, sent)),
-        fc.settings(RUNS),
-      );
-    },
-    60_000,
-  );
+  it("are refused with a known problem, or arrive where the rules say, clean", async ({ expect }) => {
+    const run = await fc.check(
+      fc.asyncProperty(request, (sent) => check(expect, sent)),
+      fc.settings(RUNS),
+    );
+    expect(run.failed, fc.defaultReportMessage(run)).toBe(false);
+  }, 60_000);
 });

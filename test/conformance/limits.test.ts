@@ -3,9 +3,17 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { parseList } from "structured-headers";
 import { afterAll, beforeAll, describe, it } from "vitest";
-import { startGateway, startUpstream, until, type RunningGateway, type RunningUpstream } from "../integration/rig/index.ts";
+import {
+  startGateway,
+  startUpstream,
+  until,
+  type RunningGateway,
+  type RunningUpstream,
+} from "../integration/rig/index.ts";
 import { hashOfKey } from "./support/origin.ts";
 import { expectProblem, readAnswer, type Answer } from "./support/problems.ts";
+
+const TWO = { rate: 2, per: "1m", burst: 2 };
 
 let gateway: RunningGateway;
 let upstream: RunningUpstream;
@@ -18,7 +26,6 @@ beforeAll(async () => {
     else if (request.url?.endsWith("/fails") === true) response.writeHead(500).end();
     else response.end("ok");
   });
-  const limit = (key: string, more: object = {}): object => ({ key, rate: 2, per: "1m", burst: 2, ...more });
   gateway = await startGateway({
     config: {
       upstreams: { main: { targets: [upstream.url], breaker: false, retry: false } },
@@ -30,11 +37,11 @@ beforeAll(async () => {
       },
       tenants: { t: {}, single: { concurrency: 1 } },
       limits: {
-        "by-consumer": limit("consumer"),
-        "by-tenant": limit("tenant"),
-        "by-ip": limit("ip"),
-        "by-route": limit("route"),
-        "by-header": limit("header:X-Caller"),
+        "by-consumer": { key: "consumer", ...TWO },
+        "by-tenant": { key: "tenant", ...TWO },
+        "by-ip": { key: "ip", ...TWO },
+        "by-route": { key: "route", ...TWO },
+        "by-header": { key: "header:X-Caller", ...TWO },
         wide: { key: "header:x-caller", rate: 100, per: "1h", burst: 100 },
         narrow: { key: "header:x-caller", rate: 1, per: "1h" },
         dear: { key: "header:x-caller", rate: 10, per: "1m", burst: 10, cost: 4 },
@@ -68,11 +75,19 @@ afterAll(async () => {
   await upstream?.stop();
 });
 
-async function ask(path: string, headers: Record<string, string> = {}, init: RequestInit = {}): Promise<Answer> {
+async function ask(
+  path: string,
+  headers: Record<string, string> = {},
+  init: RequestInit = {},
+): Promise<Answer> {
   return readAnswer(await fetch(gateway.url + path, { ...init, headers }));
 }
 
-async function statuses(count: number, path: string, headers: Record<string, string>): Promise<readonly number[]> {
+async function statuses(
+  count: number,
+  path: string,
+  headers: Record<string, string>,
+): Promise<readonly number[]> {
   const seen: number[] = [];
   for (let index = 0; index < count; index++) seen.push((await ask(path, headers)).status);
   return seen;
@@ -85,7 +100,10 @@ interface Told {
 
 /** A list of strings with parameters (RFC 9651). */
 function told(value: string | null): readonly Told[] {
-  return parseList(value ?? "").map(([policy, parameters]) => ({ policy, parameters: Object.fromEntries(parameters) }));
+  return parseList(value ?? "").map(([policy, parameters]) => ({
+    policy,
+    parameters: Object.fromEntries(parameters),
+  }));
 }
 
 function remaining(answer: Answer, policy: string): unknown {
@@ -95,7 +113,9 @@ function remaining(answer: Answer, policy: string): unknown {
 describe("what a limit admits", () => {
   it("is the burst at once, however many ask together", async ({ expect }) => {
     const headers = { "x-caller": "crowd" };
-    const seen = await Promise.all(Array.from({ length: 30 }, async () => (await ask("/header", headers)).status));
+    const seen = await Promise.all(
+      Array.from({ length: 30 }, async () => (await ask("/header", headers)).status),
+    );
     expect(seen.filter((status) => status === 200)).toHaveLength(2);
     expect(seen.filter((status) => status === 429)).toHaveLength(28);
   });
@@ -132,7 +152,9 @@ describe("who shares a limit", () => {
   it("consumer: an unknown key is no consumer of its own", async ({ expect }) => {
     const address = { "cf-connecting-ip": "198.51.100.9" };
     const seen = [];
-    for (const key of ["x1", "x2", "x3"]) seen.push((await ask("/consumer", { ...address, "x-api-key": key })).status);
+    for (const key of ["x1", "x2", "x3"]) {
+      seen.push((await ask("/consumer", { ...address, "x-api-key": key })).status);
+    }
     expect(seen).toEqual([200, 200, 429]);
   });
 
@@ -156,7 +178,15 @@ describe("who shares a limit", () => {
   it("ip: not what the client forwards", async ({ expect }) => {
     const seen = [];
     for (const forwarded of ["1.1.1.1", "2.2.2.2", "3.3.3.3"]) {
-      seen.push((await ask("/ip", { "cf-connecting-ip": "203.0.113.77", "x-forwarded-for": forwarded, "x-real-ip": forwarded })).status);
+      seen.push(
+        (
+          await ask("/ip", {
+            "cf-connecting-ip": "203.0.113.77",
+            "x-forwarded-for": forwarded,
+            "x-real-ip": forwarded,
+          })
+        ).status,
+      );
     }
     expect(seen).toEqual([200, 200, 429]);
   });
@@ -260,7 +290,9 @@ describe("what is told", () => {
     expect(body["policy"]).toBe("quick");
     expect(refused.header("retry-after")).toBe("1");
     expect(told(refused.header("ratelimit"))).toEqual([{ policy: "quick", parameters: { r: 0, t: 1 } }]);
-    expect(told(refused.header("ratelimit-policy"))).toEqual([{ policy: "quick", parameters: { q: 5, w: 1 } }]);
+    expect(told(refused.header("ratelimit-policy"))).toEqual([
+      { policy: "quick", parameters: { q: 5, w: 1 } },
+    ]);
   });
 
   it("after retry-after there is room again", async ({ expect }) => {

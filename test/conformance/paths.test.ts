@@ -1,7 +1,12 @@
 // The path of a request: what is refused, what it is matched on, and that it is sent as it came. Nothing
 // leads to another route, out of a target's base path, or past the token of the gateway's own pages.
 import { afterAll, beforeAll, beforeEach, describe, it } from "vitest";
-import { startGateway, startUpstream, type RunningGateway, type RunningUpstream } from "../integration/rig/index.ts";
+import {
+  startGateway,
+  startUpstream,
+  type RunningGateway,
+  type RunningUpstream,
+} from "../integration/rig/index.ts";
 import { jsonObject } from "./support/problems.ts";
 import { fieldOf, send, sendBytes, type RawAnswer } from "./support/raw-http.ts";
 
@@ -14,7 +19,11 @@ beforeAll(async () => {
   locked = await startUpstream();
   gateway = await startGateway({
     config: {
-      upstreams: { open: { targets: [upstream.url] }, based: { targets: [`${upstream.url}/base`] }, locked: { targets: [locked.url] } },
+      upstreams: {
+        open: { targets: [upstream.url] },
+        based: { targets: [`${upstream.url}/base`] },
+        locked: { targets: [locked.url] },
+      },
       routes: [
         { path: "/admin/*", upstream: "locked", auth: true },
         { path: "/only-get", upstream: "locked", auth: true, methods: ["GET"] },
@@ -92,12 +101,15 @@ describe("paths that are refused", () => {
     expect(arrived()).toEqual([]);
   });
 
-  it.for(["/v1/\u0001", "/v1/\t", "/v1/\u007f", "/v1/a\u0000b"])("raw control character in %j", async (target, { expect }) => {
-    const answer = await send(gateway.url, { target });
-    // The runtime may refuse it first, without a problem body.
-    expect(answer.status).toBe(400);
-    expect(arrived()).toEqual([]);
-  });
+  it.for(["/v1/\u0001", "/v1/\t", "/v1/\u007f", "/v1/a\u0000b"])(
+    "raw control character in %j",
+    async (target, { expect }) => {
+      const answer = await send(gateway.url, { target });
+      // The runtime may refuse it first, without a problem body.
+      expect(answer.status).toBe(400);
+      expect(arrived()).toEqual([]);
+    },
+  );
 });
 
 describe("paths that pass byte for byte", () => {
@@ -123,7 +135,9 @@ describe("paths that pass byte for byte", () => {
   });
 
   it("stay below the base path of the target", async ({ expect }) => {
-    for (const target of ["/based/a%2Fb", "/based//", "/based/...", "/based"]) await send(gateway.url, { target });
+    for (const target of ["/based/a%2Fb", "/based//", "/based/...", "/based"]) {
+      await send(gateway.url, { target });
+    }
     expect(arrived()).toEqual(["/base/based/a%2Fb", "/base/based//", "/base/based/...", "/base/based"]);
   });
 });
@@ -201,26 +215,38 @@ describe("the gateway's own paths", () => {
     "/_gateway/state%00",
   ];
 
-  it.for([...DISGUISES, ...SMUGGLED])("need the token and reach no upstream: %s", async (target, { expect }) => {
-    const answer = await send(gateway.url, { target });
-    expect(SMUGGLED.includes(target) ? [400, 401] : [401]).toContain(answer.status);
-    expect(["unauthorized", "bad_path"]).toContain(codeOf(answer));
-    const wrong = await send(gateway.url, { target, fields: [["Authorization", "Bearer wrong"]] });
-    expect([400, 401]).toContain(wrong.status);
-    expect(arrived()).toEqual([]);
-  });
+  it.for([...DISGUISES, ...SMUGGLED])(
+    "need the token and reach no upstream: %s",
+    async (target, { expect }) => {
+      const answer = await send(gateway.url, { target });
+      expect(SMUGGLED.includes(target) ? [400, 401] : [401]).toContain(answer.status);
+      expect(["unauthorized", "bad_path"]).toContain(codeOf(answer));
+      const wrong = await send(gateway.url, { target, fields: [["Authorization", "Bearer wrong"]] });
+      expect([400, 401]).toContain(wrong.status);
+      expect(arrived()).toEqual([]);
+    },
+  );
 
-  it.for(["/_gateway/state", "//_gateway//state", "/%5Fgateway/st%61te"])("open with the token: %s", async (target, { expect }) => {
-    const answer = await send(gateway.url, { target, fields: [["Authorization", `Bearer ${gateway.adminToken}`]] });
-    expect(answer.status).toBe(200);
-    expect(jsonObject(answer.body.toString())).toHaveProperty("upstreams");
-    expect(arrived()).toEqual([]);
-  });
+  it.for(["/_gateway/state", "//_gateway//state", "/%5Fgateway/st%61te"])(
+    "open with the token: %s",
+    async (target, { expect }) => {
+      const answer = await send(gateway.url, {
+        target,
+        fields: [["Authorization", `Bearer ${gateway.adminToken}`]],
+      });
+      expect(answer.status).toBe(200);
+      expect(jsonObject(answer.body.toString())).toHaveProperty("upstreams");
+      expect(arrived()).toEqual([]);
+    },
+  );
 
-  it.for(["/v1/_gateway/state", "/v1//_gateway/state"])("are only at the root: %s", async (target, { expect }) => {
-    expect((await send(gateway.url, { target })).status).toBe(200);
-    expect(arrived()).toEqual([target]);
-  });
+  it.for(["/v1/_gateway/state", "/v1//_gateway/state"])(
+    "are only at the root: %s",
+    async (target, { expect }) => {
+      expect((await send(gateway.url, { target })).status).toBe(200);
+      expect(arrived()).toEqual([target]);
+    },
+  );
 });
 
 describe("Host", () => {
@@ -249,12 +275,18 @@ describe("Host", () => {
     expect(arrived()).toEqual([]);
   });
 
-  it.for(["gateway.test", "gateway.test:8080", "127.0.0.1", "127.0.0.1:1", "[::1]", "[2001:db8::1]:443", "under_score.test", "a-b.c"])(
-    "that is one passes: %s",
-    async (host, { expect }) => {
-      expect((await send(gateway.url, { target: "/v1/x", host })).status).toBe(200);
-    },
-  );
+  it.for([
+    "gateway.test",
+    "gateway.test:8080",
+    "127.0.0.1",
+    "127.0.0.1:1",
+    "[::1]",
+    "[2001:db8::1]:443",
+    "under_score.test",
+    "a-b.c",
+  ])("that is one passes: %s", async (host, { expect }) => {
+    expect((await send(gateway.url, { target: "/v1/x", host })).status).toBe(200);
+  });
 
   it.for([null, ""])("that is missing or empty (%s) reaches nobody", async (host, { expect }) => {
     expect((await send(gateway.url, { target: "/v1/x", host })).status).toBe(400);
@@ -305,7 +337,10 @@ describe("other forms of the request target (RFC 9112 3.2)", () => {
   });
 
   it("CONNECT is no way through", async ({ expect }) => {
-    const answer = await sendBytes(gateway.url, Buffer.from(`CONNECT 127.0.0.1:${locked.port} HTTP/1.1\r\nHost: x\r\n\r\n`));
+    const answer = await sendBytes(
+      gateway.url,
+      Buffer.from(`CONNECT 127.0.0.1:${locked.port} HTTP/1.1\r\nHost: x\r\n\r\n`),
+    );
     expect(answer.status).toBeGreaterThanOrEqual(400);
     expect(arrived()).toEqual([]);
   });

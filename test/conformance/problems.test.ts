@@ -3,15 +3,35 @@
 import { once } from "node:events";
 import { createServer, type Server } from "node:net";
 import { afterAll, beforeAll, describe, it } from "vitest";
-import { startGateway, startUpstream, until, type RunningGateway, type RunningUpstream } from "../integration/rig/index.ts";
+import {
+  startGateway,
+  startUpstream,
+  until,
+  type RunningGateway,
+  type RunningUpstream,
+} from "../integration/rig/index.ts";
 import { hashOfKey } from "./support/origin.ts";
-import { expectProblem, parseDecision, readAnswer, type Answer, type ExpectedProblem } from "./support/problems.ts";
+import {
+  expectProblem,
+  parseDecision,
+  readAnswer,
+  type Answer,
+  type ExpectedProblem,
+} from "./support/problems.ts";
 import { fieldOf, send, sendBytes, type RawAnswer } from "./support/raw-http.ts";
 
-type Init = RequestInit & { headers?: Record<string, string> };
+interface Init {
+  readonly method?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string;
+}
 
 const BODY_LIMIT = 1000;
-const FALLBACK = { status: 200, headers: { "content-type": "application/json", "x-from": "fallback" }, body: "[]" };
+const FALLBACK = {
+  status: 200,
+  headers: { "content-type": "application/json", "x-from": "fallback" },
+  body: "[]",
+};
 
 let gateway: RunningGateway;
 let upstream: RunningUpstream;
@@ -70,7 +90,11 @@ function config(url: string, oddPort: number): object {
       unknown: { targets: ["http://no-such-host.invalid"], ...calm },
       odd: { targets: [`http://127.0.0.1:${oddPort}`], ...calm },
       narrow: { targets: [url], concurrency: once1, ...calm },
-      tripped: { targets: [url], retry: false, breaker: { consecutive: 2, openFor: "60s", maxOpenFor: "60s" } },
+      tripped: {
+        targets: [url],
+        retry: false,
+        breaker: { consecutive: 2, openFor: "60s", maxOpenFor: "60s" },
+      },
       shared: { targets: [url], concurrency: { max: 4, adaptive: false, waiting: 0 }, ...calm },
     },
     consumers: {
@@ -90,9 +114,17 @@ function config(url: string, oddPort: number): object {
       { path: "/bulkhead/*", upstream: "patient", concurrency: { max: 1 }, request: { path: "/*" } },
       { path: "/tenant/*", upstream: "patient", auth: true, request: { path: "/*" } },
       { path: "/shared/*", upstream: "shared", request: { path: "/*" } },
-      { path: "/deadline/*", upstream: "patient", deadline: "200ms", fallback: FALLBACK, request: { path: "/*" } },
+      {
+        path: "/deadline/*",
+        upstream: "patient",
+        deadline: "200ms",
+        fallback: FALLBACK,
+        request: { path: "/*" },
+      },
       { path: "/short/*", upstream: "patient", deadline: "200ms", request: { path: "/*" } },
-      ...["slow", "dead", "unknown", "odd", "narrow", "tripped", "main"].flatMap((name) => withFallback(`/${name}/*`, name)),
+      ...["slow", "dead", "unknown", "odd", "narrow", "tripped", "main"].flatMap((name) =>
+        withFallback(`/${name}/*`, name),
+      ),
     ],
   };
 }
@@ -134,11 +166,43 @@ const CASES: readonly Case[] = [
   { code: "route_not_found", status: 404, waits: false, path: "/nowhere" },
   { code: "method_not_allowed", status: 405, waits: false, path: "/read", init: { method: "DELETE" } },
   { code: "unauthorized", status: 401, waits: false, path: "/locked/x" },
-  { code: "unauthorized", status: 401, waits: false, path: "/locked/x", init: { headers: { "x-api-key": "nobody" } } },
-  { code: "forbidden", status: 403, waits: false, path: "/locked/x", init: { headers: { "x-api-key": "other" } } },
-  { code: "loop_detected", status: 508, waits: false, path: "/main/x", init: { headers: { via: "1.1 tidegate" } } },
-  { code: "headers_too_large", status: 431, waits: false, path: "/main/x", init: { headers: { "x-big": "x".repeat(70_000) } }, numbers: true },
-  { code: "body_too_large", status: 413, waits: false, path: "/small-body/x", init: { method: "POST", body: "x".repeat(BODY_LIMIT + 1) }, numbers: true },
+  {
+    code: "unauthorized",
+    status: 401,
+    waits: false,
+    path: "/locked/x",
+    init: { headers: { "x-api-key": "nobody" } },
+  },
+  {
+    code: "forbidden",
+    status: 403,
+    waits: false,
+    path: "/locked/x",
+    init: { headers: { "x-api-key": "other" } },
+  },
+  {
+    code: "loop_detected",
+    status: 508,
+    waits: false,
+    path: "/main/x",
+    init: { headers: { via: "1.1 tidegate" } },
+  },
+  {
+    code: "headers_too_large",
+    status: 431,
+    waits: false,
+    path: "/main/x",
+    init: { headers: { "x-big": "x".repeat(70_000) } },
+    numbers: true,
+  },
+  {
+    code: "body_too_large",
+    status: 413,
+    waits: false,
+    path: "/small-body/x",
+    init: { method: "POST", body: "x".repeat(BODY_LIMIT + 1) },
+    numbers: true,
+  },
   { code: "upstream_unreachable", status: 502, upstream: "dead", path: "/dead/x" },
   { code: "upstream_unreachable", status: 502, upstream: "unknown", path: "/unknown/x" },
   { code: "upstream_unreachable", status: 502, upstream: "odd", path: "/odd/reset" },
@@ -147,7 +211,13 @@ const CASES: readonly Case[] = [
   { code: "upstream_invalid", status: 502, upstream: "odd", path: "/odd/status" },
   { code: "upstream_timeout", status: 504, upstream: "slow", path: "/slow/slow", numbers: true },
   { code: "deadline_exceeded", status: 504, upstream: "patient", path: "/short/slow", numbers: true },
-  { code: "deadline_exceeded", status: 504, path: "/main/x", init: { headers: { "x-tidegate-deadline-ms": "0" } }, numbers: true },
+  {
+    code: "deadline_exceeded",
+    status: 504,
+    path: "/main/x",
+    init: { headers: { "x-tidegate-deadline-ms": "0" } },
+    numbers: true,
+  },
 ];
 
 describe("problems", () => {
@@ -166,8 +236,13 @@ describe("problems", () => {
   });
 
   it("bad_request: a Host that is no host", async ({ expect }) => {
-    const fields = [["X-Tidegate-Admin", gateway.adminToken], ["X-Tidegate-Explain", "1"]] as const;
-    const answer = fromRaw(await send(gateway.url, { target: "/main/x", host: "x/_gateway/health?", fields }));
+    const fields = [
+      ["X-Tidegate-Admin", gateway.adminToken],
+      ["X-Tidegate-Explain", "1"],
+    ] as const;
+    const answer = fromRaw(
+      await send(gateway.url, { target: "/main/x", host: "x/_gateway/health?", fields }),
+    );
     expectProblem(expect, answer, { code: "bad_request", status: 400, waits: false });
     expect(parseDecision(answer.header("x-tidegate-decision")).at(-1)?.verdict).toBe("bad_request");
   });
@@ -183,7 +258,11 @@ describe("problems", () => {
 
   it("method_not_allowed says what is allowed", async ({ expect }) => {
     const answer = await ask("/read", { method: "DELETE" });
-    const allowed = answer.header("allow")?.split(",").map((method) => method.trim()) ?? [];
+    const allowed =
+      answer
+        .header("allow")
+        ?.split(",")
+        .map((method) => method.trim()) ?? [];
     expect(allowed.toSorted()).toEqual(["GET", "HEAD", "POST"]);
   });
 
@@ -315,7 +394,9 @@ describe("shed", () => {
     // Each tick that sees many more arrivals than answers lowers the cursor; 3 s are half a dozen ticks.
     const release = await holdOpen("/narrow/slow");
     await until("something is shed", 8000, async () => {
-      const answers = await Promise.all(Array.from({ length: 20 }, () => askWhy("/narrow/x", { headers: hurry })));
+      const answers = await Promise.all(
+        Array.from({ length: 20 }, () => askWhy("/narrow/x", { headers: hurry })),
+      );
       shed = answers.find(({ text }) => text.includes('"shed"')) ?? null;
       return shed !== null;
     });
@@ -337,21 +418,26 @@ function expectFallback(expect: Parameters<typeof expectProblem>[0], answer: Ans
 }
 
 describe("fallback", () => {
-  it.for(["/fallback/dead/x", "/fallback/odd/status", "/fallback/odd/reset", "/fallback/slow/slow", "/deadline/slow"])(
-    "answers for %s",
-    async (path, { expect }) => {
-      const answer = await askWhy(path);
-      expectFallback(expect, answer);
-      const verdicts = parseDecision(answer.header("x-tidegate-decision")).map(({ verdict }) => verdict);
-      expect(verdicts.some((verdict) => /^(upstream_|deadline_)/.test(verdict))).toBe(true);
-    },
-  );
+  it.for([
+    "/fallback/dead/x",
+    "/fallback/odd/status",
+    "/fallback/odd/reset",
+    "/fallback/slow/slow",
+    "/deadline/slow",
+  ])("answers for %s", async (path, { expect }) => {
+    const answer = await askWhy(path);
+    expectFallback(expect, answer);
+    const verdicts = parseDecision(answer.header("x-tidegate-decision")).map(({ verdict }) => verdict);
+    expect(verdicts.some((verdict) => /^(upstream_|deadline_)/.test(verdict))).toBe(true);
+  });
 
   it("does not hide what the caller did, nor the upstream's own errors", async ({ expect }) => {
     const headers = { "x-caller": "fallback" };
     for (let count = 0; count < 2; count++) await ask("/limited", { headers });
     expect((await ask("/limited", { headers })).status).toBe(429);
-    expect((await ask("/small-body/x", { method: "POST", body: "x".repeat(BODY_LIMIT + 1) })).status).toBe(413);
+    expect((await ask("/small-body/x", { method: "POST", body: "x".repeat(BODY_LIMIT + 1) })).status).toBe(
+      413,
+    );
     expect((await ask("/fallback/main/broken")).status).toBe(500);
   });
 
@@ -379,7 +465,10 @@ describe("explaining", () => {
     expect(answer.status).toBe(200);
     const stages = parseDecision(answer.header("x-tidegate-decision"));
     expect(stages.length).toBeGreaterThanOrEqual(6);
-    expect(stages.find(({ stage }) => stage === "limit")?.numbers).toMatchObject({ policy: "few", remaining: "1" });
+    expect(stages.find(({ stage }) => stage === "limit")?.numbers).toMatchObject({
+      policy: "few",
+      remaining: "1",
+    });
     expect(stages.find(({ stage }) => stage === "shed")?.numbers).toHaveProperty("cursor");
     expect(stages.find(({ stage }) => stage === "match")?.numbers).toHaveProperty("upstream", "main");
   });

@@ -7,7 +7,13 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { setTimeout as pause } from "node:timers/promises";
 import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, it } from "vitest";
-import { startGateway, startUpstream, until, type RunningGateway, type RunningUpstream } from "../integration/rig/index.ts";
+import {
+  startGateway,
+  startUpstream,
+  until,
+  type RunningGateway,
+  type RunningUpstream,
+} from "../integration/rig/index.ts";
 import { fieldOf, openSocket, requestBytes, send, sendBytes } from "./support/raw-http.ts";
 
 const LARGE_BYTES = 20 * 1024 * 1024;
@@ -16,6 +22,9 @@ const LARGE_HASH = createHash("sha256").update(LARGE_BODY).digest("hex");
 const ZIPPED = gzipSync("the same bytes ".repeat(100));
 /** Permits of the upstream behind `/narrow`. */
 const NARROW = 4;
+
+/** Stands where a handler will put what a test calls. */
+const notYet = (): void => {};
 
 let gateway: RunningGateway;
 let main: RunningUpstream;
@@ -58,9 +67,11 @@ function handle(request: IncomingMessage, response: ServerResponse): void {
   if (pathname.startsWith("/custom")) return custom(request, response);
   request.resume();
   const status = Number(searchParams.get("status") ?? 200);
-  if (pathname === "/zipped") response.writeHead(200, { "content-encoding": "gzip", "content-length": ZIPPED.length }).end(ZIPPED);
-  else if (pathname === "/status") response.writeHead(status, { etag: '"v1"' }).end(status >= 400 ? `status ${status}` : undefined);
-  else response.end("ok");
+  if (pathname === "/zipped") {
+    response.writeHead(200, { "content-encoding": "gzip", "content-length": ZIPPED.length }).end(ZIPPED);
+  } else if (pathname === "/status") {
+    response.writeHead(status, { etag: '"v1"' }).end(status >= 400 ? `status ${status}` : undefined);
+  } else response.end("ok");
 }
 
 function hashOf(stream: IncomingMessage): Promise<string> {
@@ -107,7 +118,7 @@ describe("streaming", () => {
   });
 
   it("hands the first byte of an answer on before it ends", async ({ expect }) => {
-    let finish = (): void => {};
+    let finish = notYet;
     custom = (request, response) => {
       request.resume();
       response.write("first");
@@ -124,7 +135,7 @@ describe("streaming", () => {
   });
 
   it("hands server-sent events on one by one", async ({ expect }) => {
-    let emit = (_event: string): void => {};
+    let emit: (event: string) => void = notYet;
     custom = (request, response) => {
       request.resume();
       response.writeHead(200, { "content-type": "text/event-stream" });
@@ -222,7 +233,12 @@ describe("bodies", () => {
       request.on("data", (chunk: Buffer) => (received = Buffer.concat([received, chunk])));
       request.on("end", () => response.end());
     };
-    await send(gateway.url, { method: "POST", target: "/custom", fields: [["Content-Encoding", "gzip"]], body: ZIPPED });
+    await send(gateway.url, {
+      method: "POST",
+      target: "/custom",
+      fields: [["Content-Encoding", "gzip"]],
+      body: ZIPPED,
+    });
     expect(received.equals(ZIPPED)).toBe(true);
     expect(main.requests.at(-1)?.headers["content-encoding"]).toBe("gzip");
   });
@@ -302,25 +318,31 @@ describe("statuses", () => {
     expect(fieldOf(answer, "content-length")).toBe("1234");
   });
 
-  it.for([301, 302, 303, 307, 308])("hands redirect %i on and does not follow it", async (status, { expect }) => {
-    custom = (request, response) => {
-      request.resume();
-      response.writeHead(status, { location: `${main.url}/elsewhere` }).end();
-    };
-    const before = main.requests.length;
-    const answer = await send(gateway.url, { target: "/custom" });
-    expect(answer.status).toBe(status);
-    expect(fieldOf(answer, "location")).toBe(`${main.url}/elsewhere`);
-    expect(main.requests.length - before).toBe(1);
-  });
+  it.for([301, 302, 303, 307, 308])(
+    "hands redirect %i on and does not follow it",
+    async (status, { expect }) => {
+      custom = (request, response) => {
+        request.resume();
+        response.writeHead(status, { location: `${main.url}/elsewhere` }).end();
+      };
+      const before = main.requests.length;
+      const answer = await send(gateway.url, { target: "/custom" });
+      expect(answer.status).toBe(status);
+      expect(fieldOf(answer, "location")).toBe(`${main.url}/elsewhere`);
+      expect(main.requests.length - before).toBe(1);
+    },
+  );
 
-  it.for([400, 401, 404, 409, 429, 500, 501])("hands the upstream's own %i on unchanged", async (status, { expect }) => {
-    const answer = await send(gateway.url, { method: "POST", target: `/status?status=${status}` });
-    expect(answer.status).toBe(status);
-    expect(answer.body.toString()).toBe(`status ${status}`);
-    expect(fieldOf(answer, "etag")).toBe('"v1"');
-    expect(fieldOf(answer, "x-request-id")).not.toBeNull();
-  });
+  it.for([400, 401, 404, 409, 429, 500, 501])(
+    "hands the upstream's own %i on unchanged",
+    async (status, { expect }) => {
+      const answer = await send(gateway.url, { method: "POST", target: `/status?status=${status}` });
+      expect(answer.status).toBe(status);
+      expect(answer.body.toString()).toBe(`status ${status}`);
+      expect(fieldOf(answer, "etag")).toBe('"v1"');
+      expect(fieldOf(answer, "x-request-id")).not.toBeNull();
+    },
+  );
 
   it("keeps several set-cookie several", async ({ expect }) => {
     custom = (request, response) => {
@@ -409,6 +431,10 @@ describe("permits", () => {
     for (const socket of sockets) socket.destroy();
     await pause(50);
     for (const response of held) response.end();
-    await until("permits are back", 5000, async () => (await send(gateway.url, { target: "/narrow/plain" })).status === 200);
+    await until(
+      "permits are back",
+      5000,
+      async () => (await send(gateway.url, { target: "/narrow/plain" })).status === 200,
+    );
   });
 });

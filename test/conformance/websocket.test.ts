@@ -55,7 +55,11 @@ afterAll(async () => {
   server.close();
 });
 
-async function open(path: string, protocols: string[] = [], headers: Record<string, string> = {}): Promise<WebSocket> {
+async function open(
+  path: string,
+  protocols: string[] = [],
+  headers: Record<string, string> = {},
+): Promise<WebSocket> {
   const socket = new WebSocket(`${gateway.url.replace("http", "ws")}${path}`, protocols, { headers });
   await once(socket, "open");
   return socket;
@@ -81,7 +85,10 @@ describe("WebSocket", () => {
   });
 
   it("carries the subprotocol, and the gateway's fields upstream", async ({ expect }) => {
-    const socket = await open("/ws/x", ["chat.v1", "chat.v2"], { "x-request-id": "ws-1", "x-tidegate-consumer": "forged" });
+    const socket = await open("/ws/x", ["chat.v1", "chat.v2"], {
+      "x-request-id": "ws-1",
+      "x-tidegate-consumer": "forged",
+    });
     expect(socket.protocol).toBe("chat.v2");
     const { headers } = lastConnection();
     expect(headers["via"]).toBe("1.1 tidegate");

@@ -84,7 +84,8 @@ it.for(["SIGTERM", "SIGINT", "SIGKILL"] as const)(
 );
 
 it("outlives the shell that put it into the background", async ({ expect }) => {
-  const script = `"${process.execPath}" ${START.map((arg) => `"${arg}"`).join(" ")} & echo "pid $!" >&2; wait`;
+  const args = START.map((arg) => `"${arg}"`).join(" ");
+  const script = `"${process.execPath}" ${args} & echo "pid $!" >&2; wait`;
   // As in a terminal: not started by npm.
   const env = { npm_lifecycle_event: "", npm_command: "" };
   const started = await startUnder("sh", ["-c", script], env);

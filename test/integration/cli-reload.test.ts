@@ -1,4 +1,4 @@
-// A change of the configuration file reaches the running gateway without a lost request; a wrong one does not.
+// A changed configuration file reaches the running gateway without a lost request; a wrong one does not.
 import { rename, writeFile } from "node:fs/promises";
 import { afterAll, beforeAll, beforeEach, it } from "vitest";
 import {

@@ -21,8 +21,9 @@ import {
   prefetchSpike,
   slowUpstream,
 } from "./harness/scenarios.ts";
-import type { TidegateOptions } from "./harness/tidegate-policy.ts";
-import { DEFAULT_OPTIONS, tidegate } from "./harness/tidegate-policy.ts";
+import type { TidegateOptions } from "./harness/tidegate-options.ts";
+import { DEFAULT_OPTIONS } from "./harness/tidegate-options.ts";
+import { tidegate } from "./harness/tidegate-policy.ts";
 
 const SEEDS = [1, 2, 3];
 
@@ -71,21 +72,28 @@ describe.for(SEEDS)("seed %i", (seed) => {
     expect(first?.atMs, `seed ${seed}`).toBeLessThan(SLOW_FROM_MS + 10_000);
   });
 
-  it.for([5, 60, 1000])("a dead upstream gets at most one probe a second, %i/s offered", (perSecond, { expect }) => {
-    const result = deadUpstream({ policy: tidegate(), seed }, perSecond);
-    const firstOpening = openings(result)[0]?.atMs ?? Number.POSITIVE_INFINITY;
-    expect(firstOpening, `seed ${seed}`).toBeLessThan(perSecond < 20 ? 3000 : 1000);
-    const probes = result.upstreamArrivals.slice(Math.ceil(firstOpening / 1000));
-    expect(Math.max(...probes), `seed ${seed}`).toBeLessThanOrEqual(1);
-    const atLongest = probes.slice(20).reduce((sum, count) => sum + count, 0) / (probes.length - 20);
-    expect(atLongest, `seed ${seed}`).toBeLessThanOrEqual(0.21);
-  });
+  it.for([5, 60, 1000])(
+    "a dead upstream gets at most one probe a second, %i/s offered",
+    (perSecond, { expect }) => {
+      const result = deadUpstream({ policy: tidegate(), seed }, perSecond);
+      const firstOpening = openings(result)[0]?.atMs ?? Number.POSITIVE_INFINITY;
+      expect(firstOpening, `seed ${seed}`).toBeLessThan(perSecond < 20 ? 3000 : 1000);
+      const probes = result.upstreamArrivals.slice(Math.ceil(firstOpening / 1000));
+      expect(Math.max(...probes), `seed ${seed}`).toBeLessThanOrEqual(1);
+      const atLongest = probes.slice(20).reduce((sum, count) => sum + count, 0) / (probes.length - 20);
+      expect(atLongest, `seed ${seed}`).toBeLessThanOrEqual(0.21);
+    },
+  );
 
-  it("after an outage all traffic is back within 15 s, and never more than the upstream can take", ({ expect }) => {
+  it("after an outage all traffic is back within 15 s, and never more than the upstream can take", ({
+    expect,
+  }) => {
     const result = outage({ policy: tidegate(), seed }, 60);
     const silence = result.upstreamArrivals.slice(OUTAGE_BEGINS_MS / 1000 + 1, OUTAGE_ENDS_MS / 1000);
     expect(Math.max(...silence), `seed ${seed}`).toBeLessThanOrEqual(1);
-    const halfOpen = result.phaseChanges.find((change) => change.to === "half-open" && change.atMs >= OUTAGE_ENDS_MS);
+    const halfOpen = result.phaseChanges.find(
+      (change) => change.to === "half-open" && change.atMs >= OUTAGE_ENDS_MS,
+    );
     const firstProbe = halfOpen?.atMs ?? Number.POSITIVE_INFINITY;
     expect(firstProbe, `seed ${seed}`).toBeLessThan(OUTAGE_ENDS_MS + 10_500);
     for (const trafficClass of [0, 1, 2]) {
@@ -119,6 +127,8 @@ describe.for(SEEDS)("seed %i", (seed) => {
     const opened = openings(result);
     expect(opened.length, `seed ${seed}`).toBeLessThanOrEqual(1.25 * (200_000 / 10_000) + 3);
     expect(opened[0].openForMs, `seed ${seed}`).toBeLessThanOrEqual(1000);
-    for (const change of opened.slice(5)) expect(change.openForMs, `seed ${seed}`).toBeGreaterThanOrEqual(5000);
+    for (const change of opened.slice(5)) {
+      expect(change.openForMs, `seed ${seed}`).toBeGreaterThanOrEqual(5000);
+    }
   });
 });

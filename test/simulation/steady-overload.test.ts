@@ -32,7 +32,9 @@ describe.for([
   const run = (seed: number, durationMs: number): RunResult =>
     steadyLoad({ policy: tidegate(), seed, upstream, users: load.users, durationMs }, load.times);
 
-  it("serves 99.5 % of P0 within ten seconds, the first one included, and 95 % of its capacity", ({ expect }) => {
+  it("serves 99.5 % of P0 within ten seconds, the first one included, and 95 % of its capacity", ({
+    expect,
+  }) => {
     const results = SEEDS.map((seed) => run(seed, 10_000));
     expect(pooledSuccess(results, 0)).toBeGreaterThanOrEqual(0.995);
     for (const result of results) {
@@ -66,12 +68,22 @@ describe.for([0.5, 0.8, 1, 1.5, 2, 3, 5, 10])("an upstream of a hundred, %s time
 });
 
 describe("below capacity", () => {
-  it("sheds nothing, whatever scatters", ({ expect }) => {
-    for (const upstream of [SMALL_UPSTREAM, { ...SMALL_UPSTREAM, service: "exponential" } as const, LARGE_UPSTREAM]) {
+  it("refuses nothing, whatever scatters", ({ expect }) => {
+    const scattering = { ...SMALL_UPSTREAM, service: "exponential" } as const;
+    for (const upstream of [SMALL_UPSTREAM, scattering, LARGE_UPSTREAM]) {
       for (const seed of SEEDS) {
         const result = steadyLoad({ policy: tidegate(), seed, upstream, durationMs: 20_000 }, 0.5);
         for (const tally of result.classes) expect(tally.ok, describeRun(result)).toBe(tally.offered);
       }
+    }
+  });
+
+  it("refuses little when an upstream is slow and scatters much", ({ expect }) => {
+    const upstream = { ...LARGE_UPSTREAM, servers: 300, serviceMs: 1000 };
+    for (const seed of SEEDS) {
+      const result = steadyLoad({ policy: tidegate(), seed, upstream, durationMs: 60_000 }, 0.5);
+      expect(successShare(result, 0), describeRun(result)).toBe(1);
+      expect(usefulShare(result), describeRun(result)).toBeGreaterThanOrEqual(0.9);
     }
   });
 });
@@ -89,8 +101,8 @@ describe("less important classes", () => {
 
 describe("the harness itself", () => {
   it("gives the same run for the same seed", ({ expect }) => {
-    const run = (): RunResult => steadyLoad({ policy: tidegate(), seed: 7, durationMs: 5000 }, 3);
-    expect(run()).toEqual(run());
+    const options = { policy: tidegate(), seed: 7, durationMs: 5000 };
+    expect(steadyLoad(options, 3)).toEqual(steadyLoad(options, 3));
   });
 
   it("shows what happens without priorities", ({ expect }) => {

@@ -10,6 +10,7 @@ const app = new Hono<Env>();
 
 app.all("/*", (c) => {
   const { url } = c.req;
+  // oxlint-disable-next-line typescript/no-misused-spread -- as the helper's documentation has it
   return proxy(c.env.UPSTREAM + url.slice(url.indexOf("/", url.indexOf("://") + 3)), { ...c.req });
 });
 

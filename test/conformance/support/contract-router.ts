@@ -26,6 +26,7 @@ export type Opinion<Rule> =
   | { readonly kind: "route"; readonly rule: Rule; readonly mayRefuse: boolean };
 
 const HOST = /^(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?$/;
+// oxlint-disable-next-line no-control-regex -- control characters are what it looks for
 const CONTROL_OR_BACKSLASH = /[\\\x00-\x1f\x7f]|%(?:[01][0-9a-f]|7f)/i;
 const ENCODED_SLASH = /%(?:2f|5c)/i;
 
@@ -33,11 +34,19 @@ const ENCODED_SLASH = /%(?:2f|5c)/i;
 export function opinionOn<Rule extends RouteRule>(rules: readonly Rule[], asked: Asked): Opinion<Rule> {
   const { path, host } = asked;
   if (!HOST.test(host)) return { kind: "refused", codes: ["bad_request"] };
-  if (CONTROL_OR_BACKSLASH.test(path) || hasDotSegment(decodeOnce(path))) return { kind: "refused", codes: ["bad_path"] };
+  if (CONTROL_OR_BACKSLASH.test(path) || hasDotSegment(decodeOnce(path))) {
+    return { kind: "refused", codes: ["bad_path"] };
+  }
   if (isOwnPath(path)) return { kind: "refused", codes: ["unauthorized", "bad_path"] };
-  const onPath = rules.filter((rule) => takesPath(rule, path) && takesHost(rule, host) && takesHeaders(rule, asked.headers));
-  const rule = onPath.find(({ methods }) => methods === undefined || methods.includes(methodOf(asked.method)));
-  if (ENCODED_SLASH.test(path) && rule?.encodedSlashes !== true) return { kind: "refused", codes: ["bad_path"] };
+  const onPath = rules.filter(
+    (rule) => takesPath(rule, path) && takesHost(rule, host) && takesHeaders(rule, asked.headers),
+  );
+  const rule = onPath.find(
+    ({ methods }) => methods === undefined || methods.includes(methodOf(asked.method)),
+  );
+  if (ENCODED_SLASH.test(path) && rule?.encodedSlashes !== true) {
+    return { kind: "refused", codes: ["bad_path"] };
+  }
   const mayRefuse = isAmbiguous(path);
   if (rule === undefined) {
     const code = onPath.length === 0 ? "route_not_found" : "method_not_allowed";
@@ -51,7 +60,9 @@ function methodOf(method: string): string {
 }
 
 function decodeOnce(path: string): string {
-  return path.replaceAll(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
+  return path.replaceAll(/%([0-9a-f]{2})/gi, (_, hex: string) =>
+    String.fromCharCode(Number.parseInt(hex, 16)),
+  );
 }
 
 function hasDotSegment(path: string): boolean {
@@ -87,7 +98,9 @@ function takesPath({ path: pattern }: RouteRule, path: string): boolean {
     given.length = wanted.length;
   }
   if (given.length !== wanted.length) return false;
-  return wanted.every((segment, index) => (segment.startsWith(":") ? given[index] !== "" : segment === given[index]));
+  return wanted.every((segment, index) =>
+    segment.startsWith(":") ? given[index] !== "" : segment === given[index],
+  );
 }
 
 function takesHost({ hosts }: RouteRule, host: string): boolean {

@@ -64,7 +64,9 @@ function expectWait(expect: ExpectStatic, answer: Answer, body: ProblemBody, wai
 
 /** Never an address of a target, nor a stack. */
 export function expectNoSecrets(expect: ExpectStatic, { text, header }: Answer): void {
-  const shown = [text, header("proxy-status"), header("retry-after"), header("x-tidegate-decision")].join("\n");
+  const shown = [text, header("proxy-status"), header("retry-after"), header("x-tidegate-decision")].join(
+    "\n",
+  );
   expect(shown).not.toMatch(/127\.0\.0\.1|localhost|https?:\/\//);
   expect(shown).not.toMatch(/\bat .+\.(ts|js|mjs):\d+|Error:|node_modules/);
 }
@@ -79,8 +81,13 @@ export interface Stage {
 export function parseDecision(value: string | null): readonly Stage[] {
   if (value === null) return [];
   return value.split(",").map((text) => {
-    const [first, ...rest] = text.trim().split(";").map((part) => part.split("="));
-    if (first.length !== 2 || rest.some((pair) => pair.length !== 2)) throw new Error(`not a decision: ${value}`);
+    const [first, ...rest] = text
+      .trim()
+      .split(";")
+      .map((part) => part.split("="));
+    if (first.length !== 2 || rest.some((pair) => pair.length !== 2)) {
+      throw new Error(`not a decision: ${value}`);
+    }
     return { stage: first[0], verdict: first[1], numbers: Object.fromEntries(rest) };
   });
 }

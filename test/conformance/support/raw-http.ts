@@ -44,7 +44,9 @@ export function sendBytes(origin: string, bytes: Buffer, isHead = false): Promis
     const socket = openSocket(origin);
     let received: Buffer = Buffer.alloc(0);
     const timer = setTimeout(() => {
-      socket.destroy(new Error(`no whole answer within ${ANSWER_TIMEOUT_MS} ms, got: ${received.toString("latin1")}`));
+      socket.destroy(
+        new Error(`no whole answer within ${ANSWER_TIMEOUT_MS} ms, got: ${received.toString("latin1")}`),
+      );
     }, ANSWER_TIMEOUT_MS);
     const finish = (answer: RawAnswer | null): void => {
       if (answer === null) return;
@@ -77,7 +79,7 @@ export function fieldOf(answer: Pick<RawAnswer, "fields">, name: string): string
   return values.length === 0 ? null : values.join(", ");
 }
 
-/** The first whole answer in these bytes; interim ones (1xx but 101) are skipped. null while it is not whole. */
+/** The first whole answer, without interim ones (1xx but 101); null while it is not whole. */
 export function parseAnswer(bytes: Buffer, ended: boolean, isHead: boolean): RawAnswer | null {
   const headEnd = bytes.indexOf(HEAD_END);
   if (headEnd < 0) return null;
@@ -89,7 +91,10 @@ export function parseAnswer(bytes: Buffer, ended: boolean, isHead: boolean): Raw
     const colon = line.indexOf(":");
     return [line.slice(0, colon).toLowerCase(), line.slice(colon + 1).trim()];
   });
-  const body = isHead || status === 101 || status === 204 || status === 304 ? Buffer.alloc(0) : bodyOf(fields, rest, ended);
+  const body =
+    isHead || status === 101 || status === 204 || status === 304
+      ? Buffer.alloc(0)
+      : bodyOf(fields, rest, ended);
   return body === null ? null : { status, fields, body };
 }
 

@@ -2,12 +2,21 @@
 import type { RunningGateway } from "../../integration/rig/index.ts";
 
 export interface UpstreamView {
-  readonly breaker: { readonly phase: string; readonly generation: number; readonly openUntil: number | null };
+  readonly breaker: {
+    readonly phase: string;
+    readonly generation: number;
+    readonly openUntil: number | null;
+  };
   readonly cursor: number;
   readonly limit: number;
   readonly inflight: number;
   readonly waiting: number;
-  readonly window: { readonly ok: number; readonly failRemote: number; readonly failLocal: number; readonly slow: number };
+  readonly window: {
+    readonly ok: number;
+    readonly failRemote: number;
+    readonly failLocal: number;
+    readonly slow: number;
+  };
 }
 
 /** What the gateway knows about one upstream. */

@@ -12,7 +12,7 @@ import { Outcome } from "../../../src/resilience/outcome.ts";
 import { NO_PERMIT } from "../../../src/resilience/permits.ts";
 import { nextRandom } from "../../../src/resilience/random.ts";
 import { backoffMs, takeRetry } from "../../../src/resilience/retry-budget.ts";
-import type { UpstreamControl, UpstreamOptions } from "../../../src/resilience/upstream-control.ts";
+import type { UpstreamControl } from "../../../src/resilience/upstream-control.ts";
 import {
   admitLevel,
   admitTry,
@@ -36,41 +36,9 @@ import type {
   SimulatedRequest,
   World,
 } from "./policy.ts";
+import type { TidegateOptions } from "./tidegate-options.ts";
+import { DEFAULT_OPTIONS } from "./tidegate-options.ts";
 import type { Answer } from "./upstream-model.ts";
-
-export interface RetryOptions {
-  readonly attempts: number;
-  readonly delayMs: number;
-  readonly maxDelayMs: number;
-}
-
-export interface TidegateOptions {
-  readonly upstream: UpstreamOptions;
-  readonly retry: RetryOptions;
-}
-
-/** The defaults of an upstream's configuration. */
-export const DEFAULT_OPTIONS: TidegateOptions = {
-  upstream: {
-    timeoutMs: 10_000,
-    breaker: {
-      failureRate: 0.5,
-      slowCallMs: null,
-      slowCallRate: 0.8,
-      minimumCalls: 20,
-      windowMs: 10_000,
-      consecutive: 5,
-      openForMs: 1000,
-      maxOpenForMs: 10_000,
-      probes: 3,
-      rampUpMs: 10_000,
-    },
-    concurrency: { max: 1000, waiting: 64, maxWaitMs: 100, adaptive: true },
-    retryBudget: 0.1,
-    targetWeights: [1],
-  },
-  retry: { attempts: 2, delayMs: 25, maxDelayMs: 250 },
-};
 
 /** The gateway with these options; the defaults when none are given. */
 export function tidegate(options: TidegateOptions = DEFAULT_OPTIONS): PolicyFactory {

@@ -24,14 +24,19 @@ describe("rateLimitItem", () => {
   });
 
   it("makes a list that a Structured Fields parser reads back", ({ expect }) => {
-    const items = fc.array(fc.record({ policy: policyName, remaining: amount, reset: amount }), { minLength: 1 });
+    const items = fc.array(fc.record({ policy: policyName, remaining: amount, reset: amount }), {
+      minLength: 1,
+    });
     fc.assert(
       fc.property(items, (limits) => {
         const field = joinItems(
           limits.map(({ policy, remaining, reset }) => rateLimitItem(quoteString(policy), remaining, reset)),
         );
         expect(plain(field)).toEqual(
-          limits.map(({ policy, remaining, reset }) => [policy, { r: Math.floor(remaining), t: Math.ceil(reset) }]),
+          limits.map(({ policy, remaining, reset }) => [
+            policy,
+            { r: Math.floor(remaining), t: Math.ceil(reset) },
+          ]),
         );
       }),
     );
@@ -45,14 +50,19 @@ describe("rateLimitPolicyItem", () => {
   });
 
   it("makes a list that a Structured Fields parser reads back", ({ expect }) => {
-    const items = fc.array(fc.record({ policy: policyName, quota: amount, window: amount }), { minLength: 1 });
+    const items = fc.array(fc.record({ policy: policyName, quota: amount, window: amount }), {
+      minLength: 1,
+    });
     fc.assert(
       fc.property(items, (limits) => {
         const field = joinItems(
           limits.map(({ policy, quota, window }) => rateLimitPolicyItem(quoteString(policy), quota, window)),
         );
         expect(plain(field)).toEqual(
-          limits.map(({ policy, quota, window }) => [policy, { q: Math.floor(quota), w: Math.max(1, Math.ceil(window)) }]),
+          limits.map(({ policy, quota, window }) => [
+            policy,
+            { q: Math.floor(quota), w: Math.max(1, Math.ceil(window)) },
+          ]),
         );
       }),
     );

@@ -1,7 +1,7 @@
-// Measures one kind of number in a process of its own and prints it as JSON. `time`: ns per operation,
-// under Node's own settings. `bytes`: what an operation leaves on the heap, between two full collections
-// and with a nursery so large that nothing is collected in between (`--expose-gc`,
-// `--max-semi-space-size`), so that a single boxed number (16 bytes) shows.
+// Measures one subject in a process of its own (what one teaches the compiler must not slow the next) and
+// prints the batches as JSON. `time`: ns per operation, under Node's own settings. `bytes`: what an
+// operation leaves on the heap, with a nursery so large that nothing is collected in between
+// (`--min-semi-space-size`, `--expose-gc`), so that a single boxed number (16 bytes) shows.
 import { getHeapStatistics } from "node:v8";
 import { createPeers } from "./peers.ts";
 import { SUBJECTS } from "./subjects.ts";
@@ -18,21 +18,20 @@ const MOST_OPERATIONS = 1_000_000;
 
 let sink = 0;
 
-async function loops(): Promise<ReadonlyMap<string, Loop>> {
-  const all = new Map<string, Loop>();
-  // A loop of its own for each subject: what one has taught the compiler must not slow the next.
-  for (const { name, run } of SUBJECTS) all.set(name, synchronousLoop(run));
-  for (const { name, run } of await createPeers()) all.set(name, asynchronousLoop(run));
-  return all;
+async function loopOf(name: string): Promise<Loop> {
+  const own = SUBJECTS.find((subject) => subject.name === name);
+  if (own !== undefined) return synchronousLoop(own.run);
+  const peer = (await createPeers()).find((subject) => subject.name === name);
+  if (peer === undefined) throw new Error(`nothing to measure is called ${name}`);
+  return asynchronousLoop(peer.run);
 }
 
 function synchronousLoop(run: () => number): Loop {
-  // oxlint-disable-next-line typescript/no-implied-eval -- the only way to a fresh function per subject
-  const make = new Function(
-    "run",
-    "return (operations) => { let sum = 0; for (let i = 0; i < operations; i++) sum += run(); return sum; }",
-  );
-  return make(run);
+  return (operations) => {
+    let sum = 0;
+    for (let operation = 0; operation < operations; operation++) sum += run();
+    return sum;
+  };
 }
 
 function asynchronousLoop(run: () => Promise<unknown>): Loop {
@@ -77,8 +76,8 @@ async function bytesOf(loop: Loop, operations: number): Promise<number> {
   return (getHeapStatistics().used_heap_size - before) / operations;
 }
 
-const measure = process.argv[2] === "bytes" ? bytesPerOperation : timePerOperation;
-const measured: Record<string, readonly number[]> = {};
-for (const [name, loop] of await loops()) measured[name] = await measure(loop);
-process.stdout.write(`${JSON.stringify({ measured, sink: Number.isNaN(sink) })}\n`);
+const [what, name] = process.argv.slice(2);
+const measure = what === "bytes" ? bytesPerOperation : timePerOperation;
+const batches = await measure(await loopOf(name));
+process.stdout.write(`${JSON.stringify({ batches, sink: Number.isNaN(sink) })}\n`);
 process.exit(0);

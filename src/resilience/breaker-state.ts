@@ -1,0 +1,64 @@
+// What a circuit breaker is made of: its options, its phases as a tagged union, and the last change of
+// phase with the numbers that decided it. breaker.ts moves it.
+
+import type { CallWindow } from "./call-window.ts";
+import type { ProbeLeases } from "./probe-leases.ts";
+
+export interface BreakerOptions {
+  readonly failureRate: number;
+  readonly slowCallMs: number | null;
+  readonly slowCallRate: number;
+  readonly minimumCalls: number;
+  readonly windowMs: number;
+  readonly consecutive: number;
+  readonly openForMs: number;
+  readonly maxOpenForMs: number;
+  readonly probes: number;
+  readonly rampUpMs: number;
+}
+
+export type BreakerPhase = "closed" | "open" | "half-open" | "ramp";
+
+export type BreakerState =
+  | { readonly phase: "closed"; readonly generation: number; readonly since: number; consecutive: number }
+  | { readonly phase: "open"; readonly generation: number; readonly openUntil: number }
+  | { readonly phase: "half-open"; readonly generation: number; readonly leases: ProbeLeases; good: number }
+  | {
+      readonly phase: "ramp";
+      readonly generation: number;
+      readonly since: number;
+      consecutive: number;
+      calls: number;
+      failures: number;
+      slow: number;
+    };
+
+/** Why and when the breaker last changed its phase, with the numbers that decided. */
+export interface BreakerTransition {
+  readonly from: BreakerPhase;
+  readonly to: BreakerPhase;
+  readonly at: number;
+  readonly reason:
+    | "consecutive"
+    | "failure-rate"
+    | "slow-rate"
+    | "open-time-over"
+    | "probe-failed"
+    | "probes-good"
+    | "ramp-failed"
+    | "ramp-done";
+  readonly calls: number;
+  readonly failures: number;
+  readonly slow: number;
+  readonly openForMs: number;
+}
+
+export interface Breaker {
+  readonly options: BreakerOptions;
+  readonly window: CallWindow;
+  state: BreakerState;
+  strikes: number;
+  /** The upstream asked to be left alone until then (`Retry-After`). */
+  leaveAloneUntil: number;
+  lastTransition: BreakerTransition | null;
+}

@@ -1,0 +1,37 @@
+// What the gateway of a simulation is configured with. The defaults are those of the configuration.
+
+import type { UpstreamOptions } from "../../../src/resilience/upstream-control.ts";
+
+export interface RetryOptions {
+  readonly attempts: number;
+  readonly delayMs: number;
+  readonly maxDelayMs: number;
+}
+
+export interface TidegateOptions {
+  readonly upstream: UpstreamOptions;
+  readonly retry: RetryOptions;
+}
+
+/** The defaults of an upstream's configuration. */
+export const DEFAULT_OPTIONS: TidegateOptions = {
+  upstream: {
+    timeoutMs: 10_000,
+    breaker: {
+      failureRate: 0.5,
+      slowCallMs: null,
+      slowCallRate: 0.8,
+      minimumCalls: 20,
+      windowMs: 10_000,
+      consecutive: 5,
+      openForMs: 1000,
+      maxOpenForMs: 10_000,
+      probes: 3,
+      rampUpMs: 10_000,
+    },
+    concurrency: { max: 1000, waiting: 64, maxWaitMs: 100, adaptive: true },
+    retryBudget: 0.1,
+    targetWeights: [1],
+  },
+  retry: { attempts: 2, delayMs: 25, maxDelayMs: 250 },
+};
