@@ -9,9 +9,10 @@ import { isHopeless } from "../../src/resilience/deadline.ts";
 import { levelOfUser, positionWithinLevel } from "../../src/resilience/level.ts";
 import { Outcome } from "../../src/resilience/outcome.ts";
 import { createPermits, returnPermit, takePermit } from "../../src/resilience/permits.ts";
-import { createRandom, nextRandom } from "../../src/resilience/random.ts";
+import { createRandom } from "../../src/resilience/random.ts";
 import { createRateLimit, takeRate } from "../../src/resilience/rate-limit.ts";
-import { chooseTarget } from "../../src/resilience/target-choice.ts";
+import { NO_TARGET, chooseTarget } from "../../src/resilience/target-choice.ts";
+import type { TryResult } from "../../src/resilience/upstream-control.ts";
 import {
   LEASE_SLACK_MS,
   admitLevel,
@@ -23,6 +24,8 @@ import {
   settleRequest,
   takeUpstreamPermit,
 } from "../../src/resilience/upstream-control.ts";
+
+type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
 
 export interface Subject {
   readonly name: string;
@@ -99,12 +102,21 @@ function wholeDecision(): () => number {
     maxWaitMs: 100,
     permitTtlMs: DEADLINE_MS + LEASE_SLACK_MS,
   });
+  // What a try came to is the shell's record of its fetch, not part of the decision.
+  const result: Mutable<TryResult> = {
+    outcome: Outcome.ok,
+    fate: SampleFate.served,
+    latencyMs: 20,
+    startedAt: FIRST_MS,
+    inflight: 1,
+    retryAfterAt: 0,
+  };
   let request = 0;
   return () => {
     const now = clock.next();
     const user = request++ % USERS;
     const level = levelOfUser(1, users[user], now);
-    const hopeless = isHopeless(control.deadlines, DEADLINE_MS, control.medianMs, control.latency.total, now);
+    const hopeless = isHopeless(control.deadlines, DEADLINE_MS, control.medianMs, control.latencies, now);
     if (hopeless || takeRate(rateLimit, user, now) > 0) return 0;
     noteArrival(control, level, now);
     const position = level === control.shed.cursor ? positionWithinLevel(users[user]) : 0;
@@ -116,18 +128,11 @@ function wholeDecision(): () => number {
     noteOriginal(control, now);
     const token = admitTry(control, now);
     const permit = takeUpstreamPermit(control, now);
-    const target = chooseTarget(control.targets, nextRandom(random), nextRandom(random), -1);
+    const target = chooseTarget(control.targets, random, NO_TARGET);
     const slot = takePermit(control.targets.inflight[target], now, TIMEOUT_MS + LEASE_SLACK_MS);
-    const inflight = control.bulkhead.permits.inUse;
-    const result = {
-      outcome: Outcome.ok,
-      fate: SampleFate.served,
-      latencyMs: 20,
-      startedAt: now,
-      inflight,
-      retryAfterAt: 0,
-    };
-    finishTry(control, token, permit, result, now, nextRandom(random));
+    result.startedAt = now;
+    result.inflight = control.bulkhead.permits.inUse;
+    finishTry(control, token, permit, result, now, random);
     returnPermit(control.targets.inflight[target], slot);
     leaveBulkhead(route, routePermit, now);
     returnPermit(share, sharePermit);

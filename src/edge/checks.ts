@@ -113,11 +113,11 @@ export function setDeadline(x: Exchange): Verdict {
   x.deadlineAt = deadlineAt(x.startedAt, route.deadlineMs, wished);
   x.deadlineShortened = wished !== null && wished < route.deadlineMs;
   const remainingMs = x.deadlineAt - x.startedAt;
-  const { deadlines, medianMs, latency } = upstream.control;
-  const hopeless = isHopeless(deadlines, remainingMs, medianMs, latency.total, x.startedAt);
+  const { deadlines, medianMs, latencies } = upstream.control;
+  const hopeless = isHopeless(deadlines, remainingMs, medianMs, latencies, x.startedAt);
   x.explanation?.note("deadline", hopeless ? "deadline_exceeded" : "ok", {
     remainingMs,
-    medianMs: Math.round(medianMs),
+    medianMs,
   });
   return hopeless ? Verdict.deadlineExceeded : Verdict.admit;
 }

@@ -8,7 +8,6 @@ import { NOT_ADMITTED } from "../resilience/breaker.ts";
 import { tryTimeoutMs } from "../resilience/deadline.ts";
 import { Outcome } from "../resilience/outcome.ts";
 import { NO_PERMIT, returnPermit, takePermit } from "../resilience/permits.ts";
-import { nextRandom } from "../resilience/random.ts";
 import { chooseTarget } from "../resilience/target-choice.ts";
 import { leaveBulkhead } from "../resilience/bulkhead.ts";
 import {
@@ -74,7 +73,7 @@ export async function runTry(x: Exchange, attempt: Attempt): Promise<Verdict> {
     permit,
     { outcome: result.outcome, fate: result.fate, latencyMs, startedAt, inflight, retryAfterAt },
     now,
-    nextRandom(x.engine.random),
+    x.engine.random,
   );
   x.response = result.response;
   x.engine.telemetry.tried(plan.index, result.outcome, latencyMs);
@@ -93,8 +92,7 @@ const IGNORED = { outcome: Outcome.ignored, fate: null, response: null } as cons
 
 async function fetchTarget(x: Exchange, attempt: Attempt, startedAt: number): Promise<Fetched> {
   const { control, targets, plan } = attempt.upstream;
-  const { random } = x.engine;
-  const index = chooseTarget(control.targets, nextRandom(random), nextRandom(random), attempt.lastTarget);
+  const index = chooseTarget(control.targets, x.engine.random, attempt.lastTarget);
   attempt.lastTarget = index;
   const remainingMs = x.deadlineAt - startedAt;
   const timeoutMs = tryTimeoutMs(plan.timeoutMs, remainingMs);

@@ -44,7 +44,17 @@ export function latencyAt(histogram: LatencyHistogram, quantile: number): number
   return middleOf(LATENCY_BUCKETS - 1);
 }
 
+/** Clocks count whole ms, so most latencies need no logarithm. */
+const BUCKET_OF_MS = Uint8Array.from({ length: 2048 }, (_, ms) => bucketByLogarithm(ms));
+
 function bucketOf(latencyMs: number): number {
+  const wholeMs = latencyMs | 0;
+  return wholeMs === latencyMs && wholeMs >= 0 && wholeMs < BUCKET_OF_MS.length
+    ? BUCKET_OF_MS[wholeMs]
+    : bucketByLogarithm(latencyMs);
+}
+
+function bucketByLogarithm(latencyMs: number): number {
   if (latencyMs <= SMALLEST_MS) return 0;
   const bucket = Math.floor(Math.log2(latencyMs / SMALLEST_MS) * BUCKETS_PER_DOUBLING);
   return bucket < LATENCY_BUCKETS ? bucket : LATENCY_BUCKETS - 1;

@@ -32,7 +32,7 @@ export function nextUint32(random: RandomSource): number {
 
 /** Uniform in [0, 1). */
 export function nextRandom(random: RandomSource): number {
-  return nextUint32(random) / 4294967296;
+  return nextUint32(random) * 2 ** -32;
 }
 
 /** Murmur3's finalizer: every input bit reaches every output bit. */

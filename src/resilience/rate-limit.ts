@@ -10,6 +10,8 @@
 // allocation.
 
 export const MAX_KEYS_PER_GENERATION = 32_768;
+/** Rounding of large clock values, in units, must not refuse the last unit of a burst. */
+const ROUNDING = 1e-6;
 
 export interface RateLimitOptions {
   readonly rate: number;
@@ -61,10 +63,11 @@ export function takeRate(limit: RateLimit, key: string | number, now: number): n
   const arrival = stored > now ? stored : now;
   const next = arrival + limit.options.cost * limit.intervalMs;
   const excessMs = next - now - limit.toleranceMs;
-  // Rounding of large clock values must not refuse the last unit of a burst.
-  const conforms = excessMs <= limit.intervalMs * 1e-6;
+  const conforms = excessMs <= limit.intervalMs * ROUNDING;
   if (conforms) generation.arrivalTimes[slot] = next;
-  noteRemaining(limit, (conforms ? next : arrival) - now);
+  const used = ((conforms ? next : arrival) - now) / limit.intervalMs;
+  limit.remaining = Math.max(0, Math.floor(limit.options.burst - used + ROUNDING));
+  limit.resetMs = used <= ROUNDING ? 0 : (used - Math.ceil(used - 1 - ROUNDING)) * limit.intervalMs;
   return conforms ? 0 : excessMs;
 }
 
@@ -72,13 +75,6 @@ export function takeRate(limit: RateLimit, key: string | number, now: number): n
 export function returnRate(limit: RateLimit, key: string | number): void {
   const slot = limit.young.slots.get(key);
   if (slot !== undefined) limit.young.arrivalTimes[slot] -= limit.options.cost * limit.intervalMs;
-}
-
-function noteRemaining(limit: RateLimit, usedMs: number): void {
-  const used = usedMs / limit.intervalMs;
-  limit.remaining = Math.max(0, Math.floor(limit.options.burst - used + 1e-6));
-  const untilNext = (used - Math.floor(used - 1e-6)) * limit.intervalMs;
-  limit.resetMs = used <= 1e-6 ? 0 : Math.min(untilNext, usedMs);
 }
 
 function rotate(limit: RateLimit, now: number): Generation {

@@ -4,6 +4,8 @@
 
 import type { Permits } from "./permits.ts";
 import { MAX_PERMITS, createPermits } from "./permits.ts";
+import type { RandomSource } from "./random.ts";
+import { nextRandom } from "./random.ts";
 
 export interface TargetLoads {
   readonly weights: Float64Array;
@@ -21,11 +23,11 @@ export function createTargetLoads(weights: readonly number[]): TargetLoads {
   return { weights: Float64Array.from(weights), totalWeight, inflight };
 }
 
-/** The index of the chosen target. `first` and `second` are uniform in [0, 1); `avoid` may be NO_TARGET. */
-export function chooseTarget(loads: TargetLoads, first: number, second: number, avoid: number): number {
+/** The index of the chosen target; `avoid` may be NO_TARGET. */
+export function chooseTarget(loads: TargetLoads, random: RandomSource, avoid: number): number {
   if (loads.weights.length === 1) return 0;
-  const one = draw(loads, first, avoid);
-  const other = draw(loads, second, avoid);
+  const one = draw(loads, nextRandom(random), avoid);
+  const other = draw(loads, nextRandom(random), avoid);
   return loadOf(loads, other) < loadOf(loads, one) ? other : one;
 }
 

@@ -26,6 +26,8 @@ import { ageLatencies, createLatencyHistogram, latencyAt, recordLatency } from "
 import { LEVEL_COUNT } from "./level.ts";
 import { Outcome } from "./outcome.ts";
 import { reclaimExpired } from "./permits.ts";
+import type { RandomSource } from "./random.ts";
+import { nextRandom } from "./random.ts";
 import type { RetryBudget } from "./retry-budget.ts";
 import { createRetryBudget, depositOriginal } from "./retry-budget.ts";
 import type { TargetLoads } from "./target-choice.ts";
@@ -56,8 +58,9 @@ export interface UpstreamControl {
   readonly retryBudget: RetryBudget | null;
   readonly deadlines: DeadlineGuard;
   readonly targets: TargetLoads;
-  /** Median latency in ms, as of the last tick. */
+  /** Median latency in whole ms, and of how many calls it is, as of the last tick. */
   medianMs: number;
+  latencies: number;
   rampPlacedAt: number;
   /** The breaker's generation at the last tick. */
   tickGeneration: number;
@@ -95,6 +98,7 @@ export function createUpstreamControl(options: UpstreamOptions): UpstreamControl
     deadlines: createDeadlineGuard(),
     targets: createTargetLoads(options.targetWeights),
     medianMs: 0,
+    latencies: 0,
     rampPlacedAt: 0,
     tickGeneration: 0,
   };
@@ -148,14 +152,14 @@ export function takeUpstreamPermit(control: UpstreamControl, now: number): numbe
   return enterBulkhead(control.bulkhead, now);
 }
 
-/** Takes the result of a try in and returns its permit. `random` is uniform in [0, 1). */
+/** Takes the result of a try in and returns its permit. */
 export function finishTry(
   control: UpstreamControl,
   token: number,
   permit: number,
   result: TryResult,
   now: number,
-  random: number,
+  random: RandomSource,
 ): void {
   const { breaker, bulkhead, limit } = control;
   if (result.outcome === Outcome.ok) recordLatency(control.latency, result.latencyMs);
@@ -191,14 +195,16 @@ function recordBreaker(
   outcome: Outcome,
   result: TryResult,
   now: number,
-  random: number,
+  random: RandomSource,
 ): void {
   const before = breaker.state.phase;
   const slowMs = breaker.options.slowCallMs;
   const slow = slowMs !== null && result.latencyMs > slowMs;
   if (slow) control.tally.signals++;
   if (result.retryAfterAt > now) noteRetryAfter(breaker, result.retryAfterAt);
-  recordResult(breaker, token, outcome, slow, now, random);
+  // Only an opening is jittered, and a good call opens nothing.
+  const jitter = outcome === Outcome.ok && !slow ? 0 : nextRandom(random);
+  recordResult(breaker, token, outcome, slow, now, jitter);
   if (breaker.state.phase === before) return;
   if (breaker.state.phase === "ramp") {
     control.limit.forget();
@@ -216,7 +222,8 @@ function runTick(control: UpstreamControl, now: number): void {
   const phase = breaker === null ? "closed" : breaker.state.phase;
   tally.lineBusyMs += takeBusyMs(control.bulkhead.line, now);
   ageLatencies(control.latency, now);
-  control.medianMs = latencyAt(control.latency, 0.5);
+  control.medianMs = Math.round(latencyAt(control.latency, 0.5));
+  control.latencies = Math.floor(control.latency.total);
   reclaimExpired(control.bulkhead.permits, now);
   for (const inflight of control.targets.inflight) reclaimExpired(inflight, now);
   // What was refused in another phase is no evidence in this one.

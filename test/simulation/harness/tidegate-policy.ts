@@ -186,7 +186,7 @@ class TidegatePolicy implements Policy {
     const { now } = clock;
     const judged = judge(answer);
     const result = { ...judged, latencyMs: now - startedAt, startedAt, inflight, retryAfterAt: 0 };
-    finishTry(this.#control, token, permit, result, now, nextRandom(random));
+    finishTry(this.#control, token, permit, result, now, random);
     this.#noteTransition();
     const waitMs = judged.ending === "ok" || answer === 500 ? null : this.#retryDelay(exchange);
     if (waitMs === null) {

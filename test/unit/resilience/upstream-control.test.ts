@@ -9,6 +9,7 @@ import type {
   UpstreamControl,
   UpstreamOptions,
 } from "../../../src/resilience/upstream-control.ts";
+import { createRandom } from "../../../src/resilience/random.ts";
 import {
   LEASE_SLACK_MS,
   RAMP_FLOOR_PER_SECOND,
@@ -24,6 +25,7 @@ import {
   takeUpstreamPermit,
 } from "../../../src/resilience/upstream-control.ts";
 
+const random = createRandom(1);
 const START_MS = 1_800_000_000_000;
 const OPTIONS: UpstreamOptions = {
   timeoutMs: 10_000,
@@ -76,7 +78,7 @@ function finish(
 ): void {
   const { token, permit, startedAt, inflight } = held;
   const result = { ...what, latencyMs: now - startedAt, startedAt, inflight, retryAfterAt: 0 };
-  finishTry(control, token, permit, result, now, 1);
+  finishTry(control, token, permit, result, now, random);
 }
 
 function run(control: UpstreamControl, what: Pick<TryResult, "outcome" | "fate">, now: number): void {
