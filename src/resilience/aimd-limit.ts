@@ -6,9 +6,10 @@
 //   pushed back       limit = 0.9 * in flight when a tenth of a window was refused or timed out, or half of
 //                     it throttled (429); a single one with little in flight says nothing about capacity
 //   congested         lower-quartile latency > 2 * baseline + 10 ms in two windows in a row:
-//                     limit = 1.1 * in flight, then less by a tenth of what the window served; meanwhile
-//                     the most important class may take a tenth more than the limit (at least 10), so that
-//                     its requests need not wait while the rest make room
+//                     limit = 1.1 * in flight, then less by a fifth of what the window served, down to
+//                     2 * baseline * throughput; the most important class follows at a tenth, and may
+//                     always take a tenth more than the limit (at least 10), so that its requests need
+//                     not wait while the rest make room
 //   in vain           draining to a share s of what was in flight (at most 3/4) has not made it faster than
 //                     1 - 0.4 * (1 - s) of what it took before, or 50 windows at the floor of 20 have not
 //                     helped: not our doing; limit = twice what was in flight, this latency is the baseline
@@ -36,7 +37,8 @@ const BACKOFF = 0.9;
 const TOLERANCE = 2;
 const SLACK_MS = 10;
 const FIRST_SCATTER = 1.1;
-const DRAINED_SHARE = 0.1;
+const DRAINED_SHARE = 0.2;
+const CRITICAL_DRAINED_SHARE = 0.1;
 const CONGESTED_WINDOWS = 2;
 const SMOOTHING = 1 / 8;
 const TRIED_SHARE = 0.25;
@@ -73,6 +75,8 @@ export class AimdLimit implements ConcurrencyLimit {
   #windowStartedAt = Number.NEGATIVE_INFINITY;
   #congested = 0;
   #isDraining = false;
+  /** What the most important class may have in flight while the rest makes room. */
+  #critical = 0;
   #atFloor = 0;
   #smoothLatency = 0;
   #smoothInflight = 0;
@@ -92,8 +96,8 @@ export class AimdLimit implements ConcurrencyLimit {
 
   get criticalExtra(): number {
     if (!this.#isDraining) return 0;
-    const extra = Math.max(LEAST_EXTRA, Math.ceil(this.#exact * EXTRA_SHARE));
-    return Math.max(0, Math.min(extra, this.#ceiling - this.current));
+    const extra = Math.max(LEAST_EXTRA, Math.ceil(this.#exact * EXTRA_SHARE), this.#critical - this.current);
+    return Math.max(0, Math.floor(Math.min(extra, this.#ceiling - this.current)));
   }
 
   observe(
@@ -190,10 +194,14 @@ export class AimdLimit implements ConcurrencyLimit {
       this.#endDrainInVain(now);
       return;
     }
-    const scatter = this.#isDraining ? 1 : FIRST_SCATTER;
-    const from = Math.min(this.#exact, Math.max(this.#inflightNow * scatter, floor));
+    const servedPerMs = this.#served / (now - this.#windowStartedAt);
+    const needed = Math.max(floor, TOLERANCE * this.#baseline * servedPerMs);
+    const inflight = Math.max(this.#inflightNow * (this.#isDraining ? 1 : FIRST_SCATTER), floor);
+    const from = Math.min(this.#exact, inflight);
+    const critical = this.#isDraining ? this.#critical : from;
     this.#gentleUntil = now + GENTLE_MS;
-    this.#cutTo(Math.max(floor, from - Math.max(1, this.#served * DRAINED_SHARE)), now);
+    this.#cutTo(Math.max(Math.min(needed, from), from - Math.max(1, this.#served * DRAINED_SHARE)), now);
+    this.#critical = critical - Math.max(1, this.#served * CRITICAL_DRAINED_SHARE);
     this.#isDraining = true;
   }
 
