@@ -10,7 +10,6 @@ import { problemBody } from "../http/problem.ts";
 import { Telemetry } from "../telemetry/telemetry.ts";
 import type { Bindings, Engine } from "./engine.ts";
 import { createEngine, missingFromBindings } from "./engine.ts";
-import type { Exchange } from "./exchange.ts";
 import { runPipeline } from "./pipeline.ts";
 
 export type GatewayApp = Hono<{ Bindings: Record<string, unknown> }>;
@@ -53,19 +52,19 @@ export function createGateway(config: GatewayConfig): Gateway {
   const isolate = new Isolate(validation.plan);
   const app: GatewayApp = new Hono();
   app.onError((error) => answerBug(error));
-  let sealed = false;
+  let isOpen = true;
+  let isBare = true;
   return {
     app,
     handler: {
       fetch(request, bindings, context) {
-        if (!sealed) {
-          sealed = true;
-          app.all("*", (c) => isolate.handle(c.req.raw, c.env));
+        if (isOpen) {
+          isOpen = false;
+          isBare = app.routes.length === 0;
+          if (!isBare) app.all("*", (c) => isolate.handle(c.req.raw, c.env, c.executionCtx));
         }
-        const answer = app.fetch(request, bindings, context);
-        // A client that hangs up must not take along what its request holds: its end gives permits back.
-        if (answer instanceof Promise) context.waitUntil(answer);
-        return answer;
+        // With nothing added to the app there is nothing to dispatch to.
+        return isBare ? isolate.handle(request, bindings, context) : app.fetch(request, bindings, context);
       },
     },
   };
@@ -89,13 +88,20 @@ class Isolate {
     this.#plan = plan;
   }
 
-  handle(request: Request, bindings: Bindings): Promise<Response> {
-    this.#engine ??= buildEngine(this.#plan, bindings, null);
-    return runPipeline(this.#engine, request, (x) => this.#answerOwnPath(x, bindings));
-  }
-
-  #answerOwnPath(x: Exchange, bindings: Bindings): Promise<Response> {
-    return answerOwnPath(x, (config) => this.#replaceConfig(config, bindings));
+  handle(
+    request: Request,
+    bindings: Bindings,
+    context: Pick<RequestContext, "waitUntil">,
+  ): Response | Promise<Response> {
+    try {
+      this.#engine ??= buildEngine(this.#plan, bindings, null);
+    } catch (error) {
+      return answerBug(error instanceof Error ? error : new Error(String(error)));
+    }
+    return runPipeline(this.#engine, request, {
+      answerOwnPath: (x) => answerOwnPath(x, (config) => this.#replaceConfig(config, bindings)),
+      waitUntil: (work) => context.waitUntil(work),
+    });
   }
 
   /** Takes another configuration from now on; requests under way end under the one they began with. */

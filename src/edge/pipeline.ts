@@ -36,25 +36,35 @@ import { reportAnswer } from "./report.ts";
 import { runTries } from "./tries.ts";
 import { Verdict } from "./verdict.ts";
 
-/** Answers the gateway's own paths (`/_gateway/...`). */
-export type OwnPaths = (x: Exchange) => Promise<Response>;
+/** What the pipeline needs of the isolate around it. */
+export interface Shell {
+  /** Answers the gateway's own paths (`/_gateway/...`). */
+  answerOwnPath(x: Exchange): Promise<Response>;
+  /** Lets work go on though its client hangs up: its end gives permits back. */
+  waitUntil(work: Promise<unknown>): void;
+}
 
-/** Runs a request through the pipeline. Never rejects: a bug becomes `internal_error`. */
-export async function runPipeline(engine: Engine, request: Request, ownPaths: OwnPaths): Promise<Response> {
+/** Runs a request through the pipeline. Never throws or rejects: a bug becomes `internal_error`. */
+export function runPipeline(engine: Engine, request: Request, shell: Shell): Response | Promise<Response> {
   const x = openExchange(engine, request);
   try {
     const checked = checkRequest(x);
-    if (checked === Verdict.admit && isGatewayPath(x.path)) return await ownPaths(x);
-    const verdict = checked || (await admitAndTry(x));
-    return conclude(x, verdict);
+    if (checked === Verdict.admit && isGatewayPath(x.path)) {
+      return shell.answerOwnPath(x).catch((error: unknown) => concludeBug(x, error));
+    }
+    const refused = checked || admit(x);
+    if (refused !== Verdict.admit) return conclude(x, refused);
+    const work = serve(x).catch((error: unknown) => concludeBug(x, error));
+    shell.waitUntil(work);
+    return work;
   } catch (error) {
-    engine.telemetry.bug(x.requestId, error, Date.now());
-    return conclude(x, Verdict.internalError);
+    return concludeBug(x, error);
   }
 }
 
-async function admitAndTry(x: Exchange): Promise<Verdict> {
-  const refused =
+/** Everything that is decided at once, from the isolate's own state. */
+function admit(x: Exchange): Verdict {
+  return (
     matchRoute(x) ||
     identifyConsumer(x) ||
     classify(x) ||
@@ -62,12 +72,21 @@ async function admitAndTry(x: Exchange): Promise<Verdict> {
     checkBodySize(x) ||
     takeLimits(x) ||
     passCursor(x) ||
-    takeTenantPermits(x);
-  if (refused !== Verdict.admit) return refused;
+    takeTenantPermits(x)
+  );
+}
+
+/** The rest, which may wait: for the route's bulkhead, and for the upstream. */
+async function serve(x: Exchange): Promise<Response> {
   const atRoute = takeRoutePermit(x);
   const verdict = typeof atRoute === "number" ? atRoute : await atRoute;
-  if (verdict !== Verdict.admit || x.upstream === null) return verdict;
-  return runTries(x, x.upstream);
+  if (verdict !== Verdict.admit || x.upstream === null) return conclude(x, verdict);
+  return conclude(x, await runTries(x, x.upstream));
+}
+
+function concludeBug(x: Exchange, error: unknown): Response {
+  x.engine.telemetry.bug(x.requestId, error, Date.now());
+  return conclude(x, Verdict.internalError);
 }
 
 /** Gives back, reports, answers. */

@@ -5,7 +5,7 @@
 //                     is tried again after 5 s, then 10 s ... 40 s while it is confirmed
 //   pushed back       limit = 0.9 * in flight when a tenth of a window was refused or timed out, or half of
 //                     it throttled (429); a single one with little in flight says nothing about capacity
-//   congested         lower-quartile latency > 2 * baseline + 10 ms in two windows in a row:
+//   congested         lower-quartile latency > 2 * baseline + 25 ms in two windows in a row:
 //                     limit = 1.1 * in flight, then less by a fifth of what the window served, down to
 //                     2 * baseline * throughput; the most important class follows at a tenth, and may
 //                     always take a tenth more than the limit (at least 10), so that its requests need
@@ -35,7 +35,7 @@ export const LONGEST_HOLD_MS = 40_000;
 
 const BACKOFF = 0.9;
 const TOLERANCE = 2;
-const SLACK_MS = 10;
+const SLACK_MS = 25;
 const FIRST_SCATTER = 1.1;
 const DRAINED_SHARE = 0.2;
 const CRITICAL_DRAINED_SHARE = 0.1;

@@ -1,0 +1,96 @@
+// createGateway as a program uses it, without workerd: the same pipeline on Node's own web standards.
+// What a team adds to the app runs in front of it; a binding with a fetch can be a target.
+
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { afterAll, beforeAll, describe, it } from "vitest";
+import { InvalidConfigError, createGateway } from "../../src/edge/gateway.ts";
+
+const context = { waitUntil: () => {}, passThroughOnException: () => {}, props: {} };
+const upstream = createServer((request, response) => {
+  response.end(JSON.stringify({ path: request.url, via: request.headers.via }));
+});
+
+beforeAll(async () => {
+  await new Promise<void>((resolve) => upstream.listen(0, "127.0.0.1", resolve));
+});
+
+afterAll(() => upstream.close());
+
+function upstreamUrl(): string {
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- a server on a port has an AddressInfo
+  return `http://127.0.0.1:${(upstream.address() as AddressInfo).port}`;
+}
+
+function config(targets: readonly (string | { binding: string })[]) {
+  return { upstreams: { up: { targets: [...targets] } }, routes: [{ path: "/v1/*", upstream: "up" }] };
+}
+
+function get(path: string): Request {
+  return new Request(`http://gateway.test${path}`, { headers: { host: "gateway.test" } });
+}
+
+describe("createGateway", () => {
+  it("proxies, with nothing added to the app", async ({ expect }) => {
+    const { handler } = createGateway(config([upstreamUrl()]));
+    const response = await handler.fetch(get("/v1/a?b=1"), {}, context);
+    expect(response.status).toBe(200);
+    expect(await response.json()).toEqual({ path: "/v1/a?b=1", via: "1.1 tidegate" });
+  });
+
+  it("runs what was added to the app in front of the pipeline", async ({ expect }) => {
+    const { app, handler } = createGateway(config([upstreamUrl()]));
+    app.use("/v1/*", async (c, next) => {
+      await next();
+      c.res.headers.set("x-added", "yes");
+    });
+    app.get("/own", (c) => c.text("mine"));
+    const proxied = await handler.fetch(get("/v1/a"), {}, context);
+    expect([proxied.status, proxied.headers.get("x-added")]).toEqual([200, "yes"]);
+    expect(await (await handler.fetch(get("/own"), {}, context)).text()).toBe("mine");
+    expect((await handler.fetch(get("/_gateway/health"), {}, context)).status).toBe(200);
+    expect((await handler.fetch(get("/elsewhere"), {}, context)).status).toBe(404);
+  });
+
+  it("sends to a binding with a fetch of its own", async ({ expect }) => {
+    const seen: string[] = [];
+    const UP = {
+      fetch(request: Request): Promise<Response> {
+        seen.push(`${request.method} ${request.url} ${request.headers.get("x-tidegate-class")}`);
+        return Promise.resolve(new Response("bound"));
+      },
+    };
+    const { handler } = createGateway(config([{ binding: "UP" }]));
+    const response = await handler.fetch(get("/v1/a?b=1"), { UP }, context);
+    expect(await response.text()).toBe("bound");
+    expect(seen).toEqual(["GET http://up/v1/a?b=1 P1"]);
+  });
+
+  it("answers with a problem when a binding is missing, and logs which", async ({
+    expect,
+    onTestFinished,
+  }) => {
+    const lines: string[] = [];
+    const write = console.error;
+    console.error = (line: string) => void lines.push(line);
+    onTestFinished(() => {
+      console.error = write;
+    });
+    const { handler } = createGateway(config([{ binding: "UP" }]));
+    const response = await handler.fetch(get("/v1/a"), {}, context);
+    expect(response.status).toBe(500);
+    expect(await response.json()).toMatchObject({ code: "internal_error" });
+    expect(lines.join("\n")).toContain("no binding UP");
+  });
+
+  it("throws all errors of a configuration at once", ({ expect }) => {
+    const broken = { upstreams: { up: { targets: [] } }, routes: [{ path: "v1", upstream: "nobody" }] };
+    try {
+      createGateway(broken);
+      expect.unreachable("a broken configuration was taken");
+    } catch (error) {
+      expect(error).toBeInstanceOf(InvalidConfigError);
+      expect(error).toHaveProperty("errors.length", 3);
+    }
+  });
+});
