@@ -24,7 +24,6 @@ export class InboundHeaders {
   deadline: string | null = null;
   adminToken: string | null = null;
   explain: string | null = null;
-  lowerClass: string | null = null;
   /** The last of the hop-by-hop fields besides `connection` and `upgrade`; null when there is none. */
   hopByHop: string | null = null;
   /** Fields that must not reach the upstream; null while there is none. */
@@ -52,7 +51,6 @@ const FIELDS = new Map<string, Field>([
   ["x-tidegate-deadline-ms", "deadline"],
   ["x-tidegate-admin", "adminToken"],
   ["x-tidegate-explain", "explain"],
-  ["x-tidegate-class", "lowerClass"],
   ["te", "hopByHop"],
   ["keep-alive", "hopByHop"],
   ["proxy-connection", "hopByHop"],

@@ -13,6 +13,9 @@ import type { Exchange } from "./exchange.ts";
 import { newSpanId } from "./identity.ts";
 import type { OutboundBody } from "./outbound-body.ts";
 
+/** Values of `Connection` that say something of the connection alone. */
+const NAMES_NO_FIELD = /^(?:keep-alive|close)$/i;
+
 /** Path and query as they are appended to a target's base URL. */
 export function upstreamPath(x: Exchange): string {
   const rewrite = x.route?.rewrite ?? null;
@@ -48,8 +51,7 @@ export function upstreamRequest(
 
 function editFields(headers: Headers, x: Exchange): void {
   const { inbound, engine, route } = x;
-  if (inbound.connection !== null || inbound.hopByHop !== null) removeHopByHop(headers, isUpgrade(x));
-  else if (inbound.upgrade !== null && !isUpgrade(x)) headers.delete("upgrade");
+  removeConnectionFields(headers, x);
   if (inbound.private !== null) for (const name of inbound.private) headers.delete(name);
   headers.delete("host");
   // A trace that could not be read takes its state along (Trace Context 4.3).
@@ -66,6 +68,17 @@ function editFields(headers: Headers, x: Exchange): void {
   const edit = engine.requestHeaders[route.index];
   for (const name of edit.remove) headers.delete(name);
   for (const [name, value] of edit.set) headers.set(name, value);
+}
+
+/** The walk over the fields has told which are there, and deleting one that is not costs as much. */
+function removeConnectionFields(headers: Headers, x: Exchange): void {
+  const { connection, hopByHop, upgrade } = x.inbound;
+  if (hopByHop !== null || (connection !== null && !NAMES_NO_FIELD.test(connection))) {
+    removeHopByHop(headers, isUpgrade(x));
+    return;
+  }
+  if (connection !== null) headers.delete("connection");
+  if (upgrade !== null && !isUpgrade(x)) headers.delete("upgrade");
 }
 
 /** Whether the client asks for a WebSocket: the only upgrade that passes. */

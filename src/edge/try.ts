@@ -4,6 +4,7 @@
 import { parseRetryAfterMs } from "../http/retry-after.ts";
 import type { SampleFate } from "../resilience/concurrency-limit.ts";
 import { SampleFate as Fate } from "../resilience/concurrency-limit.ts";
+import type { Breaker } from "../resilience/breaker.ts";
 import { NOT_ADMITTED } from "../resilience/breaker.ts";
 import { tryTimeoutMs } from "../resilience/deadline.ts";
 import { Outcome } from "../resilience/outcome.ts";
@@ -32,6 +33,7 @@ export async function runTry(x: Exchange, attempt: Attempt): Promise<Verdict> {
   const token = admitTry(control, askedAt);
   x.engine.telemetry.breakerSeen(plan, control.breaker);
   if (token === NOT_ADMITTED) return refuseByBreaker(x, attempt, askedAt);
+  x.explanation?.note("breaker", "ok", breakerNumbers(control.breaker));
   let permit = takeUpstreamPermit(control, askedAt);
   if (permit === NO_PERMIT) {
     permit = await waitForPermit(control.bulkhead, x.trafficClass, x.deadlineAt, askedAt);
@@ -158,14 +160,16 @@ async function judgeTimeout(x: Exchange, attempt: Attempt, timeoutMs: number): P
 }
 
 function refuseByBreaker(x: Exchange, attempt: Attempt, now: number): Verdict {
-  const state = attempt.upstream.control.breaker?.state;
+  const { breaker } = attempt.upstream.control;
+  const state = breaker?.state;
   x.retryAfterMs = state?.phase === "open" ? state.openUntil - now : 0;
-  x.explanation?.note("breaker", "circuit_open", {
-    phase: state?.phase ?? "closed",
-    generation: state?.generation ?? 0,
-    openForMs: Math.max(0, Math.ceil(x.retryAfterMs)),
-  });
+  const openForMs = Math.max(0, Math.ceil(x.retryAfterMs));
+  x.explanation?.note("breaker", "circuit_open", { ...breakerNumbers(breaker), openForMs });
   return Verdict.circuitOpen;
+}
+
+function breakerNumbers(breaker: Breaker | null): Record<string, string | number> {
+  return { phase: breaker?.state.phase ?? "none", generation: breaker?.state.generation ?? 0 };
 }
 
 function retryAfterOf(response: Response, now: number): number {
