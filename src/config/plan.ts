@@ -2,6 +2,7 @@
 // an index, a number or a ready-made string. Names stay only for logs, metrics and the admin surface.
 
 import type { PathRewrite } from "../http/paths.ts";
+import type { BreakerOptions } from "../resilience/breaker-state.ts";
 import type { TrafficClass } from "../resilience/level.ts";
 
 export type { PathRewrite, TrafficClass };
@@ -30,7 +31,7 @@ export interface UpstreamPlan {
   readonly targets: readonly TargetPlan[];
   /** One try, until response headers. */
   readonly timeoutMs: number;
-  readonly breaker: BreakerPlan | null;
+  readonly breaker: BreakerOptions | null;
   readonly concurrency: ConcurrencyPlan & { readonly adaptive: boolean };
   readonly retry: RetryPlan | null;
 }
@@ -41,20 +42,6 @@ export interface TargetPlan {
   /** Name of a binding with a `fetch` of its own, or null for the network. */
   readonly binding: string | null;
   readonly weight: number;
-}
-
-export interface BreakerPlan {
-  readonly failureRate: number;
-  /** A call slower than this is slow; null: no call is. */
-  readonly slowCallMs: number | null;
-  readonly slowCallRate: number;
-  readonly minimumCalls: number;
-  readonly windowMs: number;
-  readonly consecutive: number;
-  readonly openForMs: number;
-  readonly maxOpenForMs: number;
-  readonly probes: number;
-  readonly rampUpMs: number;
 }
 
 export interface ConcurrencyPlan {

@@ -6,6 +6,7 @@ import type { ProbeLeases } from "./probe-leases.ts";
 
 export interface BreakerOptions {
   readonly failureRate: number;
+  /** A call slower than this is slow; null: no call is. */
   readonly slowCallMs: number | null;
   readonly slowCallRate: number;
   readonly minimumCalls: number;
