@@ -5,14 +5,12 @@ import { afterAll, beforeAll, beforeEach, describe, it } from "vitest";
 import {
   startGateway,
   startUpstream,
-  type RecordedRequest,
   type RunningGateway,
   type RunningUpstream,
 } from "../integration/rig/index.ts";
-import { hashOfKey, lastOf, linesOf } from "./support/origin.ts";
-import { fieldOf, send, type RawAnswer } from "./support/raw-http.ts";
-
-type Fields = readonly (readonly [name: string, value: string])[];
+import { arrivingAt, type Arrival, type Fields } from "./support/arrival.ts";
+import { hashOfKey, linesOf } from "./support/origin.ts";
+import { fieldOf } from "./support/raw-http.ts";
 
 const TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT_ID = "00f067aa0ba902b7";
@@ -57,14 +55,8 @@ beforeEach(() => {
   upstream.requests.length = 0;
 });
 
-/** Sends these fields and gives what arrived upstream. */
-async function arriving(
-  fields: Fields,
-  target = "/x",
-  method = "GET",
-): Promise<RecordedRequest & { answer: RawAnswer }> {
-  const answer = await send(gateway.url, { method, target, fields });
-  return { ...lastOf(upstream.requests), answer };
+function arriving(fields: Fields, target?: string, method?: string): Promise<Arrival> {
+  return arrivingAt(gateway, upstream, fields, target, method);
 }
 
 describe("the request's id", () => {

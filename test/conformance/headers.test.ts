@@ -5,14 +5,12 @@ import { afterAll, beforeAll, beforeEach, describe, it } from "vitest";
 import {
   startGateway,
   startUpstream,
-  type RecordedRequest,
   type RunningGateway,
   type RunningUpstream,
 } from "../integration/rig/index.ts";
+import { arrivingAt, type Arrival, type Fields } from "./support/arrival.ts";
 import { hashOfKey, lastOf, linesOf, membersOf } from "./support/origin.ts";
-import { fieldOf, send, type RawAnswer } from "./support/raw-http.ts";
-
-type Fields = readonly (readonly [name: string, value: string])[];
+import { fieldOf, send } from "./support/raw-http.ts";
 
 let gateway: RunningGateway;
 let upstream: RunningUpstream;
@@ -64,14 +62,8 @@ beforeEach(() => {
   upstream.requests.length = 0;
 });
 
-/** Sends these fields and gives what arrived upstream. */
-async function arriving(
-  fields: Fields,
-  target = "/x",
-  method = "GET",
-): Promise<RecordedRequest & { answer: RawAnswer }> {
-  const answer = await send(gateway.url, { method, target, fields });
-  return { ...lastOf(upstream.requests), answer };
+function arriving(fields: Fields, target?: string, method?: string): Promise<Arrival> {
+  return arrivingAt(gateway, upstream, fields, target, method);
 }
 
 describe("hop-by-hop fields", () => {
