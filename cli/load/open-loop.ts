@@ -94,15 +94,16 @@ async function startAll(run: Run): Promise<void> {
   const { rate, seconds, mix, arrivals = "poisson" } = run.options;
   const weights = mix.map(({ weight }) => weight);
   const firstMs = performance.now();
-  const endMs = firstMs + seconds * 1000;
-  let intendedMs = firstMs + arrivalGapMs(arrivals, rate, run.random);
-  while (intendedMs < endMs) {
-    const waitMs = intendedMs - performance.now();
+  const lastsMs = seconds * 1000;
+  // Counted from the first start: added to the clock's own fractions, sums would round now up, now down.
+  let offsetMs = arrivalGapMs(arrivals, rate, run.random);
+  while (offsetMs < lastsMs) {
+    const waitMs = firstMs + offsetMs - performance.now();
     // A timer is exact to a millisecond; what is due by then starts together.
     if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs));
-    while (intendedMs < endMs && intendedMs <= performance.now()) {
-      startOne(run, weightedChoice(weights, run.random), intendedMs);
-      intendedMs += arrivalGapMs(arrivals, rate, run.random);
+    while (offsetMs < lastsMs && firstMs + offsetMs <= performance.now()) {
+      startOne(run, weightedChoice(weights, run.random), firstMs + offsetMs);
+      offsetMs += arrivalGapMs(arrivals, rate, run.random);
     }
   }
 }
