@@ -7,7 +7,6 @@ const MS_PER_UNIT: Readonly<Record<string, number>> = {
   h: 3_600_000,
   d: 86_400_000,
 };
-const LARGEST_FIRST = ["d", "h", "m", "s"] as const;
 const WRITTEN = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/;
 /** What is finer than a microsecond is the rounding error of a decimal like `1.005s`. */
 const STEPS_PER_MS = 1000;
@@ -24,13 +23,4 @@ export function parseDuration(value: unknown): number | null {
   if (match === null) return null;
   const ms = roundToMicrosecond(Number(match[1]) * MS_PER_UNIT[match[2]]);
   return Number.isFinite(ms) ? ms : null;
-}
-
-/** A duration in the largest unit that holds it whole: `90000` is `"90s"`, `86400000` is `"1d"`. */
-export function formatDuration(ms: number): string {
-  if (ms === 0) return "0ms";
-  for (const unit of LARGEST_FIRST) {
-    if (ms % MS_PER_UNIT[unit] === 0) return `${ms / MS_PER_UNIT[unit]}${unit}`;
-  }
-  return `${roundToMicrosecond(ms)}ms`;
 }

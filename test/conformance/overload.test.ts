@@ -171,23 +171,23 @@ function shown({ paths, maxLateMs }: LoadReport): string {
   return JSON.stringify({ rows, maxLateMs });
 }
 
-// The exact pass lines (99.5 % and 95 %) are held in virtual time by test/simulation and measured by
-// `npm run bench`. Real time gets slack: generator, gateway and upstream share the machine, and each place
-// of a refusing upstream stands idle for a round trip between two requests.
-const P0_AT_LEAST = 0.99;
-const GOODPUT_AT_LEAST = 0.9;
-
+// An upstream that refuses gets slack here: each of its places stands idle for a round trip between two
+// requests, and finding its ceiling costs a refusal now and then. test/simulation holds its lines, pooled
+// over seeds.
 describe("three times the capacity", () => {
-  it.for(["queueing", "refusing"])("of an upstream that is %s", async (name, { expect }) => {
+  it.for([
+    { name: "queueing", p0AtLeast: 0.995, goodputAtLeast: 0.95 },
+    { name: "refusing", p0AtLeast: 0.99, goodputAtLeast: 0.9 },
+  ])("of an upstream that is $name", async ({ name, p0AtLeast, goodputAtLeast }, { expect }) => {
     const report = await overload(name, OVERLOAD_SECONDS);
     const { p0, goodput } = numbersOf(report);
-    expect(p0, shown(report)).toBeGreaterThanOrEqual(P0_AT_LEAST);
-    expect(goodput, shown(report)).toBeGreaterThanOrEqual(GOODPUT_AT_LEAST);
+    expect(p0, shown(report)).toBeGreaterThanOrEqual(p0AtLeast);
+    expect(goodput, shown(report)).toBeGreaterThanOrEqual(goodputAtLeast);
   });
 
   it("from a single address, for what matters most", async ({ expect }) => {
     const report = await overload("single", OVERLOAD_SECONDS / 2, 1);
-    expect(numbersOf(report).p0, shown(report)).toBeGreaterThanOrEqual(P0_AT_LEAST);
+    expect(numbersOf(report).p0, shown(report)).toBeGreaterThanOrEqual(0.995);
   });
 });
 

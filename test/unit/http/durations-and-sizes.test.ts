@@ -1,6 +1,6 @@
 import * as fc from "fast-check";
 import { describe, it } from "vitest";
-import { formatDuration, parseDuration } from "../../../src/http/durations.ts";
+import { parseDuration } from "../../../src/http/durations.ts";
 import { parseSize } from "../../../src/http/sizes.ts";
 
 describe("parseDuration", () => {
@@ -38,32 +38,13 @@ describe("parseDuration", () => {
     for (const value of refused) expect(parseDuration(value), String(value)).toBeNull();
   });
 
-  it("reads back what formatDuration writes", ({ expect }) => {
+  it("reads any whole number of any unit", ({ expect }) => {
+    const units = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
     fc.assert(
-      fc.property(
-        fc.nat({ max: Number.MAX_SAFE_INTEGER }),
-        fc.constantFrom(1, 1000, 60_000, 3_600_000),
-        (count, unit) => {
-          const ms = (count % 1_000_000) * unit;
-          expect(parseDuration(formatDuration(ms))).toBe(ms);
-        },
-      ),
+      fc.property(fc.nat({ max: 1_000_000 }), fc.constantFrom("ms", "s", "m", "h", "d"), (count, unit) => {
+        expect(parseDuration(`${count}${unit}`)).toBe(count * units[unit]);
+      }),
     );
-  });
-});
-
-describe("formatDuration", () => {
-  it("takes the largest unit that holds it whole", ({ expect }) => {
-    expect([0, 1, 0.5, 250, 1500, 90_000, 300_000, 86_400_000].map(formatDuration)).toEqual([
-      "0ms",
-      "1ms",
-      "0.5ms",
-      "250ms",
-      "1500ms",
-      "90s",
-      "5m",
-      "1d",
-    ]);
   });
 });
 
