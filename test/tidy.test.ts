@@ -27,6 +27,11 @@ const IMPORT_RULES: readonly { from: string; to: (folder: string) => boolean; pa
   ...PURE.map((from) => ({ from, to: within(PURE), packages: /^$/ })),
   { from: "src/config", to: within([...PURE, "src/config"]), packages: /^(?!cloudflare:|node:)/ },
   {
+    from: "src/region",
+    to: within([...PURE, "src/hub", "src/region"]),
+    packages: /^(?!cloudflare:|node:)/,
+  },
+  {
     from: "src/telemetry",
     to: (folder) => folder.startsWith("src/") && !within(["src/edge", "src/admin"])(folder),
     packages: /^(?!node:)/,
@@ -322,6 +327,23 @@ const SAMPLES: Record<string, { text: string; found: string[] }> = {
       "src/telemetry/utils.ts:3 function of 302 lines",
       "src/telemetry/utils.ts:1 file of 304 lines",
       "src/telemetry/utils.ts:1 name says nothing",
+    ],
+  },
+  "src/region/outward.ts": {
+    text: [
+      "// Outward.",
+      'import { a } from "../crdt/slot-id.ts";',
+      'import { b } from "../hub/rounds.ts";',
+      'import { c } from "./placement.ts";',
+      'import { d } from "../edge/engine.ts";',
+      'import { e } from "../config/plan.ts";',
+      'import { f } from "cloudflare:workers";',
+      "export const all = [a, b, c, d, e, f];",
+    ].join("\n"),
+    found: [
+      "src/region/outward.ts:5 src/region must not import ../edge/engine.ts",
+      "src/region/outward.ts:6 src/region must not import ../config/plan.ts",
+      "src/region/outward.ts:7 src/region must not import cloudflare:workers",
     ],
   },
   "test/some.test.ts": {
