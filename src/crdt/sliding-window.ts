@@ -1,10 +1,12 @@
-// A rate limit's count over the last window, from two fixed ones:
+// A rate limit's count over the last window, from fixed cells:
 //
-//   estimate(t) = total[w] + total[w - 1] * (1 - f),   w = floor(t / windowMs),  f = frac(t / windowMs)
+//   estimate(t) = sum of total[w - n + 1 .. w] + total[w - n] * (1 - f)
+//   w = floor(t / cellMs),  f = frac(t / cellMs),  n * cellMs = the window
 //
-// (blog.cloudflare.com/counting-things-a-lot-of-different-things). The limit is no part of it, so a changed
-// limit counts at once. The window's length belongs to the name under which the state is kept: states of
-// different lengths must never meet.
+// With n = 1 these are the two cells of blog.cloudflare.com/counting-things-a-lot-of-different-things, whose
+// error is what the older cell's traffic is uneven by; more cells leave less of it. The limit is no part of
+// it, so a changed limit counts at once. The length of a cell belongs to the name under which the state is
+// kept: states of different lengths must never meet.
 
 import type { SlotId, WriterFilter } from "./slot-id.ts";
 import type { TimedAddOutcome, TimedCells } from "./timed-cells.ts";
@@ -23,8 +25,8 @@ import {
   timedCellsSince,
 } from "./timed-cells.ts";
 
-/** The window before the current one still counts. */
-const WINDOWS_KEPT = 1;
+/** With one cell to a window, the one before the current one still counts. */
+const ONE_CELL = 1;
 
 export interface SlidingWindow {
   readonly kind: "sliding-window";
@@ -47,17 +49,19 @@ export function addToWindow(
   return addToSpan(window.timed, spanAt(at, windowMs), slot, [by], version);
 }
 
-/** What counts against the limit at `now`, over the writers that `keep` takes. */
+/** What counts against the limit at `now`, over the writers that `keep` takes; `cells` make a window. */
 export function windowEstimate(
   window: SlidingWindow,
   now: number,
-  windowMs: number,
+  cellMs: number,
   keep?: WriterFilter,
+  cells = ONE_CELL,
 ): number {
-  const index = spanAt(now, windowMs);
-  const previousShare = 1 - (now / windowMs - index);
-  const { timed } = window;
-  return sumSpan(timed, index, 0, keep) + sumSpan(timed, index - 1, 0, keep) * previousShare;
+  const current = spanAt(now, cellMs);
+  let sum = 0;
+  for (let index = current - cells + 1; index <= current; index++) sum += sumSpan(window.timed, index, 0, keep);
+  const oldestShare = 1 - (now / cellMs - current);
+  return sum + sumSpan(window.timed, current - cells, 0, keep) * oldestShare;
 }
 
 /** The plain total of the window that holds `at`. */
@@ -70,14 +74,25 @@ export function windowTotal(
   return sumSpan(window.timed, spanAt(at, windowMs), 0, keep);
 }
 
-/** Drops windows that no estimate needs. `graceMs`: the clock skew that is borne, and three gossip rounds. */
-export function expireWindow(window: SlidingWindow, now: number, windowMs: number, graceMs: number): void {
-  advanceHorizon(window.timed, horizonAt(now, windowMs, WINDOWS_KEPT, graceMs));
+/** Drops cells that no estimate needs. `graceMs`: the clock skew that is borne, and three gossip rounds. */
+export function expireWindow(
+  window: SlidingWindow,
+  now: number,
+  cellMs: number,
+  graceMs: number,
+  cells = ONE_CELL,
+): void {
+  advanceHorizon(window.timed, horizonAt(now, cellMs, cells, graceMs));
 }
 
 /** What our own clock believes of a received state; see `believedTimedCells`. */
-export function believedWindow(window: SlidingWindow, now: number, windowMs: number): SlidingWindow {
-  return { kind: "sliding-window", timed: believedTimedCells(window.timed, now, windowMs, WINDOWS_KEPT) };
+export function believedWindow(
+  window: SlidingWindow,
+  now: number,
+  cellMs: number,
+  cells = ONE_CELL,
+): SlidingWindow {
+  return { kind: "sliding-window", timed: believedTimedCells(window.timed, now, cellMs, cells) };
 }
 
 export function copySlidingWindow(window: SlidingWindow): SlidingWindow {

@@ -1,0 +1,162 @@
+// What one hub knows: the states that regions merge, under their names, and what is only its own business.
+// Nothing here sends, stores, waits or reads a clock: the object around it does, and the simulator.
+//
+// Every change gets a version, counted per boot. A peer is sent what is younger than the version that it
+// acknowledged. What must be stored before it is acknowledged is marked; storage.ts makes rows of it.
+//
+// Two identities (slots): class E, in memory only, is named by the boot number, so a restart never continues
+// numbers that it has forgotten. Class D, stored before it is acknowledged, keeps its epoch over restarts;
+// it changes only when a peer proves that stored numbers were lost.
+
+import type { Stamp } from "../crdt/hybrid-clock.ts";
+import { FIRST_STAMP } from "../crdt/hybrid-clock.ts";
+import type { Replicated } from "../crdt/replicated.ts";
+import { copyState } from "../crdt/replicated.ts";
+import type { SlotId } from "../crdt/slot-id.ts";
+import { MAX_EPOCH, slotIdOf } from "../crdt/slot-id.ts";
+import type { LimitBook } from "./limit-book.ts";
+import { isDurable } from "./names.ts";
+import type { Peer } from "./peers.ts";
+import type { QuotaBook } from "./quota-book.ts";
+import type { Session } from "./sessions.ts";
+
+/** States that one hub keeps at most; past it new keys are counted under one that stands for the rest. */
+export const MAX_STATES = 200_000;
+
+/** What a hub needs from its storage to go on. */
+export interface StoredHub {
+  /** Boots so far; 0: this is the first one. */
+  readonly boot: number;
+  readonly durableEpoch: number;
+  readonly states: ReadonlyMap<string, Replicated>;
+  readonly sessions: ReadonlyMap<string, number>;
+}
+
+export const NOTHING_STORED: StoredHub = {
+  boot: 0,
+  durableEpoch: 0,
+  states: new Map(),
+  sessions: new Map(),
+};
+
+/** What happened since the boot, for metrics. */
+export interface HubTally {
+  reports: number;
+  duplicates: number;
+  refused: number;
+  leases: number;
+  gossipSent: number;
+  gossipReceived: number;
+  rowsRaised: number;
+  amnesia: number;
+}
+
+export interface Hub {
+  readonly region: string;
+  readonly shard: number;
+  /** This boot's number, from 1: the epoch of class E, and what peers know this store by. */
+  readonly boot: number;
+  readonly bootedAt: number;
+  durableEpoch: number;
+  ephemeralSlot: SlotId;
+  durableSlot: SlotId;
+  /** Of the last change here. */
+  version: number;
+  clock: Stamp;
+  readonly states: Map<string, Replicated>;
+  /** Upstreams that have an override register. */
+  readonly overridden: Set<string>;
+  readonly sessions: Map<string, Session>;
+  readonly limits: Map<string, LimitBook>;
+  readonly quotas: Map<string, QuotaBook>;
+  readonly peers: Map<string, Peer>;
+  /** Names whose state must be stored before anything that depends on it is answered. */
+  readonly unstored: Set<string>;
+  /** Names whose state came from other regions: stored when there is time. */
+  readonly unstoredForeign: Set<string>;
+  readonly unstoredSessions: Set<string>;
+  readonly droppedSessions: Set<string>;
+  metaUnstored: boolean;
+  /** When somebody last used this region's hub, and when anything last changed here. */
+  usedAt: number;
+  changedAt: number;
+  /** Whether peers should hear of a change at once instead of with the next round. */
+  urgent: boolean;
+  readonly tally: HubTally;
+}
+
+/** A hub at its boot: what was stored, and a boot number that nobody has used before. Store it before use. */
+export function bootHub(region: string, shard: number, stored: StoredHub, now: number): Hub {
+  const boot = Math.min(stored.boot + 1, MAX_EPOCH);
+  const hub: Hub = {
+    region,
+    shard,
+    boot,
+    bootedAt: now,
+    durableEpoch: stored.durableEpoch,
+    ephemeralSlot: slotOf(region, shard, boot),
+    durableSlot: slotOf(region, shard, stored.durableEpoch),
+    version: 1,
+    clock: FIRST_STAMP,
+    states: new Map(),
+    overridden: new Set(),
+    sessions: new Map(),
+    limits: new Map(),
+    quotas: new Map(),
+    peers: new Map(),
+    unstored: new Set(),
+    unstoredForeign: new Set(),
+    unstoredSessions: new Set(),
+    droppedSessions: new Set(),
+    metaUnstored: true,
+    usedAt: Number.NEGATIVE_INFINITY,
+    changedAt: now,
+    urgent: false,
+    tally: {
+      reports: 0,
+      duplicates: 0,
+      refused: 0,
+      leases: 0,
+      gossipSent: 0,
+      gossipReceived: 0,
+      rowsRaised: 0,
+      amnesia: 0,
+    },
+  };
+  // Copied: a state that is stored elsewhere must not change under the hands of who stored it.
+  for (const [name, state] of stored.states) putState(hub, name, copyState(state));
+  for (const [id, seq] of stored.sessions) hub.sessions.set(id, { seq, seenAt: now, stored: seq });
+  return hub;
+}
+
+/** Keeps a state under its name. */
+export function putState(hub: Hub, name: string, state: Replicated): void {
+  hub.states.set(name, state);
+  if (state.kind === "lww-register") hub.overridden.add(name.slice(name.indexOf(":") + 1));
+}
+
+/** Counts a change and gives its version. */
+export function nextVersion(hub: Hub, now: number): number {
+  hub.changedAt = now;
+  hub.version++;
+  return hub.version;
+}
+
+/** Marks a state as changed by this hub itself. */
+export function markChanged(hub: Hub, name: string): void {
+  if (isDurable(name)) hub.unstored.add(name);
+}
+
+/** Class D goes on under a new identity: a peer has proved that the old one's last numbers were lost. */
+export function startDurableEpoch(hub: Hub): void {
+  hub.durableEpoch = Math.min(hub.durableEpoch + 1, MAX_EPOCH);
+  hub.durableSlot = slotOf(hub.region, hub.shard, hub.durableEpoch);
+  hub.metaUnstored = true;
+  hub.tally.amnesia++;
+}
+
+function slotOf(region: string, shard: number, epoch: number): SlotId {
+  const slot = slotIdOf({ region, shard, sub: 0, epoch });
+  if (slot === null) throw new Error(`no slot: ${region}.${shard}.0.${epoch}`);
+  return slot;
+}

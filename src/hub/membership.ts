@@ -1,0 +1,50 @@
+// Which regions are in use. A hub announces its region when it is first used; nobody else writes its row.
+// The row goes to every region, and so the others are known to each other.
+
+import { nextStamp } from "../crdt/hybrid-clock.ts";
+import type { Membership } from "../crdt/membership.ts";
+import { announceRegion, createMembership, presentRegions } from "../crdt/membership.ts";
+import type { Hub } from "./hub.ts";
+import { markChanged, nextVersion, putState } from "./hub.ts";
+import { MEMBERSHIP_NAME } from "./names.ts";
+import { peerOf } from "./peers.ts";
+
+/** Notes that the region is in use; true when it was not before. */
+export function announceUse(hub: Hub, now: number): boolean {
+  hub.usedAt = now;
+  const membership = membershipOf(hub);
+  const known = membership.rows.get(hub.region);
+  if (known?.status === "up") return false;
+  hub.clock = nextStamp(hub.clock, now);
+  const row = {
+    incarnation: (known?.incarnation ?? 0) + 1,
+    status: "up" as const,
+    shards: hub.shard + 1,
+    stamp: hub.clock,
+  };
+  announceRegion(membership, hub.region, row, nextVersion(hub, now));
+  putState(hub, MEMBERSHIP_NAME, membership);
+  markChanged(hub, MEMBERSHIP_NAME);
+  hub.urgent = true;
+  return true;
+}
+
+/** Whether this region has ever been used. A hub that was only asked whether it is there has not. */
+export function isInUse(hub: Hub): boolean {
+  return membershipOf(hub).rows.get(hub.region)?.status === "up";
+}
+
+/** Makes a peer of every region in use that is known. */
+export function meetRegions(hub: Hub): void {
+  for (const region of presentRegions(membershipOf(hub))) if (region !== hub.region) peerOf(hub, region);
+}
+
+/** Regions in use, this one included. */
+export function regionsInUse(hub: Hub): string[] {
+  return presentRegions(membershipOf(hub));
+}
+
+function membershipOf(hub: Hub): Membership {
+  const known = hub.states.get(MEMBERSHIP_NAME);
+  return known?.kind === "membership" ? known : createMembership();
+}

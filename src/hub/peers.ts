@@ -1,0 +1,67 @@
+// What a hub knows of the hubs of other regions. They are met by hearing from them or of them; how much of
+// each other's state two hubs have is a matter of two version numbers, each counted by its own side.
+
+import type { Hub } from "./hub.ts";
+
+/** A peer heard from within this time is fresh: its numbers are as good as they get. */
+export const PEER_FRESH_MS = 5_000;
+/** A peer that has been silent for so long no longer keeps a share of limits for itself. */
+export const PEER_GONE_MS = 3_600_000;
+
+export interface Peer {
+  readonly region: string;
+  /** The peer's boot, 0 while it is unknown: its versions mean something within it alone. */
+  boot: number;
+  /** The peer's version up to which everything is merged here. */
+  merged: number;
+  /** Our version up to which the peer has merged everything, in our boot. */
+  acked: number;
+  /** Where a delta that is too large for one message goes on, and the version that it will reach. */
+  resume: {
+    readonly after: string;
+    readonly part: number;
+    readonly version: number;
+    readonly since: number;
+  } | null;
+  /** The part that must come next for a delta of the peer to be whole. */
+  expectedPart: number;
+  /** When an exchange with it last succeeded. */
+  heardAt: number;
+  askedAt: number;
+  failures: number;
+  digestAt: number;
+}
+
+/** The peer of a region, made known if it was not. */
+export function peerOf(hub: Hub, region: string): Peer {
+  const known = hub.peers.get(region);
+  if (known !== undefined) return known;
+  const peer: Peer = {
+    region,
+    boot: 0,
+    merged: 0,
+    acked: 0,
+    resume: null,
+    expectedPart: 0,
+    heardAt: Number.NEGATIVE_INFINITY,
+    askedAt: Number.NEGATIVE_INFINITY,
+    failures: 0,
+    digestAt: Number.NEGATIVE_INFINITY,
+  };
+  hub.peers.set(region, peer);
+  return peer;
+}
+
+/** Whether a peer's numbers are recent. */
+export function isFresh(peer: Peer, now: number): boolean {
+  return now - peer.heardAt < PEER_FRESH_MS;
+}
+
+/** Our version that every fresh peer has; our own version when there is none. */
+export function versionHeardByAll(hub: Hub, now: number): number {
+  let version = hub.version;
+  for (const peer of hub.peers.values()) {
+    if (isFresh(peer, now) && peer.acked < version) version = peer.acked;
+  }
+  return version;
+}

@@ -1,0 +1,101 @@
+// Checks what an isolate says before anything of it counts: the isolate may run another version of this
+// Worker. A report is taken whole or not at all.
+
+import {
+  MAX_ENTRY_AMOUNT,
+  MAX_REPORT_ENTRIES,
+  type CountEntry,
+  type LeaseAsk,
+  type LimitTerms,
+  type Report,
+  type ReturnEntry,
+  type SyncRequest,
+  type UseEntry,
+} from "./protocol.ts";
+import { isKey, isPlainName } from "./names.ts";
+import { isSession } from "./sessions.ts";
+
+/** Longest window that a limit may have: as long as a configuration may say. */
+export const MAX_WINDOW_MS = 2 ** 31;
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/** Whether a request has the shape of one, with every number within its bounds. */
+export function isSyncRequest(value: unknown): value is SyncRequest {
+  if (!isObject(value)) return false;
+  const { region, session, report, asks, urgent } = value;
+  if (typeof region !== "string" || !isSession(session) || typeof urgent !== "boolean") return false;
+  return isListOf(asks, isAsk) && (report === null || isReport(report, session));
+}
+
+/** Whether these are the numbers of a limit. */
+export function isTerms(value: unknown): value is LimitTerms {
+  if (!isObject(value)) return false;
+  const { limit, key, consistency, units, windowMs } = value;
+  return (
+    isPlainName(limit) &&
+    isKey(key) &&
+    (consistency === "regional" || consistency === "global" || consistency === "capped") &&
+    isAmount(units, Number.MAX_SAFE_INTEGER) &&
+    isAmount(windowMs, MAX_WINDOW_MS)
+  );
+}
+
+function isReport(value: unknown, of: string): value is Report {
+  if (!isObject(value)) return false;
+  const { session, seq, config, counts, uses, returns } = value;
+  return (
+    session === of &&
+    isAmount(seq, Number.MAX_SAFE_INTEGER) &&
+    typeof config === "string" &&
+    isListOf(counts, isCountEntry) &&
+    isListOf(uses, isUseEntry) &&
+    isListOf(returns, isReturnEntry)
+  );
+}
+
+function isCountEntry(value: unknown): value is CountEntry {
+  return isObject(value) && isPlainName(value.counter) && isKey(value.key) && isAmount(value.by, MAX_ENTRY_AMOUNT);
+}
+
+function isUseEntry(value: unknown): value is UseEntry {
+  return (
+    isObject(value) &&
+    isTerms(value.terms) &&
+    typeof value.at === "number" &&
+    Number.isFinite(value.at) &&
+    isAmount(value.units, MAX_ENTRY_AMOUNT)
+  );
+}
+
+function isReturnEntry(value: unknown): value is ReturnEntry {
+  return (
+    isObject(value) &&
+    isTerms(value.terms) &&
+    Number.isSafeInteger(value.period) &&
+    isAmount(value.units, MAX_ENTRY_AMOUNT)
+  );
+}
+
+function isAsk(value: unknown): value is LeaseAsk {
+  if (!isObject(value)) return false;
+  const { terms, need, want, held, unreported } = value;
+  return (
+    isTerms(terms) &&
+    isAmount(need, MAX_ENTRY_AMOUNT) &&
+    [want, held, unreported].every((amount) => amount === 0 || isAmount(amount, MAX_ENTRY_AMOUNT))
+  );
+}
+
+function isListOf(value: unknown, isItem: (item: unknown) => boolean): boolean {
+  return Array.isArray(value) && value.length <= MAX_REPORT_ENTRIES && value.every((item) => isItem(item));
+}
+
+/** A whole number from 1 to `max`. */
+function isAmount(value: unknown, max: number): value is number {
+  return typeof value === "number" && Number.isSafeInteger(value) && value >= 1 && value <= max;
+}
+
+function isObject(value: unknown): value is Fields {
+  return typeof value === "object" && value !== null;
+}

@@ -1,0 +1,63 @@
+// An isolate's sync: its report is applied once, what it asks for is leased, and it gets what the region
+// knows. The answer may leave only when what it acknowledges is stored (`hasUnstored`).
+
+import type { Hub } from "./hub.ts";
+import { leaseUnits, noteUse } from "./limit-book.ts";
+import { announceUse } from "./membership.ts";
+import { overridesInForce } from "./overrides.ts";
+import type { Report, Snapshot, SyncReply } from "./protocol.ts";
+import { leaseRights, takeBackRights } from "./quota-book.ts";
+import { isSyncRequest } from "./report.ts";
+import { countPresent, judgeBatch, noteBatch } from "./sessions.ts";
+import { addUsage } from "./usage.ts";
+
+/** Serves one sync. A refusal changes nothing. */
+export function serveSync(hub: Hub, request: unknown, now: number): SyncReply {
+  if (!isSyncRequest(request)) return refuse(hub, "malformed");
+  if (request.region !== hub.region) return refuse(hub, "wrong-region");
+  const { session, report, asks } = request;
+  if (report !== null) {
+    const verdict = judgeBatch(hub, session, report.seq, now);
+    if (verdict === "unknown-session" || verdict === "full") return refuse(hub, "unknown-session");
+    announceUse(hub, now);
+    if (verdict === "apply") applyReport(hub, report, now);
+    else hub.tally.duplicates++;
+  } else announceUse(hub, now);
+  const leases = asks.map((ask) =>
+    ask.terms.consistency === "capped"
+      ? leaseRights(hub, ask, session, now)
+      : leaseUnits(hub, ask, session, now),
+  );
+  const seq = hub.sessions.get(session)?.seq ?? 0;
+  return { kind: "synced", seq, leases, snapshot: snapshotOf(hub, now) };
+}
+
+/** What every isolate of the region gets with each answer. */
+export function snapshotOf(hub: Hub, now: number): Snapshot {
+  return {
+    region: hub.region,
+    isolates: Math.max(1, countPresent(hub, now)),
+    regions: hub.peers.size + 1,
+    overrides: overridesInForce(hub, now),
+  };
+}
+
+function applyReport(hub: Hub, report: Report, now: number): void {
+  const { session, seq, counts, uses, returns } = report;
+  hub.tally.reports++;
+  let isDurable = false;
+  for (const { counter, key, by } of counts) {
+    addUsage(hub, counter, key, by, now);
+    isDurable = true;
+  }
+  for (const { terms, at, units } of uses) noteUse(hub, terms, session, at, units, now);
+  for (const { terms, period, units } of returns) {
+    if (takeBackRights(hub, terms, period, units, now)) isDurable = true;
+  }
+  noteBatch(hub, session, seq, isDurable, now);
+}
+
+function refuse(hub: Hub, reason: Extract<SyncReply, { kind: "refused" }>["reason"]): SyncReply {
+  hub.tally.refused++;
+  return { kind: "refused", reason };
+}

@@ -1,0 +1,128 @@
+// A limit's window as cells, seen region by region.
+//
+//   window = n cells,  n = clamp(window / 1 s, 1, 10)
+//
+// What is used in a region in the current cell, and before it (the oldest cell counts by the share that is
+// still inside the window). A region's claim announces use in the current cell before it happens, so the
+// greater of the two counts; shortly after a cell has ended its reports may still be on their way.
+
+import type { SlidingWindow } from "../crdt/sliding-window.ts";
+import { regionOf } from "../crdt/slot-id.ts";
+import type { Span } from "../crdt/timed-cells.ts";
+import { spanAt } from "../crdt/timed-cells.ts";
+
+export const MAX_CELLS = 10;
+export const MIN_CELL_MS = 1_000;
+/** Reports of a cell arrive within this time after its end: two syncs and some. */
+export const LATE_MS = 2_500;
+
+export interface Cells {
+  readonly count: number;
+  readonly cellMs: number;
+}
+
+/** How a window is cut. Its length is kept but for rounding. */
+export function cellsOf(windowMs: number): Cells {
+  const count = Math.min(MAX_CELLS, Math.max(1, Math.floor(windowMs / MIN_CELL_MS)));
+  return { count, cellMs: Math.max(1, Math.round(windowMs / count)) };
+}
+
+export interface RegionUse {
+  /** Before the current cell, as far as it is still inside the window. */
+  past: number;
+  current: number;
+  /** In the current cell. */
+  claimed: number;
+}
+
+/** What each region has used and claimed at `now`. */
+export function usesByRegion(
+  used: SlidingWindow,
+  claimed: SlidingWindow | null,
+  { count, cellMs }: Cells,
+  now: number,
+): Map<string, RegionUse> {
+  const uses = new Map<string, RegionUse>();
+  const current = spanAt(now, cellMs);
+  const oldestShare = 1 - (now / cellMs - current);
+  const claims = new Map<number, Map<string, number>>();
+  for (const span of claimed?.timed.spans ?? []) claims.set(span.index, totalsOf(span));
+  for (const span of used.timed.spans) {
+    if (span.index < current - count) continue;
+    const share = span.index === current - count ? oldestShare : 1;
+    for (const [region, units] of totalsOf(span)) {
+      const use = useOf(uses, region);
+      if (span.index >= current) use.current += units;
+      else use.past += units * share;
+    }
+  }
+  for (const [index, byRegion] of claims) {
+    if (index >= current) for (const [region, units] of byRegion) useOf(uses, region).claimed += units;
+    else if (index === current - 1 && now - current * cellMs < LATE_MS) addLate(uses, used, index, byRegion);
+  }
+  return uses;
+}
+
+/** Units of every cell over all regions, oldest first: `count` + 1 cells, the last one the current. */
+export function totalsByCell(used: SlidingWindow, { count, cellMs }: Cells, now: number): number[] {
+  const totals = Array.from({ length: count + 1 }, () => 0);
+  const first = spanAt(now, cellMs) - count;
+  for (const span of used.timed.spans) {
+    const at = Math.min(span.index - first, count);
+    if (at >= 0) for (const units of span.cells.values) totals[at] += units;
+  }
+  return totals;
+}
+
+/** Ms until at most `units` of these totals are inside the window, if nothing is added. */
+export function waitUntilAtMost(
+  totals: readonly number[],
+  { cellMs }: Cells,
+  now: number,
+  units: number,
+): number {
+  const intoCell = now - spanAt(now, cellMs) * cellMs;
+  let inside = totals.reduce((sum, cell) => sum + cell, 0) - totals[0];
+  for (let leaving = 0; leaving < totals.length; leaving++) {
+    // While this cell leaves: inside + cell * (1 - f) <= units.
+    const cell = totals[leaving];
+    const start = leaving * cellMs - intoCell;
+    if (inside <= units) {
+      const share = cell === 0 ? 0 : Math.min(1, Math.max(0, 1 - (units - inside) / cell));
+      return Math.max(0, Math.ceil(start + share * cellMs));
+    }
+    inside -= totals[leaving + 1] ?? 0;
+  }
+  return Math.ceil(totals.length * cellMs - intoCell);
+}
+
+function addLate(
+  uses: Map<string, RegionUse>,
+  used: SlidingWindow,
+  index: number,
+  claims: ReadonlyMap<string, number>,
+): void {
+  const span = used.timed.spans.find((candidate) => candidate.index === index);
+  const reported = span === undefined ? new Map<string, number>() : totalsOf(span);
+  for (const [region, units] of claims) {
+    useOf(uses, region).past += Math.max(0, units - (reported.get(region) ?? 0));
+  }
+}
+
+function totalsOf(span: Span): Map<string, number> {
+  const totals = new Map<string, number>();
+  const { ids, values } = span.cells;
+  for (let row = 0; row < ids.length; row++) {
+    const region = regionOf(ids[row]);
+    totals.set(region, (totals.get(region) ?? 0) + values[row]);
+  }
+  return totals;
+}
+
+function useOf(uses: Map<string, RegionUse>, region: string): RegionUse {
+  const known = uses.get(region);
+  if (known !== undefined) return known;
+  const use = { past: 0, current: 0, claimed: 0 };
+  uses.set(region, use);
+  return use;
+}

@@ -1,0 +1,265 @@
+// What one isolate knows of a limit for one key, and whether a request may pass on that. Ring 0: no I/O.
+//
+//   a lease from the hub is used up first; far from the limit a little is free without one:
+//       free = FREE_PART * (units - view) / isolates      at most once in LEASE_MS
+//   view = what the hub knew + reported and not acknowledged + not reported        added, never maxed
+//
+// Without a lease and without anything free the hub has to be asked. When it does not answer, a soft limit
+// goes by the view; a capped one passes nothing without rights, because its cap must hold under any fault.
+
+import { LEASE_MS } from "../hub/limit-book.ts";
+import type { LeaseAnswer, LeaseAsk, LimitTerms, ReturnEntry, UseEntry } from "../hub/protocol.ts";
+import { cellsOf } from "../hub/window-cells.ts";
+import { spanAt } from "../crdt/timed-cells.ts";
+
+/** Part of what is left of a limit that all isolates together may use before the hub has been asked. */
+const FREE_PART = 0.25;
+/** A refusal is remembered for at most this long before the hub is asked again. */
+export const DENY_MS = 250;
+/** Rights that have not been touched for this long go back. */
+export const RETURN_AFTER_MS = 5_000;
+/** A lease below this part of the last one is renewed in the background. */
+const PREFETCH_PART = 0.25;
+/** A lease is not renewed in the background more often than this. */
+const PREFETCH_MS = 50;
+const SECOND_MS = 1_000;
+
+interface PendingUse {
+  readonly cell: number;
+  readonly at: number;
+  units: number;
+}
+
+export interface LimitView {
+  readonly terms: LimitTerms;
+  readonly cellMs: number;
+  /** Units that may be used without asking, until when, and of which period where it is capped. */
+  lease: number;
+  leaseUntil: number;
+  leasePeriod: number;
+  lastLease: number;
+  free: number;
+  freeAt: number;
+  /** Used and not reported, by cell. */
+  pending: PendingUse[];
+  /** Reported and not acknowledged. */
+  inFlight: number;
+  /** Given back after it was reported: the next uses are paid from it. */
+  credit: number;
+  /** What the hub knew, when. */
+  base: number;
+  baseAt: number;
+  resetAt: number;
+  denyUntil: number;
+  retryAt: number;
+  demand: { second: number; units: number; before: number };
+  asking: boolean;
+  askedAt: number;
+  touchedAt: number;
+}
+
+export function createLimitView(terms: LimitTerms, now: number): LimitView {
+  return {
+    terms,
+    cellMs: cellsOf(terms.windowMs).cellMs,
+    lease: 0,
+    leaseUntil: Number.NEGATIVE_INFINITY,
+    leasePeriod: -1,
+    lastLease: 0,
+    free: 0,
+    freeAt: Number.NEGATIVE_INFINITY,
+    pending: [],
+    inFlight: 0,
+    credit: 0,
+    base: 0,
+    baseAt: now,
+    resetAt: 0,
+    denyUntil: Number.NEGATIVE_INFINITY,
+    retryAt: 0,
+    demand: { second: Math.floor(now / SECOND_MS), units: 0, before: 0 },
+    asking: false,
+    askedAt: Number.NEGATIVE_INFINITY,
+    touchedAt: now,
+  };
+}
+
+export type TakeOutcome = "taken" | "refused" | "ask";
+
+/** Takes `cost` units if this isolate may decide it alone. `isolates`: how many share the limit. */
+export function takeUnits(view: LimitView, cost: number, isolates: number, now: number): TakeOutcome {
+  noteDemand(view, cost, now);
+  return takeHeld(view, cost, isolates, now);
+}
+
+/** The same for a request whose demand is noted already. */
+export function takeHeld(view: LimitView, cost: number, isolates: number, now: number): TakeOutcome {
+  view.touchedAt = now;
+  if (now < view.denyUntil) return "refused";
+  if (leaseLeft(view, now) >= cost) {
+    view.lease -= cost;
+    noteUse(view, cost, now);
+    return "taken";
+  }
+  return takeFree(view, cost, isolates, now) ? "taken" : "ask";
+}
+
+/** Takes from what is free without a lease. */
+export function takeFree(view: LimitView, cost: number, isolates: number, now: number): boolean {
+  if (view.terms.consistency === "capped") return false;
+  if (now - view.freeAt >= LEASE_MS) {
+    view.freeAt = now;
+    const left = view.terms.units - usedInView(view, now);
+    view.free = Math.max(0, Math.floor((FREE_PART * left) / Math.max(1, isolates)));
+  }
+  if (view.free < cost) return false;
+  view.free -= cost;
+  noteUse(view, cost, now);
+  return true;
+}
+
+/** Decides without the hub: by the view alone. A capped limit passes nothing. */
+export function takeAlone(view: LimitView, cost: number, now: number): boolean {
+  if (view.terms.consistency === "capped" || usedInView(view, now) + cost > view.terms.units) return false;
+  noteUse(view, cost, now);
+  return true;
+}
+
+/** Gives back what a request took that was refused for another reason. */
+export function giveBackUnits(view: LimitView, cost: number, now: number): void {
+  if (view.terms.consistency === "capped") {
+    if (view.leasePeriod === spanAt(now, view.terms.windowMs)) view.lease += cost;
+    return;
+  }
+  if (now < view.leaseUntil) view.lease += cost;
+  let rest = cost;
+  for (let at = view.pending.length - 1; at >= 0 && rest > 0; at--) {
+    const taken = Math.min(rest, view.pending[at].units);
+    view.pending[at].units -= taken;
+    rest -= taken;
+  }
+  view.credit += rest;
+}
+
+/** Units in the window as far as this isolate knows. */
+export function usedInView(view: LimitView, now: number): number {
+  if (view.terms.consistency === "capped") return view.base - leaseLeft(view, now);
+  const left = Math.max(0, 1 - (now - view.baseAt) / view.terms.windowMs);
+  let own = 0;
+  for (const { at, units } of view.pending) if (now - at < view.terms.windowMs) own += units;
+  return view.base * left + view.inFlight + own;
+}
+
+/** Whole units left, and ms until there are more: for the answer's fields. */
+export function remainingUnits(view: LimitView, now: number): number {
+  return Math.max(0, Math.floor(view.terms.units - usedInView(view, now) + 1e-6));
+}
+
+export function resetMs(view: LimitView, now: number): number {
+  if (view.terms.consistency === "capped") {
+    return (spanAt(now, view.terms.windowMs) + 1) * view.terms.windowMs - now;
+  }
+  return view.resetAt > now ? view.resetAt - now : view.cellMs;
+}
+
+/** Ms after which a refused request may try again. */
+export function retryMs(view: LimitView, now: number): number {
+  return view.retryAt > now ? view.retryAt - now : Math.max(DENY_MS, view.terms.windowMs / view.terms.units);
+}
+
+/** Whether the lease should be renewed before a request has to wait for it. */
+export function wantsPrefetch(view: LimitView, now: number): boolean {
+  if (view.asking || now < view.denyUntil || now - view.askedAt < PREFETCH_MS) return false;
+  return view.lastLease > 0 && view.lease <= view.lastLease * PREFETCH_PART && demandPerSecond(view, now) > 0;
+}
+
+/** What to ask the hub for. */
+export function askFor(view: LimitView, need: number, now: number): LeaseAsk {
+  const held = leaseLeft(view, now);
+  const unreported = view.pending.reduce((sum, { units }) => sum + units, 0) + view.inFlight;
+  return { terms: view.terms, need, want: demandPerSecond(view, now), held, unreported };
+}
+
+/** Takes the hub's answer in. `askedAt`: when the ask was sent, so that a lease never outlives the hub's. */
+export function acceptAnswer(view: LimitView, answer: LeaseAnswer, askedAt: number, now: number): void {
+  if (view.terms.consistency === "capped") {
+    const period = spanAt(now, view.terms.windowMs);
+    if (view.leasePeriod !== answer.period && answer.units > 0) {
+      view.lease = 0;
+      view.leasePeriod = answer.period;
+    }
+    if (answer.period < period) return;
+  } else if (now >= view.leaseUntil) view.lease = 0;
+  view.lease += answer.units;
+  if (answer.units > 0) {
+    view.lastLease = view.lease;
+    view.leaseUntil = askedAt + answer.forMs;
+    view.denyUntil = Number.NEGATIVE_INFINITY;
+  } else if (leaseLeft(view, now) === 0 && answer.retryMs > 0) {
+    view.denyUntil = now + Math.min(answer.retryMs, DENY_MS);
+    view.retryAt = now + answer.retryMs;
+  }
+  view.base = answer.used;
+  view.baseAt = now;
+  view.resetAt = now + answer.resetMs;
+}
+
+/** Takes what is to be reported; it counts as in flight from now on. */
+export function freezeUses(view: LimitView): UseEntry[] {
+  const entries = view.pending
+    .filter(({ units }) => units > 0)
+    .map(({ at, units }) => ({ terms: view.terms, at, units }));
+  view.pending = [];
+  view.inFlight = entries.reduce((sum, { units }) => sum + units, 0);
+  return entries;
+}
+
+/** Takes rights that lie unused, to be given back. */
+export function freezeReturn(view: LimitView, now: number): ReturnEntry | null {
+  if (view.terms.consistency !== "capped" || now - view.touchedAt < RETURN_AFTER_MS) return null;
+  const units = leaseLeft(view, now);
+  if (units === 0) return null;
+  view.lease = 0;
+  return { terms: view.terms, period: view.leasePeriod, units };
+}
+
+/** Whether nothing would be lost by forgetting it. */
+export function isForgettable(view: LimitView, now: number): boolean {
+  const isQuiet = now - view.touchedAt > view.terms.windowMs && now >= view.leaseUntil;
+  return isQuiet && !view.asking && view.pending.length === 0 && view.inFlight === 0;
+}
+
+export function demandPerSecond(view: LimitView, now: number): number {
+  rollDemand(view, now);
+  return Math.max(view.demand.units, view.demand.before);
+}
+
+function leaseLeft(view: LimitView, now: number): number {
+  if (view.terms.consistency === "capped") {
+    return view.leasePeriod === spanAt(now, view.terms.windowMs) ? view.lease : 0;
+  }
+  return now < view.leaseUntil ? view.lease : 0;
+}
+
+function noteUse(view: LimitView, cost: number, now: number): void {
+  if (view.terms.consistency === "capped") return;
+  const paid = Math.min(view.credit, cost);
+  view.credit -= paid;
+  const units = cost - paid;
+  const cell = spanAt(now, view.cellMs);
+  const last = view.pending.at(-1);
+  if (last?.cell === cell) last.units += units;
+  else view.pending.push({ cell, at: now, units });
+}
+
+function noteDemand(view: LimitView, cost: number, now: number): void {
+  rollDemand(view, now);
+  view.demand.units += cost;
+}
+
+function rollDemand({ demand }: LimitView, now: number): void {
+  const second = Math.floor(now / SECOND_MS);
+  if (second === demand.second) return;
+  demand.before = second === demand.second + 1 ? demand.units : 0;
+  demand.second = second;
+  demand.units = 0;
+}

@@ -1,0 +1,259 @@
+// The isolate's replica of its hub: what the hub must be told, as frozen batches that it takes once, and what
+// the hub has said. Pure: hub-link.ts sends, and asks again.
+//
+//   one batch on its way at a time, sent again byte for byte until it is acknowledged
+//   at most one sync in SYNC_MS, behind a response
+//   no answer: the isolate goes on alone with what it knows, and nothing that waits is lost
+
+import type {
+  CountEntry,
+  LeaseAnswer,
+  LeaseAsk,
+  LimitTerms,
+  OverrideTerms,
+  Report,
+  Snapshot,
+  SyncReply,
+  SyncRequest,
+} from "../hub/protocol.ts";
+import { MAX_ENTRY_AMOUNT, MAX_REPORT_ENTRIES } from "../hub/protocol.ts";
+import { SESSION_RENEW_MS } from "../hub/sessions.ts";
+import type { LimitView } from "./limit-view.ts";
+import {
+  acceptAnswer,
+  askFor,
+  createLimitView,
+  demandPerSecond,
+  freezeReturn,
+  freezeUses,
+  isForgettable,
+} from "./limit-view.ts";
+
+/** An isolate speaks to its hub at most this often, but for leases near a limit. */
+export const SYNC_MS = 1_000;
+/** Keys of limits, and of counters not yet reported, that one isolate keeps at most. */
+export const MAX_VIEWS = 20_000;
+export const MAX_COUNTS = 20_000;
+/** Until the hub has said how many isolates there are. */
+const ASSUMED_ISOLATES = 8;
+/** Counts what belongs to a key that there is no more room for. */
+const OVERFLOW_KEY = "(other)";
+
+export interface Replica {
+  readonly region: string;
+  /** Hash of the configuration that the isolate runs under. */
+  config: string;
+  session: string;
+  seq: number;
+  frozen: Report | null;
+  readonly counts: Map<string, { counter: string; key: string; by: number }>;
+  readonly views: Map<string, LimitView>;
+  snapshot: Snapshot | null;
+  snapshotAt: number;
+  syncing: boolean;
+  /** When the last sync was sent, acknowledged, and how many failed since. */
+  sentAt: number;
+  ackedAt: number;
+  failures: number;
+  /** Units of batches of which it is not known whether they were counted. */
+  ambiguous: number;
+}
+
+export function createReplica(region: string, session: string, config: string, now: number): Replica {
+  return {
+    region,
+    config,
+    session,
+    seq: 0,
+    frozen: null,
+    counts: new Map(),
+    views: new Map(),
+    snapshot: null,
+    snapshotAt: Number.NEGATIVE_INFINITY,
+    syncing: false,
+    sentAt: Number.NEGATIVE_INFINITY,
+    ackedAt: now,
+    failures: 0,
+    ambiguous: 0,
+  };
+}
+
+/** Adds to a usage counter, to be reported with the next sync. */
+export function countUsage(replica: Replica, counter: string, key: string, by: number): void {
+  let id = `${counter}\n${key}`;
+  let known = replica.counts.get(id);
+  if (known === undefined) {
+    const isFull = replica.counts.size >= MAX_COUNTS;
+    if (isFull) id = `${counter}\n${OVERFLOW_KEY}`;
+    known = replica.counts.get(id) ?? { counter, key: isFull ? OVERFLOW_KEY : key, by: 0 };
+    replica.counts.set(id, known);
+  }
+  known.by += by;
+}
+
+/** The view of a limit for a key. Null when there are too many keys to follow. */
+export function limitViewOf(replica: Replica, terms: LimitTerms, now: number): LimitView | null {
+  const id = `${terms.limit}\n${terms.key}`;
+  const known = replica.views.get(id);
+  if (known !== undefined && sameTerms(known.terms, terms)) return known;
+  if (known === undefined && replica.views.size >= MAX_VIEWS) {
+    forgetViews(replica, now);
+    if (replica.views.size >= MAX_VIEWS) return null;
+  }
+  const view = createLimitView(terms, now);
+  replica.views.set(id, view);
+  return view;
+}
+
+/** How many isolates in the world share a limit, as far as is known. */
+export function isolatesSharing(replica: Replica, terms: LimitTerms): number {
+  const { snapshot } = replica;
+  if (snapshot === null) return ASSUMED_ISOLATES;
+  return snapshot.isolates * (terms.consistency === "regional" ? 1 : snapshot.regions);
+}
+
+/** Whether the hub has not answered the last time. */
+export function isAlone(replica: Replica): boolean {
+  return replica.failures > 0 || replica.snapshot === null;
+}
+
+/** What an operator has forced on an upstream, or null. */
+export function overrideOf(replica: Replica, upstream: string, now: number): OverrideTerms | null {
+  const terms = replica.snapshot?.overrides[upstream];
+  return terms !== undefined && terms.until > now ? terms : null;
+}
+
+/** Whether there is anything that the hub has not got. */
+export function hasPending(replica: Replica): boolean {
+  if (replica.frozen !== null || replica.counts.size > 0) return true;
+  for (const view of replica.views.values()) if (view.pending.length > 0) return true;
+  return false;
+}
+
+/** Whether a sync may start now. */
+export function isSyncDue(replica: Replica, now: number): boolean {
+  return !replica.syncing && now - replica.sentAt >= SYNC_MS;
+}
+
+/** The next sync: the batch that is on its way, or a new one with all that waits. */
+export function beginSync(replica: Replica, newSession: string, now: number): SyncRequest {
+  replica.syncing = true;
+  replica.sentAt = now;
+  if (replica.frozen === null) {
+    // The hub forgets sessions that are silent for long; a batch of a forgotten one could not be placed.
+    if (now - replica.ackedAt > SESSION_RENEW_MS) startSession(replica, newSession);
+    replica.frozen = freezeReport(replica, now);
+  }
+  const { region, session, frozen } = replica;
+  return { region, session, report: frozen, asks: renewals(replica, now), urgent: false };
+}
+
+/** An ask that a request waits for, or that spares one from waiting. */
+export function beginAsk(replica: Replica, view: LimitView, need: number, now: number): SyncRequest {
+  view.asking = true;
+  view.askedAt = now;
+  const { region, session } = replica;
+  return { region, session, report: null, asks: [askFor(view, need, now)], urgent: true };
+}
+
+/** Takes the answer to a sync in. */
+export function endSync(replica: Replica, reply: SyncReply, askedAt: number, now: number): void {
+  replica.syncing = false;
+  replica.failures = 0;
+  replica.ackedAt = now;
+  const { frozen } = replica;
+  if (reply.kind === "refused") {
+    // A batch that the hub cannot place must neither block what comes after it nor count twice.
+    if (frozen !== null) {
+      for (const { by } of frozen.counts) replica.ambiguous += by;
+      for (const { units } of frozen.uses) replica.ambiguous += units;
+    }
+    settleFrozen(replica);
+    startSession(replica, `${replica.session}x`.slice(-60));
+    return;
+  }
+  if (frozen !== null && reply.seq >= frozen.seq) settleFrozen(replica);
+  takeReply(replica, reply, askedAt, now);
+}
+
+/** Takes the answer to an ask in. */
+export function endAsk(replica: Replica, view: LimitView, reply: SyncReply, askedAt: number, now: number): void {
+  view.asking = false;
+  if (reply.kind === "synced") takeReply(replica, reply, askedAt, now);
+}
+
+/** A sync has failed: what was sent may have arrived or not, and is sent again. */
+export function failSync(replica: Replica): void {
+  replica.syncing = false;
+  replica.failures++;
+}
+
+function takeReply(
+  replica: Replica,
+  reply: Extract<SyncReply, { kind: "synced" }>,
+  askedAt: number,
+  now: number,
+): void {
+  replica.snapshot = reply.snapshot;
+  replica.snapshotAt = now;
+  for (const answer of reply.leases) acceptLease(replica, answer, askedAt, now);
+}
+
+function acceptLease(replica: Replica, answer: LeaseAnswer, askedAt: number, now: number): void {
+  const view = replica.views.get(`${answer.limit}\n${answer.key}`);
+  if (view !== undefined) acceptAnswer(view, answer, askedAt, now);
+}
+
+function freezeReport(replica: Replica, now: number): Report | null {
+  const counts: CountEntry[] = [];
+  for (const [id, entry] of replica.counts) {
+    if (counts.length >= MAX_REPORT_ENTRIES) break;
+    const by = Math.min(entry.by, MAX_ENTRY_AMOUNT);
+    counts.push({ counter: entry.counter, key: entry.key, by });
+    entry.by -= by;
+    if (entry.by === 0) replica.counts.delete(id);
+  }
+  const uses: Report["uses"][number][] = [];
+  const returns: Report["returns"][number][] = [];
+  for (const view of replica.views.values()) {
+    if (uses.length + view.pending.length <= MAX_REPORT_ENTRIES) uses.push(...freezeUses(view));
+    const back = returns.length < MAX_REPORT_ENTRIES ? freezeReturn(view, now) : null;
+    if (back !== null) returns.push(back);
+  }
+  if (counts.length + uses.length + returns.length === 0) return null;
+  replica.seq++;
+  const { session, seq, config } = replica;
+  return { session, seq, config, counts, uses, returns };
+}
+
+/** Leases that are worth renewing along with a sync: of keys that are in use and not held back. */
+function renewals(replica: Replica, now: number): LeaseAsk[] {
+  const asks: LeaseAsk[] = [];
+  for (const view of replica.views.values()) {
+    if (asks.length >= MAX_REPORT_ENTRIES) break;
+    if (view.asking || now < view.denyUntil || demandPerSecond(view, now) === 0) continue;
+    if (view.terms.consistency === "capped") continue;
+    asks.push(askFor(view, 1, now));
+  }
+  return asks;
+}
+
+function settleFrozen(replica: Replica): void {
+  replica.frozen = null;
+  for (const view of replica.views.values()) view.inFlight = 0;
+}
+
+function startSession(replica: Replica, session: string): void {
+  replica.session = session;
+  replica.seq = 0;
+}
+
+function forgetViews(replica: Replica, now: number): void {
+  for (const [id, view] of replica.views) if (isForgettable(view, now)) replica.views.delete(id);
+}
+
+function sameTerms(left: LimitTerms, right: LimitTerms): boolean {
+  return (
+    left.units === right.units && left.windowMs === right.windowMs && left.consistency === right.consistency
+  );
+}
