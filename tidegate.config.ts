@@ -20,7 +20,9 @@ export default defineGateway({
   },
   tenants: { demo: { share: 0.5 } },
 
-  limits: { "per-address": { key: "ip", rate: 5, per: "10s" } },
+  limits: { "per-address": { key: "ip", rate: 10, per: "10s" } },
+  // Counts requests for whoever sends them and refuses none.
+  counters: { "api-calls": { key: "consumer" } },
 
   // The first route that matches wins. P0 is shed last, P3 first; without a priority it is P1.
   routes: [
@@ -32,6 +34,7 @@ export default defineGateway({
       path: "/v1/catalog/*",
       methods: ["GET"],
       upstream: "catalog",
+      count: ["api-calls"],
       fallback: { headers: { "content-type": "application/json" }, body: "[]" },
     },
     { path: "/v1/analytics/*", upstream: "analytics", priority: "P2" },

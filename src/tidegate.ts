@@ -4,6 +4,7 @@ export { defineGateway } from "./config/gateway-config.ts";
 export type {
   BreakerConfig,
   ConsumerConfig,
+  CounterConfig,
   Duration,
   FallbackConfig,
   GatewayConfig,

@@ -1,5 +1,6 @@
 // Advice on a configuration that is valid but may not do what its author wants. One line each.
 
+import { limitAdvice } from "./advise-limits.ts";
 import { formatPath } from "./error-lines.ts";
 import type { Plan, RoutePlan } from "./plan.ts";
 import { coversRoute } from "./route-cover.ts";
@@ -21,6 +22,7 @@ export function adviseConfig(plan: Plan): readonly string[] {
   return [
     ...plan.routes.flatMap((route) => routeAdvice(plan, route)),
     ...classAdvice(plan.routes),
+    ...plan.limits.flatMap(limitAdvice),
     ...unusedAdvice(plan),
   ];
 }
@@ -58,9 +60,10 @@ function classAdvice(routes: readonly RoutePlan[]): string[] {
   ];
 }
 
-function unusedAdvice({ upstreams, limits, routes }: Plan): string[] {
+function unusedAdvice({ upstreams, limits, counters, routes }: Plan): string[] {
   const usedUpstreams = new Set(routes.map((route) => route.upstream));
   const usedLimits = new Set(routes.flatMap((route) => route.limits));
+  const usedCounters = new Set(routes.flatMap((route) => route.count));
   return [
     ...upstreams
       .filter(({ index }) => !usedUpstreams.has(index))
@@ -68,5 +71,8 @@ function unusedAdvice({ upstreams, limits, routes }: Plan): string[] {
     ...limits
       .filter(({ index }) => !usedLimits.has(index))
       .map(({ name }) => `limits.${name}: no route uses it`),
+    ...counters
+      .filter(({ index }) => !usedCounters.has(index))
+      .map(({ name }) => `counters.${name}: no route feeds it`),
   ];
 }

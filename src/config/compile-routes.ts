@@ -15,16 +15,18 @@ interface RouteReferences {
   readonly upstreams: ReadonlyMap<string, number>;
   readonly consumers: ReadonlyMap<string, number>;
   readonly limits: ReadonlyMap<string, number>;
+  readonly counters: ReadonlyMap<string, number>;
 }
 
 export function compileRoutes(
   config: ParsedConfig,
-  compiled: Pick<Plan, "upstreams" | "consumers" | "limits">,
+  compiled: Pick<Plan, "upstreams" | "consumers" | "limits" | "counters">,
 ): RoutePlan[] {
   const references = {
     upstreams: indicesByName(compiled.upstreams),
     consumers: indicesByName(compiled.consumers),
     limits: indicesByName(compiled.limits),
+    counters: indicesByName(compiled.counters),
   };
   return config.routes.map((route, index) => compileRoute(route, index, references));
 }
@@ -42,6 +44,7 @@ function compileRoute(route: RouteParsed, index: number, references: RouteRefere
     priority: route.priority,
     auth: compileAuth(route.auth, references.consumers),
     limits: route.limits.map((name) => indexOf(references.limits, name)),
+    count: route.count.map((name) => indexOf(references.counters, name)),
     deadlineMs: route.deadline,
     bodyLimitBytes: route.bodyLimit,
     concurrency:

@@ -2,8 +2,17 @@
 // was checked before: what is looked up exists.
 
 import { compileRoutes } from "./compile-routes.ts";
-import type { ConsumerPlan, LimitPlan, Plan, TargetPlan, TenantPlan, UpstreamPlan } from "./plan.ts";
-import type { ConsumerKey } from "./schema-callers.ts";
+import { defaultOnUnavailable, limitWindow } from "./limit-window.ts";
+import type {
+  ConsumerPlan,
+  CounterPlan,
+  LimitPlan,
+  Plan,
+  TargetPlan,
+  TenantPlan,
+  UpstreamPlan,
+} from "./plan.ts";
+import type { ConsumerKey, LimitParsed } from "./schema-callers.ts";
 import type { ParsedConfig } from "./schema.ts";
 import {
   DEFAULT_DELAY_MS,
@@ -22,11 +31,18 @@ export function compileConfig(config: ParsedConfig, hash: string): Plan {
   );
   const tenants = compileTenants(config);
   const consumers = compileConsumers(config, tenants);
-  const limits = compileLimits(config);
+  const limits = Object.entries(config.limits).map(([name, limit], index) =>
+    compileLimit(name, limit, index),
+  );
+  const counters: CounterPlan[] = Object.entries(config.counters).map(([name, { key }], index) => ({
+    index,
+    name,
+    key,
+  }));
   const keys = Object.values(config.consumers).flatMap((consumer, index) =>
     consumer.keys.map((key) => ({ consumer: index, key })),
   );
-  const routes = compileRoutes(config, { upstreams, consumers, limits });
+  const routes = compileRoutes(config, { upstreams, consumers, limits, counters });
   return deepFreeze({
     name: config.name,
     hash,
@@ -40,6 +56,7 @@ export function compileConfig(config: ParsedConfig, hash: string): Plan {
     ),
     tenants,
     limits,
+    counters,
     routes,
     secrets: collectSecrets(
       keys.map(({ key }) => key),
@@ -122,19 +139,20 @@ function compileConsumers(config: ParsedConfig, tenants: readonly TenantPlan[]):
   }));
 }
 
-function compileLimits(config: ParsedConfig): LimitPlan[] {
-  return Object.entries(config.limits).map(([name, limit], index) => ({
+function compileLimit(name: string, limit: LimitParsed, index: number): LimitPlan {
+  const { key, rate, per: perMs, cost, consistency, shadow, billing } = limit;
+  const numbers = { consistency, rate, perMs, burst: limit.burst ?? rate };
+  return {
     index,
     name,
-    key: limit.key,
-    rate: limit.rate,
-    perMs: limit.per,
-    burst: limit.burst ?? limit.rate,
-    cost: limit.cost,
-    consistency: limit.consistency,
-    onUnavailable: limit.onUnavailable,
-    shadow: limit.shadow,
-  }));
+    key,
+    ...numbers,
+    cost,
+    ...limitWindow(numbers),
+    onUnavailable: limit.onUnavailable ?? defaultOnUnavailable(consistency),
+    shadow,
+    billing,
+  };
 }
 
 function collectSecrets(keys: readonly ConsumerKey[], routes: Plan["routes"]): string[] {

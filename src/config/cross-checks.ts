@@ -6,6 +6,7 @@ import { hasEncodedSlash } from "../http/paths.ts";
 import { formatPath } from "./error-lines.ts";
 import type { ConfigIssue, ConfigPath } from "./error-lines.ts";
 import { NAME_PATTERN, NAME_RULE, REQUIRED } from "./fields.ts";
+import { CONSISTENCIES, DEFAULT_CONSISTENCY, ignoresBurst } from "./limit-window.ts";
 import { compileRewrite, parseRewriteTemplate } from "./path-rewrite.ts";
 import { parseRoutePath } from "./route-pattern.ts";
 import { parseConsumerKey } from "./schema-callers.ts";
@@ -32,7 +33,7 @@ export function crossCheck(input: unknown): ConfigIssue[] {
 }
 
 function nameIssues(config: Fields): ConfigIssue[] {
-  return ["upstreams", "consumers", "tenants", "limits"].flatMap((section) =>
+  return ["upstreams", "consumers", "tenants", "limits", "counters"].flatMap((section) =>
     Object.keys(fieldsOf(config[section]))
       .filter((name) => !NAME_PATTERN.test(name) && !(section === "tenants" && name === "*"))
       .map((name) => ({ path: [section, name], rule: NAME_RULE, value: name })),
@@ -100,9 +101,19 @@ function consumerIssues(config: Fields): ConfigIssue[] {
 }
 
 function limitIssues(path: ConfigPath, limit: Fields): ConfigIssue[] {
-  const burst = limit.burst ?? limit.rate;
-  if (typeof limit.cost !== "number" || typeof burst !== "number" || limit.cost <= burst) return [];
-  return [{ path: [...path, "cost"], rule: "must be at most burst, or no request ever passes" }];
+  const { consistency: written = DEFAULT_CONSISTENCY } = limit;
+  const consistency = CONSISTENCIES.find((known) => known === written);
+  if (consistency === undefined) return [];
+  const bound = ignoresBurst(consistency) ? "rate" : "burst";
+  const most = limit[bound] ?? limit.rate;
+  const issues: ConfigIssue[] = [];
+  if (typeof limit.cost === "number" && typeof most === "number" && limit.cost > most) {
+    issues.push({ path: [...path, "cost"], rule: `must be at most ${bound}, or no request ever passes` });
+  }
+  if (limit.billing === true && consistency !== "exact") {
+    issues.push({ path: [...path, "billing"], rule: 'a limit that is billed needs consistency "exact"' });
+  }
+  return issues;
 }
 
 const DESTINATIONS = ["upstream", "queue", "saga", "event"];
@@ -116,11 +127,23 @@ function routeIssues(config: Fields, route: Fields, path: ConfigPath): ConfigIss
   for (const [index, limit] of itemsOf(route.limits).entries()) {
     issues.push(...referenceIssue(config.limits, limit, [...path, "limits", index], "is no limit"));
   }
+  issues.push(...countIssues(config.counters, itemsOf(route.count), [...path, "count"]));
   for (const [index, consumer] of itemsOf(route.auth).entries()) {
     issues.push(...referenceIssue(config.consumers, consumer, [...path, "auth", index], "is no consumer"));
   }
   issues.push(...pathIssues(route, path), ...fallbackIssues(route.fallback, path));
   return issues;
+}
+
+/** A counter that is listed twice would count each request twice. */
+function countIssues(counters: unknown, names: readonly unknown[], path: ConfigPath): ConfigIssue[] {
+  return names.flatMap((name, index) => {
+    const itsPath = [...path, index];
+    const isRepeated = typeof name === "string" && names.indexOf(name) < index;
+    return isRepeated
+      ? [{ path: itsPath, rule: "is listed twice" }]
+      : referenceIssue(counters, name, itsPath, "is no counter");
+  });
 }
 
 function referenceIssue(section: unknown, name: unknown, path: ConfigPath, rule: string): ConfigIssue[] {

@@ -13,7 +13,7 @@ export const NOT_AVAILABLE = "not available in this version";
 /** Timers of JavaScript hold 31 bits: a longer one fires at once. 24.8 days. */
 export const MAX_DURATION_MS = 2 ** 31 - 1;
 
-/** Names of upstreams, consumers, tenants, limits and routes. */
+/** Names of upstreams, consumers, tenants, limits, counters and routes. */
 export const NAME_PATTERN = /^[A-Za-z][A-Za-z0-9_-]{0,63}$/;
 export const NAME_RULE = "must be a name: a letter, then up to 63 letters, digits, _ or -";
 
@@ -90,8 +90,10 @@ export function flag() {
   return field("must be true or false", (value) => (typeof value === "boolean" ? value : null));
 }
 
+/** One of at least two texts. */
 export function oneOf<const Choice extends string>(choices: readonly Choice[]) {
-  const rule = `must be ${choices.map((choice) => JSON.stringify(choice)).join(" or ")}`;
+  const quoted = choices.map((choice) => JSON.stringify(choice));
+  const rule = `must be ${quoted.slice(0, -1).join(", ")} or ${quoted.at(-1)}`;
   return field<Choice>(rule, (value) => choices.find((choice) => choice === value) ?? null);
 }
 

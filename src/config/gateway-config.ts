@@ -24,6 +24,8 @@ export interface GatewayConfig {
   tenants?: Record<string, TenantConfig>;
   /** Rate limits, by name; routes say which apply. */
   limits?: Record<string, LimitConfig>;
+  /** Usage counters, by name; routes say which they feed. */
+  counters?: Record<string, CounterConfig>;
   /** Tried in the order written; the first whose path, method, host and headers all match wins. */
   routes: RouteConfig[];
 }
@@ -127,18 +129,27 @@ export interface LimitConfig {
   rate: number;
   /** The time that `rate` stands for. */
   per: Duration;
-  /** How many may come at once after a quiet time. Default: `rate`. */
+  /** How many may come at once after a quiet time. Default: `rate`. `"capped"` and `"exact"` ignore it. */
   burst?: number;
-  /** What one request uses up. Default: 1. */
+  /** What one request uses up, at most `burst` (`"capped"`, `"exact"`: at most `rate`). Default: 1. */
   cost?: number;
-  /** `"local"`: each isolate counts on its own. Default: `"local"`. */
-  consistency?: "local";
-  /** What happens while the count cannot be had. Default: `"allow"`. */
+  /**
+   * Who counts. `"local"`: each isolate on its own. `"regional"`, `"global"`: a region, or all of them, in a
+   * sliding window. `"capped"`: never above `rate` in a period of `per`. `"exact"`: one ledger for each key,
+   * asked before each request. Default: `"global"`.
+   */
+  consistency?: "local" | "regional" | "global" | "capped" | "exact";
+  /** What happens while the count cannot be had. Default: `"deny"` for capped and exact, else `"allow"`. */
   onUnavailable?: "allow" | "deny";
   /** Count and report, but refuse nothing. Default: false. */
   shadow?: boolean;
-  /** Whether money depends on it; not in this version. Default: false. */
-  billing?: false;
+  /** Whether money depends on it; needs consistency `"exact"`. Default: false. */
+  billing?: boolean;
+}
+
+export interface CounterConfig {
+  /** What is counted apart. */
+  key: LimitConfig["key"];
 }
 
 export interface RouteConfig {
@@ -160,6 +171,8 @@ export interface RouteConfig {
   auth?: boolean | string[];
   /** Names of limits; all must have room. */
   limits?: string[];
+  /** Names of counters that each of its requests is added to. */
+  count?: string[];
   /** Changes to the request before it is sent. */
   request?: HeaderEditConfig & {
     /** Path that is sent: text, `:name` parameters, and a final `*` for what the route's `*` matched. */

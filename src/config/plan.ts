@@ -20,6 +20,7 @@ export interface Plan {
   readonly secretKeys: readonly { readonly consumer: number; readonly secret: string }[];
   readonly tenants: readonly TenantPlan[];
   readonly limits: readonly LimitPlan[];
+  readonly counters: readonly CounterPlan[];
   readonly routes: readonly RoutePlan[];
   /** Every `env:NAME` that the configuration refers to, sorted, each once. */
   readonly secrets: readonly string[];
@@ -81,6 +82,9 @@ export type LimitKey =
   | { readonly kind: "consumer" | "tenant" | "ip" | "route" }
   | { readonly kind: "header"; readonly header: string };
 
+/** Who counts, from the isolate alone to one ledger per key: see docs/configuration.md. */
+export type Consistency = "local" | "regional" | "global" | "capped" | "exact";
+
 export interface LimitPlan {
   readonly index: number;
   readonly name: string;
@@ -88,10 +92,25 @@ export interface LimitPlan {
   readonly rate: number;
   readonly perMs: number;
   readonly burst: number;
+  /** At most `windowLimit`. */
   readonly cost: number;
-  readonly consistency: "local";
+  readonly consistency: Consistency;
+  /** The window in which the limit's consistency counts, see limit-window.ts. */
+  readonly windowMs: number;
+  /** Units that a window admits. */
+  readonly windowLimit: number;
+  /** What happens while the count cannot be had: as written, else what the consistency promises. */
   readonly onUnavailable: "allow" | "deny";
   readonly shadow: boolean;
+  /** Money depends on it; only ever with consistency `exact`. */
+  readonly billing: boolean;
+}
+
+/** A usage counter that routes feed: it counts requests and refuses none. */
+export interface CounterPlan {
+  readonly index: number;
+  readonly name: string;
+  readonly key: LimitKey;
 }
 
 export interface RoutePlan {
@@ -111,6 +130,8 @@ export interface RoutePlan {
   /** null: open to all. "any": any consumer. Else the consumers that may call it. */
   readonly auth: null | "any" | ReadonlySet<number>;
   readonly limits: readonly number[];
+  /** Indices into `counters`, each once. */
+  readonly count: readonly number[];
   readonly deadlineMs: number;
   readonly bodyLimitBytes: number;
   readonly concurrency: ConcurrencyPlan | null;

@@ -1,10 +1,9 @@
-// Schema of who calls and how often: `consumers`, `tenants`, `limits`.
+// Schema of who calls and how often: `consumers`, `tenants`, `limits`, `counters`.
 
 import * as z from "zod/mini";
 import { MAX_PERMITS } from "../resilience/permits.ts";
 import {
   BINDING_PATTERN,
-  checkedField,
   duration,
   exactObject,
   field,
@@ -16,8 +15,8 @@ import {
   rate,
   trafficClass,
 } from "./fields.ts";
-import type { Parsed } from "./fields.ts";
 import { FIELD_NAME_PATTERN } from "./header-fields.ts";
+import { CONSISTENCIES, DEFAULT_CONSISTENCY } from "./limit-window.ts";
 import type { LimitKey } from "./plan.ts";
 
 /** A consumer's key: the SHA-256 of the API key in lower-case hex, or the secret that holds the API key. */
@@ -58,30 +57,19 @@ const limitKey = field<LimitKey>(
   },
 );
 
-const LATER_CONSISTENCIES: ReadonlySet<unknown> = new Set(["regional", "global", "capped", "exact"]);
-
-const consistency = checkedField((value): Parsed<"local"> => {
-  if (value === "local") return { value };
-  if (LATER_CONSISTENCIES.has(value)) return { rule: 'not available in this version, use "local"' };
-  return { rule: 'must be "local"' };
-});
-
-const billing = field(
-  'must be false: a limit that is billed needs consistency "exact", which is not available in this version',
-  (value) => (value === false ? value : null),
-);
-
 export const limitSchema = exactObject({
   key: limitKey,
   rate: integer(1),
   per: duration(),
   burst: z.optional(integer(1)),
   cost: z.prefault(integer(1), 1),
-  consistency: z.prefault(consistency, "local"),
-  onUnavailable: z.prefault(oneOf(["allow", "deny"]), "allow"),
+  consistency: z.prefault(oneOf(CONSISTENCIES), DEFAULT_CONSISTENCY),
+  onUnavailable: z.optional(oneOf(["allow", "deny"])),
   shadow: z.prefault(flag(), false),
-  billing: z.prefault(billing, false),
+  billing: z.prefault(flag(), false),
 });
+
+export const counterSchema = exactObject({ key: limitKey });
 
 export type ConsumerParsed = z.output<typeof consumerSchema>;
 export type TenantParsed = z.output<typeof tenantSchema>;

@@ -109,6 +109,7 @@ export const routeSchema = exactObject({
   priority: z.prefault(trafficClass(), "P1"),
   auth: z.prefault(auth, false),
   limits: z.prefault(listOf(text("must be the name of a limit"), 0, "must be a list of limits"), []),
+  count: z.prefault(listOf(text("must be the name of a counter"), 0, "must be a list of counters"), []),
   request: z.prefault(
     exactObject({ path: z.optional(checkedField(parseRewriteTemplate)), ...headerEditShape }),
     {},
@@ -122,7 +123,6 @@ export const routeSchema = exactObject({
   queue: unavailable(),
   saga: unavailable(),
   event: unavailable(),
-  count: unavailable(),
 });
 
 export type RouteParsed = z.output<typeof routeSchema>;

@@ -3,7 +3,7 @@
 
 import * as z from "zod/mini";
 import { exactObject, listOf, mapOf, name, unavailable } from "./fields.ts";
-import { consumerSchema, limitSchema, tenantSchema } from "./schema-callers.ts";
+import { consumerSchema, counterSchema, limitSchema, tenantSchema } from "./schema-callers.ts";
 import { routeSchema } from "./schema-routes.ts";
 import { upstreamSchema } from "./schema-upstreams.ts";
 
@@ -13,8 +13,8 @@ export const configSchema = exactObject({
   consumers: z.prefault(mapOf(consumerSchema), {}),
   tenants: z.prefault(mapOf(tenantSchema), { "*": {} }),
   limits: z.prefault(mapOf(limitSchema), {}),
+  counters: z.prefault(mapOf(counterSchema), {}),
   routes: listOf(routeSchema, 1, "must be a list of at least one route"),
-  counters: unavailable(),
   queues: unavailable(),
   subscriptions: unavailable(),
   relays: unavailable(),

@@ -59,7 +59,7 @@ describe("advice", () => {
   });
 
   it("warns of what no route uses", ({ expect }) => {
-    expect(adviceFor(withLimit({}))).toEqual(["limits.l: no route uses it"]);
+    expect(adviceFor(withLimit({ consistency: "local" }))).toEqual(["limits.l: no route uses it"]);
     const upstreams = { a: { targets: ["http://a.test"] }, b: { targets: ["http://b.test"] } };
     expect(adviceFor(minimalConfig({ upstreams }))).toEqual(["upstreams.b: no route uses it"]);
   });

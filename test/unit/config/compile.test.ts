@@ -54,6 +54,7 @@ describe("defaults", () => {
         priority: 1,
         auth: null,
         limits: [],
+        count: [],
         deadlineMs: 30_000,
         bodyLimitBytes: 104_857_600,
         concurrency: null,
@@ -67,12 +68,13 @@ describe("defaults", () => {
   });
 
   it("of everything else", ({ expect }) => {
-    const { name, consumers, tenants, limits, secrets, secretKeys, consumersByKeyHash } = plan;
-    expect({ name, consumers, tenants, limits, secrets, secretKeys }).toEqual({
+    const { name, consumers, tenants, limits, counters, secrets, secretKeys, consumersByKeyHash } = plan;
+    expect({ name, consumers, tenants, limits, counters, secrets, secretKeys }).toEqual({
       name: "tidegate",
       consumers: [],
       tenants: [],
       limits: [],
+      counters: [],
       secrets: [],
       secretKeys: [],
     });
@@ -89,9 +91,12 @@ describe("defaults", () => {
         perMs: 1000,
         burst: 5,
         cost: 1,
-        consistency: "local",
+        consistency: "global",
+        windowMs: 1000,
+        windowLimit: 5,
         onUnavailable: "allow",
         shadow: false,
+        billing: false,
       },
     ]);
   });
@@ -227,8 +232,9 @@ const FULL = {
       onUnavailable: "deny",
       shadow: true,
     },
-    "per-version": { key: "header:X-Version", rate: 1, per: "1s" },
+    "per-version": { key: "header:X-Version", rate: 1, per: "1s", consistency: "exact", billing: true },
   },
+  counters: { "api-calls": { key: "consumer" }, "by-app": { key: "header:X-App" } },
   routes: [
     {
       name: "pay",
@@ -240,6 +246,7 @@ const FULL = {
       priority: "P0",
       auth: ["beta"],
       limits: ["per-version", "per-consumer"],
+      count: ["by-app", "api-calls"],
       request: {
         path: "/charge/:id/*",
         set: { authorization: "env:UPSTREAM_KEY", "x-a": "1" },
@@ -297,6 +304,9 @@ describe("a full example", () => {
       perMs: 60_000,
       burst: 20,
       cost: 2,
+      consistency: "global",
+      windowMs: 12_000,
+      windowLimit: 20,
       onUnavailable: "deny",
       shadow: true,
     });
@@ -304,7 +314,14 @@ describe("a full example", () => {
       index: 1,
       key: { kind: "header", header: "x-version" },
       burst: 1,
+      consistency: "exact",
+      onUnavailable: "deny",
+      billing: true,
     });
+    expect(plan.counters).toEqual([
+      { index: 0, name: "api-calls", key: { kind: "consumer" } },
+      { index: 1, name: "by-app", key: { kind: "header", header: "x-app" } },
+    ]);
   });
 
   it("has its routes", ({ expect }) => {
@@ -319,6 +336,7 @@ describe("a full example", () => {
       priority: 0,
       auth: new Set([1]),
       limits: [1, 0],
+      count: [1, 0],
       deadlineMs: 5000,
       bodyLimitBytes: 65_536,
       concurrency: { max: 50, waiting: 5, maxWaitMs: 10 },
@@ -377,7 +395,7 @@ describe("the hash", () => {
 
   it("does not depend on the order of keys", ({ expect }) => {
     expect(hashOf(withKeysReversed(FULL))).toBe(hashOf(FULL));
-    expect(hashOf({ ...FULL, counters: undefined })).toBe(hashOf(FULL));
+    expect(hashOf({ ...FULL, sagas: undefined })).toBe(hashOf(FULL));
   });
 
   it("changes with the order of routes and with any value", ({ expect }) => {

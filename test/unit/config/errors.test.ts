@@ -86,13 +86,13 @@ function configLike(): fc.Arbitrary<unknown> {
     "P0",
     "env:K",
     "ip",
-    "local",
+    "capped",
     "__proto__",
     "constructor",
   ];
   const keys = [
-    "name upstreams consumers tenants limits routes queues targets url binding weight timeout breaker",
-    "concurrency retry keys tenant share key rate per burst cost path upstream auth request response set",
+    "name upstreams consumers tenants limits counters routes queues targets url binding weight timeout breaker",
+    "concurrency retry keys tenant share key rate per burst cost consistency billing count path upstream auth request response set",
     "remove fallback status body headers hosts methods a * __proto__ constructor",
   ].flatMap((line) => line.split(" "));
   const { tree } = fc.letrec((tie) => ({
@@ -125,7 +125,15 @@ describe("any input gives a plan, or lines", () => {
   });
 
   it("in one part of a valid configuration", ({ expect }) => {
-    const parts = fc.constantFrom("name", "upstreams", "consumers", "tenants", "limits", "routes");
+    const parts = fc.constantFrom(
+      "name",
+      "upstreams",
+      "consumers",
+      "tenants",
+      "limits",
+      "counters",
+      "routes",
+    );
     fc.assert(
       fc.property(parts, configLike(), (part, value) => {
         expect(givesPlanOrLines(minimalConfig({ [part]: value }))).toBe(true);
@@ -135,7 +143,7 @@ describe("any input gives a plan, or lines", () => {
   });
 
   it("in one field of a route", ({ expect }) => {
-    const names = "path methods hosts headers auth limits request response fallback".split(" ");
+    const names = "path methods hosts headers auth limits count request response fallback".split(" ");
     fc.assert(
       fc.property(fc.constantFrom(...names), configLike(), (name, value) => {
         expect(givesPlanOrLines(withRoute({ [name]: value }))).toBe(true);

@@ -1,4 +1,5 @@
-// Every rule of the configuration but those of routes: the bad value, and the exact line that it gives.
+// Every rule of the configuration but those of routes, limits and counters: the bad value, and the exact
+// line that it gives.
 
 import { describe } from "vitest";
 import { it } from "vitest";
@@ -22,7 +23,6 @@ import {
   KEY_HASH,
   minimalConfig,
   withConsumer,
-  withLimit,
   withRoute,
   withTargets,
   withUpstream,
@@ -61,19 +61,9 @@ describe("what is not available yet", () => {
     ["relays: not available in this version", minimalConfig({ relays: {} })],
     ["reactions: not available in this version", minimalConfig({ reactions: {} })],
     ["sagas: not available in this version", minimalConfig({ sagas: {} })],
-    ["counters: not available in this version", minimalConfig({ counters: {} })],
     ["routes[0].queue: not available in this version", withRoute({ upstream: undefined, queue: "orders" })],
     ["routes[0].saga: not available in this version", withRoute({ upstream: undefined, saga: "checkout" })],
     ["routes[0].event: not available in this version", withRoute({ upstream: undefined, event: "x.y" })],
-    ["routes[0].count: not available in this version", withRoute({ count: ["api-calls"] })],
-    [
-      'limits.l.consistency: not available in this version, use "local" (got "global")',
-      withLimit({ consistency: "global" }),
-    ],
-    [
-      'limits.l.consistency: not available in this version, use "local" (got "exact")',
-      withLimit({ consistency: "exact" }),
-    ],
   ]);
 });
 
@@ -268,38 +258,6 @@ describe("consumers and tenants", () => {
     [
       `tenants.acme.concurrency: ${between(1, MAX_PERMITS)} (got 0)`,
       minimalConfig({ tenants: { acme: { concurrency: 0 } } }),
-    ],
-  ]);
-});
-
-describe("limits", () => {
-  const keyRule = 'must be "consumer", "tenant", "ip", "route" or "header:<name>"';
-  const positive = "must be a whole number, at least 1";
-
-  expectLines([
-    ["limits.l.key: is required", withLimit({ key: undefined })],
-    [`limits.l.key: ${keyRule} (got "address")`, withLimit({ key: "address" })],
-    [`limits.l.key: ${keyRule} (got "header:")`, withLimit({ key: "header:" })],
-    [`limits.l.key: ${keyRule} (got "header:a b")`, withLimit({ key: "header:a b" })],
-    [`limits.l.rate: ${positive} (got 0)`, withLimit({ rate: 0 })],
-    [`limits.l.rate: ${positive} (got 0.5)`, withLimit({ rate: 0.5 })],
-    ["limits.l.per: is required", withLimit({ per: undefined })],
-    [`limits.l.per: ${DURATION_RULE} (got "minute")`, withLimit({ per: "minute" })],
-    [`limits.l.burst: ${positive} (got 0)`, withLimit({ burst: 0 })],
-    ["limits.l.cost: must be at most burst, or no request ever passes (got 6)", withLimit({ cost: 6 })],
-    [
-      "limits.l.cost: must be at most burst, or no request ever passes (got 3)",
-      withLimit({ cost: 3, burst: 2 }),
-    ],
-    ['limits.l.consistency: must be "local" (got "strong")', withLimit({ consistency: "strong" })],
-    [
-      'limits.l.onUnavailable: must be "allow" or "deny" (got "block")',
-      withLimit({ onUnavailable: "block" }),
-    ],
-    ["limits.l.shadow: must be true or false (got 1)", withLimit({ shadow: 1 })],
-    [
-      'limits.l.billing: must be false: a limit that is billed needs consistency "exact", which is not available in this version (got true)',
-      withLimit({ billing: true }),
     ],
   ]);
 });
