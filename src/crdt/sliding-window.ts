@@ -59,7 +59,9 @@ export function windowEstimate(
 ): number {
   const current = spanAt(now, cellMs);
   let sum = 0;
-  for (let index = current - cells + 1; index <= current; index++) sum += sumSpan(window.timed, index, 0, keep);
+  for (let index = current - cells + 1; index <= current; index++) {
+    sum += sumSpan(window.timed, index, 0, keep);
+  }
   const oldestShare = 1 - (now / cellMs - current);
   return sum + sumSpan(window.timed, current - cells, 0, keep) * oldestShare;
 }

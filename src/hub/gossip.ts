@@ -236,4 +236,3 @@ function decodeChunks(chunks: readonly Uint8Array[]): NamedState<Replicated>[] |
 function isCount(value: unknown): value is number {
   return typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
 }
-

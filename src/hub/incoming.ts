@@ -34,7 +34,12 @@ export interface Merged {
 }
 
 /** Merges the states that the hub of `from` has sent. */
-export function mergeIncoming(hub: Hub, from: string, entries: readonly NamedState<Replicated>[], now: number): Merged {
+export function mergeIncoming(
+  hub: Hub,
+  from: string,
+  entries: readonly NamedState<Replicated>[],
+  now: number,
+): Merged {
   let raised = 0;
   let amnesia = false;
   for (const { name, state } of entries) {

@@ -77,7 +77,14 @@ export function limitBookOf(hub: Hub, terms: LimitTerms): LimitBook | null {
 }
 
 /** Counts units that an isolate has used; they were leased, or are taken note of. */
-export function noteUse(hub: Hub, terms: LimitTerms, session: string, at: number, units: number, now: number) {
+export function noteUse(
+  hub: Hub,
+  terms: LimitTerms,
+  session: string,
+  at: number,
+  units: number,
+  now: number,
+) {
   const book = limitBookOf(hub, terms);
   if (book === null) return;
   const { cellMs } = book.cells;
@@ -157,7 +164,14 @@ interface Room {
 }
 
 /** How much the region may lease out now; claims up to `goal` where it has too little. */
-function makeRoom(hub: Hub, book: LimitBook, terms: LimitTerms, reserved: number, goal: number, now: number): Room {
+function makeRoom(
+  hub: Hub,
+  book: LimitBook,
+  terms: LimitTerms,
+  reserved: number,
+  goal: number,
+  now: number,
+): Room {
   const view = viewOf(hub, book, terms, now);
   const { own } = view;
   const left = terms.units - view.foreign - own.past - own.current - reserved;
@@ -241,7 +255,14 @@ function takeClaims(hub: Hub, book: LimitBook, now: number): number {
   return book.claims.at(-1)?.total ?? book.heard;
 }
 
-function claimUnits(hub: Hub, book: LimitBook, before: number, total: number, left: number, now: number): void {
+function claimUnits(
+  hub: Hub,
+  book: LimitBook,
+  before: number,
+  total: number,
+  left: number,
+  now: number,
+): void {
   if (book.claimed === null) return;
   const version = nextVersion(hub, now);
   const { cellMs } = book.cells;

@@ -94,7 +94,13 @@ export function leaseRights(hub: Hub, ask: LeaseAsk, session: string, now: numbe
 }
 
 /** Takes back what an isolate leased and did not use. Called once per report. */
-export function takeBackRights(hub: Hub, terms: LimitTerms, period: number, units: number, now: number): boolean {
+export function takeBackRights(
+  hub: Hub,
+  terms: LimitTerms,
+  period: number,
+  units: number,
+  now: number,
+): boolean {
   const name = quotaName(terms.windowMs, period, terms.limit, terms.key);
   const counter = hub.states.get(name);
   if (counter?.kind !== "bounded-counter") return false;
@@ -106,15 +112,16 @@ export function takeBackRights(hub: Hub, terms: LimitTerms, period: number, unit
 /** What is to be asked for now; each is marked as under way until `endRefill`. */
 export function takeRefills(hub: Hub, now: number): Refill[] {
   const refills: Refill[] = [];
-  for (const [name, book] of [...hub.quotas]) {
+  // The next period's book, where one is opened on the way, is met later in the same walk.
+  for (const [name, book] of hub.quotas) {
     addRefill(hub, name, book, now, refills);
     const next = (book.period + 1) * book.terms.windowMs;
     const leadMs = Math.min(NEXT_PERIOD_LEAD_MS, book.terms.windowMs / 4);
     if (now < next - leadMs || now >= next || countHolders(book, now) === 0) continue;
     const following = quotaBookOf(hub, book.terms, book.period + 1, now);
     if (following === null) continue;
-    following.demand = { ...book.demand };
-    addRefill(hub, nameOf(following), following, now, refills);
+    if (following.demand.units === 0) following.demand = { ...book.demand };
+    if (!following.refilling) addRefill(hub, nameOf(following), following, now, refills);
   }
   return refills;
 }
@@ -158,7 +165,7 @@ export function giveRights(hub: Hub, name: string, to: string, want: number, now
 
 /** Forgets periods that are over. */
 export function expireQuotas(hub: Hub, now: number): void {
-  for (const name of [...hub.states.keys()]) {
+  for (const name of hub.states.keys()) {
     if (!name.startsWith("q:") || !isOldQuota(name, now)) continue;
     hub.states.delete(name);
     hub.quotas.delete(name);

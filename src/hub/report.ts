@@ -55,7 +55,9 @@ function isReport(value: unknown, of: string): value is Report {
 }
 
 function isCountEntry(value: unknown): value is CountEntry {
-  return isObject(value) && isPlainName(value.counter) && isKey(value.key) && isAmount(value.by, MAX_ENTRY_AMOUNT);
+  return (
+    isObject(value) && isPlainName(value.counter) && isKey(value.key) && isAmount(value.by, MAX_ENTRY_AMOUNT)
+  );
 }
 
 function isUseEntry(value: unknown): value is UseEntry {

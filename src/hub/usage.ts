@@ -21,7 +21,13 @@ export interface UsageReading {
 }
 
 /** Adds to a counter. It is in force once the next commit is stored. */
-export function addUsage(hub: Hub, counter: string, key: string, by: number, now: number): "added" | "overflow" {
+export function addUsage(
+  hub: Hub,
+  counter: string,
+  key: string,
+  by: number,
+  now: number,
+): "added" | "overflow" {
   const name = roomFor(hub, counter, key);
   const state = usageOf(hub, name);
   const outcome = addToGCounter(state, hub.durableSlot, by, nextVersion(hub, now));
@@ -30,7 +36,13 @@ export function addUsage(hub: Hub, counter: string, key: string, by: number, now
 }
 
 /** A counter as this region knows it. */
-export function readUsage(hub: Hub, counter: string, key: string, roundMs: number, now: number): UsageReading {
+export function readUsage(
+  hub: Hub,
+  counter: string,
+  key: string,
+  roundMs: number,
+  now: number,
+): UsageReading {
   const state = hub.states.get(usageName(counter, key));
   const known = state?.kind === "g-counter" ? state : createGCounter();
   let ageMs = 0;
@@ -41,7 +53,12 @@ export function readUsage(hub: Hub, counter: string, key: string, roundMs: numbe
     ageMs = Math.max(ageMs, age);
     if (age > 3 * roundMs) silent = true;
   }
-  return { value: gCounterValue(known), slots: gCounterSlots(known), ageMs, boundMs: silent ? null : 3 * roundMs };
+  return {
+    value: gCounterValue(known),
+    slots: gCounterSlots(known),
+    ageMs,
+    boundMs: silent ? null : 3 * roundMs,
+  };
 }
 
 function roomFor(hub: Hub, counter: string, key: string): string {

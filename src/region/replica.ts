@@ -31,6 +31,8 @@ import {
 
 /** An isolate speaks to its hub at most this often, but for leases near a limit. */
 export const SYNC_MS = 1_000;
+/** A runtime may drop what a request began when its client hangs up. */
+const SYNC_LOST_MS = 6_000;
 /** Keys of limits, and of counters not yet reported, that one isolate keeps at most. */
 export const MAX_VIEWS = 20_000;
 export const MAX_COUNTS = 20_000;
@@ -130,8 +132,9 @@ export function hasPending(replica: Replica): boolean {
   return false;
 }
 
-/** Whether a sync may start now. */
+/** Whether a sync may start now. One whose answer never came, not even as a failure, is given up. */
 export function isSyncDue(replica: Replica, now: number): boolean {
+  if (replica.syncing && now - replica.sentAt >= SYNC_LOST_MS) failSync(replica);
   return !replica.syncing && now - replica.sentAt >= SYNC_MS;
 }
 
@@ -156,8 +159,9 @@ export function beginAsk(replica: Replica, view: LimitView, need: number, now: n
   return { region, session, report: null, asks: [askFor(view, need, now)], urgent: true };
 }
 
-/** Takes the answer to a sync in. */
+/** Takes the answer to the sync of `askedAt` in; a later sync's batch may be the same one. */
 export function endSync(replica: Replica, reply: SyncReply, askedAt: number, now: number): void {
+  if (askedAt !== replica.sentAt) return;
   replica.syncing = false;
   replica.failures = 0;
   replica.ackedAt = now;
@@ -177,13 +181,20 @@ export function endSync(replica: Replica, reply: SyncReply, askedAt: number, now
 }
 
 /** Takes the answer to an ask in. */
-export function endAsk(replica: Replica, view: LimitView, reply: SyncReply, askedAt: number, now: number): void {
+export function endAsk(
+  replica: Replica,
+  view: LimitView,
+  reply: SyncReply,
+  askedAt: number,
+  now: number,
+): void {
   view.asking = false;
   if (reply.kind === "synced") takeReply(replica, reply, askedAt, now);
 }
 
 /** A sync has failed: what was sent may have arrived or not, and is sent again. */
-export function failSync(replica: Replica): void {
+export function failSync(replica: Replica, askedAt = replica.sentAt): void {
+  if (askedAt !== replica.sentAt) return;
   replica.syncing = false;
   replica.failures++;
 }
@@ -240,7 +251,10 @@ function renewals(replica: Replica, now: number): LeaseAsk[] {
 
 function settleFrozen(replica: Replica): void {
   replica.frozen = null;
-  for (const view of replica.views.values()) view.inFlight = 0;
+  for (const view of replica.views.values()) {
+    view.base += view.inFlight;
+    view.inFlight = 0;
+  }
 }
 
 function startSession(replica: Replica, session: string): void {

@@ -1,0 +1,190 @@
+// Speaks to the hub for one isolate: the sync behind responses, its trailing flush, and leases that requests
+// wait for. What it needs of the world comes in as ports, so that a simulation drives the same code.
+//
+//   a wait for a lease ends after LEASE_WAIT_MS, whoever asked and whatever became of the ask
+//   one ask at a time for a key; who waits is served in the order of waiting
+//   a sync begins behind a response; what it leaves behind is flushed once, SYNC_MS later
+
+import type { LimitTerms, SyncReply, SyncRequest } from "../hub/protocol.ts";
+import type { LimitView } from "./limit-view.ts";
+import {
+  DENY_MS,
+  giveBackUnits,
+  takeAlone,
+  takeFree,
+  takeHeld,
+  takeUnits,
+  wantsPrefetch,
+} from "./limit-view.ts";
+import type { Replica } from "./replica.ts";
+import {
+  SYNC_MS,
+  beginAsk,
+  beginSync,
+  countUsage,
+  endAsk,
+  endSync,
+  failSync,
+  hasPending,
+  isAlone,
+  isSyncDue,
+  isolatesSharing,
+  limitViewOf,
+} from "./replica.ts";
+
+/** A request waits for a lease at most this long. */
+export const LEASE_WAIT_MS = 20;
+/** An ask that was not answered by then is given up; the next request asks again. */
+export const ASK_LOST_MS = 1_000;
+
+export interface LinkPorts {
+  now(): number;
+  /** Sends a request; calls back once, with null when it failed. */
+  send(request: SyncRequest, done: (reply: SyncReply | null) => void): void;
+  /** Calls back after `ms`, unless cancelled by what it returns. */
+  startTimer(ms: number, fire: () => void): () => void;
+  newSession(): string;
+}
+
+interface Waiter {
+  readonly cost: number;
+  readonly done: (taken: boolean) => void;
+  readonly cancelTimer: () => void;
+}
+
+export interface LinkTally {
+  syncs: number;
+  asks: number;
+  failed: number;
+  /** Waits that ended without the hub's answer. */
+  unanswered: number;
+}
+
+export class HubLink {
+  readonly replica: Replica;
+  readonly tally: LinkTally = { syncs: 0, asks: 0, failed: 0, unanswered: 0 };
+  readonly #ports: LinkPorts;
+  readonly #waiters = new Map<LimitView, Waiter[]>();
+  #isFlushArmed = false;
+
+  constructor(replica: Replica, ports: LinkPorts) {
+    this.replica = replica;
+    this.#ports = ports;
+  }
+
+  /** Adds to a usage counter. */
+  count(counter: string, key: string, by: number): void {
+    countUsage(this.replica, counter, key, by);
+  }
+
+  /** The view of a limit for a key; null when this isolate follows too many keys already. */
+  view(terms: LimitTerms): LimitView | null {
+    return limitViewOf(this.replica, terms, this.#ports.now());
+  }
+
+  /** Takes units at once, if that can be decided here; `ask`: see `wait`. */
+  take(view: LimitView, cost: number): "taken" | "refused" | "ask" {
+    return takeUnits(view, cost, this.#sharing(view), this.#ports.now());
+  }
+
+  giveBack(view: LimitView, cost: number): void {
+    giveBackUnits(view, cost, this.#ports.now());
+  }
+
+  /** Waits for the hub to lease units; `deny`: refuse when it does not answer. Calls back once. */
+  wait(view: LimitView, cost: number, onUnavailable: "allow" | "deny", done: (taken: boolean) => void): void {
+    if (isAlone(this.replica) && this.replica.failures > 0) {
+      done(onUnavailable === "allow" && takeAlone(view, cost, this.#ports.now()));
+      return;
+    }
+    const waiters = this.#waiters.get(view) ?? [];
+    this.#waiters.set(view, waiters);
+    const cancelTimer = this.#ports.startTimer(LEASE_WAIT_MS, () => {
+      const at = waiters.indexOf(waiter);
+      if (at < 0) return;
+      waiters.splice(at, 1);
+      this.tally.unanswered++;
+      done(onUnavailable === "allow" && this.#takeUnanswered(view, cost));
+    });
+    const waiter: Waiter = { cost, done, cancelTimer };
+    waiters.push(waiter);
+    this.#ask(view, cost);
+  }
+
+  /** Call behind each response: starts what is due. */
+  afterResponse(): void {
+    const now = this.#ports.now();
+    if (isSyncDue(this.replica, now)) this.#sync();
+    else if (!this.#isFlushArmed && hasPending(this.replica)) this.#armFlush();
+  }
+
+  /** Call after a take: renews a lease that runs low before a request has to wait. */
+  prefetch(view: LimitView): void {
+    if (wantsPrefetch(view, this.#ports.now())) this.#ask(view, 1);
+  }
+
+  #sharing(view: LimitView): number {
+    return isolatesSharing(this.replica, view.terms);
+  }
+
+  #sync(): void {
+    const askedAt = this.#ports.now();
+    const request = beginSync(this.replica, this.#ports.newSession(), askedAt);
+    this.tally.syncs++;
+    this.#ports.send(request, (reply) => {
+      if (reply === null) {
+        this.tally.failed++;
+        failSync(this.replica, askedAt);
+      } else endSync(this.replica, reply, askedAt, this.#ports.now());
+    });
+  }
+
+  #armFlush(): void {
+    this.#isFlushArmed = true;
+    const waitMs = Math.max(0, this.replica.sentAt + SYNC_MS - this.#ports.now());
+    this.#ports.startTimer(waitMs, () => {
+      this.#isFlushArmed = false;
+      if (isSyncDue(this.replica, this.#ports.now()) && hasPending(this.replica)) this.#sync();
+    });
+  }
+
+  #ask(view: LimitView, need: number): void {
+    const askedAt = this.#ports.now();
+    if (view.asking && askedAt - view.askedAt < ASK_LOST_MS) return;
+    this.tally.asks++;
+    this.#ports.send(beginAsk(this.replica, view, need, askedAt), (reply) => {
+      if (reply === null) {
+        view.asking = false;
+        this.tally.failed++;
+        return;
+      }
+      endAsk(this.replica, view, reply, askedAt, this.#ports.now());
+      this.#serveWaiters(view);
+    });
+  }
+
+  #serveWaiters(view: LimitView): void {
+    const waiters = this.#waiters.get(view) ?? [];
+    const now = this.#ports.now();
+    while (waiters.length > 0) {
+      const outcome = takeHeld(view, waiters[0].cost, this.#sharing(view), now);
+      if (outcome === "ask") {
+        this.#ask(view, waiters[0].cost);
+        return;
+      }
+      const [waiter] = waiters.splice(0, 1);
+      waiter.cancelTimer();
+      waiter.done(outcome === "taken");
+    }
+    this.#waiters.delete(view);
+  }
+
+  /** The hub has not answered in time: it may be slow, or gone without our knowing yet. */
+  #takeUnanswered(view: LimitView, cost: number): boolean {
+    const now = this.#ports.now();
+    if (isAlone(this.replica)) return takeAlone(view, cost, now);
+    if (takeFree(view, cost, this.#sharing(view), now)) return true;
+    view.retryAt = Math.max(view.retryAt, now + DENY_MS);
+    return false;
+  }
+}
