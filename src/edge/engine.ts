@@ -9,6 +9,8 @@ import type { Bulkhead } from "../resilience/bulkhead.ts";
 import { createBulkhead } from "../resilience/bulkhead.ts";
 import type { Permits } from "../resilience/permits.ts";
 import { MAX_PERMITS, createPermits } from "../resilience/permits.ts";
+import type { Snapshot } from "../hub/protocol.ts";
+import type { WorkerHub } from "../region/worker-hub.ts";
 import type { RandomSource } from "../resilience/random.ts";
 import { createRandom } from "../resilience/random.ts";
 import type { RateLimit } from "../resilience/rate-limit.ts";
@@ -34,8 +36,16 @@ export interface Target {
   readonly fetcher: TargetFetcher | null;
 }
 
+/** What an operator has forced on an upstream, in the isolate's own terms. */
+export interface Forced {
+  readonly breaker: "open" | "closed" | null;
+  readonly cursor: number | null;
+  readonly until: number;
+}
+
 export interface Upstream {
   readonly plan: UpstreamPlan;
+  forced: Forced | null;
   readonly control: UpstreamControl;
   readonly targets: readonly Target[];
   /** Permits per tenant where its share is below 1, by tenant index. */
@@ -66,6 +76,12 @@ export interface Engine {
   readonly metricsToken: string | null;
   /** Local development: faults, reload. */
   readonly isLocal: boolean;
+  /** null: there are no Durable Objects, the isolate is all there is. */
+  readonly hub: WorkerHub | null;
+  /** The hub's snapshot whose overrides are in force here. */
+  overridesOf: Snapshot | null;
+  /** When the next override ends. */
+  overridesUntil: number;
   readonly telemetry: Telemetry;
 }
 
@@ -82,6 +98,8 @@ export interface ResolvedEdit {
 
 export interface EngineIdentity {
   readonly session: string;
+  readonly region: string;
+  readonly hub: WorkerHub | null;
   readonly seed: number;
 }
 
@@ -117,10 +135,10 @@ export function createEngine(
 ): Engine {
   return {
     plan,
-    region: textOf(bindings, "TIDEGATE_REGION") ?? "local",
+    region: identity.region,
     session: identity.session,
     upstreams: plan.upstreams.map((upstream) => createUpstream(upstream, plan, bindings, previous)),
-    limits: plan.limits.map((limit) => keptLimit(limit, previous) ?? createRateLimit(limit)),
+    limits: plan.limits.map((limit) => keptLimit(limit, previous) ?? createLimit(limit)),
     limitLabels: plan.limits.map(labelLimit),
     tenantPermits: plan.tenants.map((tenant) =>
       tenant.concurrency === null ? null : createPermits(tenant.concurrency),
@@ -139,6 +157,9 @@ export function createEngine(
     adminToken: textOf(bindings, "ADMIN_TOKEN"),
     metricsToken: textOf(bindings, "METRICS_TOKEN"),
     isLocal: bindings["TIDEGATE_LOCAL"] === "1",
+    hub: identity.hub,
+    overridesOf: null,
+    overridesUntil: Number.POSITIVE_INFINITY,
     telemetry,
   };
 }
@@ -170,7 +191,12 @@ function createUpstream(
     return { baseUrl, fetcher: isFetcher(bound) ? bound : null };
   });
   const tenantShares = plan.tenants.map((tenant) => (tenant.share < 1 ? createPermits(MAX_PERMITS) : null));
-  return { plan: upstream, control, targets, tenantShares };
+  return { plan: upstream, forced: null, control, targets, tenantShares };
+}
+
+/** Counted here when the limit is local, or when there is no hub. */
+function createLimit(limit: LimitPlan): RateLimit {
+  return createRateLimit({ ...limit, burst: limit.windowLimit });
 }
 
 function keptLimit(limit: LimitPlan, previous: Engine | null): RateLimit | null {
@@ -206,7 +232,8 @@ function resolveEdit(edit: HeaderEdit, bindings: Bindings): ResolvedEdit {
   return { set, remove: edit.remove };
 }
 
-function textOf(bindings: Bindings, name: string): string | null {
+/** A text binding; null where there is none, or it is empty. */
+export function textOf(bindings: Bindings, name: string): string | null {
   const value = bindings[name];
   return typeof value === "string" && value !== "" ? value : null;
 }

@@ -6,6 +6,7 @@ import type { Explanation } from "./explanation.ts";
 import type { Engine, Upstream } from "./engine.ts";
 import type { RequestIdentity } from "./identity.ts";
 import type { InboundHeaders } from "./inbound-headers.ts";
+import type { LimitTake } from "./limits.ts";
 import { NOBODY } from "./api-keys.ts";
 import { NO_PERMIT } from "../resilience/permits.ts";
 
@@ -18,6 +19,8 @@ export class Exchange {
   readonly traceId: string;
   readonly traceFlags: string;
   readonly traceKept: boolean;
+  /** Lets work go on though the client hangs up or has its answer. */
+  readonly waitUntil: (work: Promise<unknown>) => void;
   /** Non-null when an operator asked why. */
   readonly explanation: Explanation | null;
 
@@ -36,8 +39,8 @@ export class Exchange {
   /** Whether the client asked for less time than the route gives. */
   deadlineShortened = false;
 
-  /** How many of the route's limits have been taken, from the first on. */
-  limitsTaken = 0;
+  /** What the route's limits have given; null without limits, and once it is given back. */
+  limitTakes: LimitTake[] | null = null;
   /** The limit that refused, or -1. */
   limitRefused = -1;
   /** `ratelimit` and its policy for the answer; null while no limit applied. */
@@ -65,8 +68,10 @@ export class Exchange {
     inbound: InboundHeaders,
     startedAt: number,
     identity: RequestIdentity,
+    waitUntil: (work: Promise<unknown>) => void,
     explanation: Explanation | null,
   ) {
+    this.waitUntil = waitUntil;
     this.engine = engine;
     this.request = request;
     this.inbound = inbound;

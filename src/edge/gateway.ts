@@ -8,8 +8,10 @@ import type { Plan } from "../config/plan.ts";
 import { validateConfig } from "../config/validate.ts";
 import { problemBody } from "../http/problem.ts";
 import { Telemetry } from "../telemetry/telemetry.ts";
-import type { Bindings, Engine } from "./engine.ts";
-import { createEngine, missingFromBindings } from "./engine.ts";
+import { DEFAULT_REGION, regionOfRequest } from "../region/placement.ts";
+import { WorkerHub, objectBindingsOf } from "../region/worker-hub.ts";
+import type { Bindings, Engine, EngineIdentity } from "./engine.ts";
+import { createEngine, missingFromBindings, textOf } from "./engine.ts";
 import { runPipeline } from "./pipeline.ts";
 
 export type GatewayApp = Hono<{ Bindings: Record<string, unknown> }>;
@@ -94,7 +96,12 @@ class Isolate {
     context: Pick<RequestContext, "waitUntil">,
   ): Response | Promise<Response> {
     try {
-      this.#engine ??= buildEngine(this.#plan, bindings, null);
+      this.#engine ??= buildEngine(
+        this.#plan,
+        bindings,
+        identifyIsolate(this.#plan, request, bindings),
+        null,
+      );
     } catch (error) {
       return answerBug(error instanceof Error ? error : new Error(String(error)));
     }
@@ -110,17 +117,31 @@ class Isolate {
     if (!validation.ok) return validation.errors;
     const missing = missingFromBindings(validation.plan, bindings);
     if (missing.length > 0) return missing;
-    this.#engine = buildEngine(validation.plan, bindings, this.#engine);
+    this.#engine = buildEngine(validation.plan, bindings, this.#engine, this.#engine);
     return [];
   }
 }
 
-function buildEngine(plan: Plan, bindings: Bindings, previous: Engine | null): Engine {
+/** What the isolate is called and where it is: a Cloudflare data center, so the first request tells. */
+function identifyIsolate(plan: Plan, request: Request, bindings: Bindings): Omit<EngineIdentity, "seed"> {
+  const session = crypto.randomUUID();
+  const cf = "cf" in request && typeof request.cf === "object" ? request.cf : null;
+  const region = regionOfRequest({ override: textOf(bindings, "TIDEGATE_REGION"), cf });
+  const objects = objectBindingsOf(bindings);
+  const hub = objects === null ? null : new WorkerHub(objects, region, session, plan.hash);
+  return { session: session.slice(0, 8), region, hub };
+}
+
+function buildEngine(
+  plan: Plan,
+  bindings: Bindings,
+  isolate: Omit<EngineIdentity, "seed"> | null,
+  previous: Engine | null,
+): Engine {
   const missing = missingFromBindings(plan, bindings);
   if (missing.length > 0) throw new Error(missing.join("\n"));
-  const identity = {
-    session: previous?.session ?? crypto.randomUUID().slice(0, 8),
-    seed: crypto.getRandomValues(new Uint32Array(1))[0],
-  };
+  const { session, region, hub } = isolate ?? { session: "", region: DEFAULT_REGION, hub: null };
+  const identity = { session, region, hub, seed: crypto.getRandomValues(new Uint32Array(1))[0] };
+  hub?.configured(plan.hash);
   return createEngine(plan, bindings, identity, new Telemetry(plan, (line) => console.log(line)), previous);
 }

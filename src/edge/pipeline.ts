@@ -1,21 +1,15 @@
 // The request pipeline, in order:
 //
 //   path check -> match -> consumer -> class -> deadline -> body size -> limits -> cursor
-//     -> tenant permits -> route permit -> tries { breaker -> upstream permit -> fetch } -> answer
+//     -> tenant permits -> route permit -> limits that must be asked for
+//     -> tries { breaker -> upstream permit -> fetch } -> answer -> usage, sync with the hub
 //
 // Stages answer with a verdict, 0 to go on. A refusal gives back what the stages before it took. Until
 // the first await everything is decided from the isolate's own state, without I/O.
 
 import { isGatewayPath } from "../http/paths.ts";
 import { settleRequest } from "../resilience/upstream-control.ts";
-import {
-  passCursor,
-  returnLimits,
-  returnPermits,
-  takeLimits,
-  takeRoutePermit,
-  takeTenantPermits,
-} from "./admission.ts";
+import { passCursor, returnPermits, takeRoutePermit, takeTenantPermits } from "./admission.ts";
 import { answerRefusal, passAnswer } from "./answer.ts";
 import { equalSecrets } from "./api-keys.ts";
 import {
@@ -32,6 +26,9 @@ import { Explanation } from "./explanation.ts";
 import { identify } from "./identity.ts";
 import type { InboundHeaders } from "./inbound-headers.ts";
 import { readInboundHeaders } from "./inbound-headers.ts";
+import { keyOf } from "./limit-keys.ts";
+import { awaitLimits, returnLimits, takeLimits } from "./limits.ts";
+import { followOverrides } from "./overrides.ts";
 import { reportAnswer } from "./report.ts";
 import { runTries } from "./tries.ts";
 import { Verdict } from "./verdict.ts";
@@ -46,7 +43,7 @@ export interface Shell {
 
 /** Runs a request through the pipeline. Never throws or rejects: a bug becomes `internal_error`. */
 export function runPipeline(engine: Engine, request: Request, shell: Shell): Response | Promise<Response> {
-  const x = openExchange(engine, request);
+  const x = openExchange(engine, request, shell.waitUntil);
   try {
     const checked = checkRequest(x);
     if (checked === Verdict.admit && isGatewayPath(x.path)) {
@@ -64,6 +61,7 @@ export function runPipeline(engine: Engine, request: Request, shell: Shell): Res
 
 /** Everything that is decided at once, from the isolate's own state. */
 function admit(x: Exchange): Verdict {
+  followOverrides(x.engine);
   return (
     matchRoute(x) ||
     identifyConsumer(x) ||
@@ -81,6 +79,9 @@ async function serve(x: Exchange): Promise<Response> {
   const atRoute = takeRoutePermit(x);
   const verdict = typeof atRoute === "number" ? atRoute : await atRoute;
   if (verdict !== Verdict.admit || x.upstream === null) return conclude(x, verdict);
+  const asked = awaitLimits(x);
+  const allowed = typeof asked === "number" ? asked : await asked;
+  if (allowed !== Verdict.admit) return conclude(x, allowed);
   return conclude(x, await runTries(x, x.upstream));
 }
 
@@ -100,7 +101,23 @@ function conclude(x: Exchange, verdict: Verdict): Response {
       ? passAnswer(x, x.response)
       : answerRefusal(x, verdict === Verdict.admit ? Verdict.internalError : verdict);
   reportAnswer(x, verdict, response.status, now);
+  tellHub(x);
   return response;
+}
+
+/** Counts usage of what has been sent, and lets the isolate speak to its hub, if it is time. */
+function tellHub(x: Exchange): void {
+  const { engine, route } = x;
+  const { hub, plan } = engine;
+  if (hub === null) return;
+  if (x.sent && route !== null) {
+    for (const index of route.count) {
+      const counter = plan.counters[index];
+      hub.link.count(counter.name, keyOf(x, counter.key), 1);
+    }
+  }
+  hub.link.afterResponse();
+  hub.keepBegun(x.waitUntil);
 }
 
 /** Tells the upstream's loop what became of the request. A caller's own bounds say nothing about it. */
@@ -108,15 +125,17 @@ function settle(x: Exchange, verdict: Verdict): void {
   if (!x.unsettled || x.upstream === null) return;
   x.unsettled = false;
   if (verdict === Verdict.tenantConcurrency || verdict === Verdict.routeConcurrency) return;
+  if (verdict === Verdict.rateLimited || verdict === Verdict.quotaExceeded) return;
   if (verdict === Verdict.bodyTooLarge || verdict === Verdict.badRequest) return;
   const status = x.response?.status ?? 0;
   settleRequest(x.upstream.control, verdict === Verdict.admit && status < 500 && status !== 429);
 }
 
-function openExchange(engine: Engine, request: Request): Exchange {
+function openExchange(engine: Engine, request: Request, waitUntil: Shell["waitUntil"]): Exchange {
   const inbound = readInboundHeaders(request.headers);
   const explanation = asksWhy(engine, inbound) ? new Explanation() : null;
-  return new Exchange(engine, request, inbound, Date.now(), identify(inbound, engine.random), explanation);
+  const identity = identify(inbound, engine.random);
+  return new Exchange(engine, request, inbound, Date.now(), identity, waitUntil, explanation);
 }
 
 function asksWhy(engine: Engine, inbound: InboundHeaders): boolean {

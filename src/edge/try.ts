@@ -26,14 +26,23 @@ import type { Attempt } from "./tries.ts";
 import { Verdict, problemOf } from "./verdict.ts";
 import { waitForPermit } from "./waiting.ts";
 
+/** Of no generation: the breaker takes no result of a call that an operator has let through. */
+const FORCED_TOKEN = -2;
+
 /** Runs one try. `admit` means that `x.response` holds an answer, good or bad. */
 export async function runTry(x: Exchange, attempt: Attempt): Promise<Verdict> {
   const { control, plan } = attempt.upstream;
   const askedAt = Date.now();
-  const token = admitTry(control, askedAt);
+  const forced = attempt.upstream.forced?.breaker ?? null;
+  if (forced === "open") return refuseByOperator(x, attempt, askedAt);
+  if (control.targets.totalWeight <= 0) {
+    x.explanation?.note("target", "no_target", { targets: plan.targets.length });
+    return Verdict.noTarget;
+  }
+  const token = forced === "closed" ? FORCED_TOKEN : admitTry(control, askedAt);
   x.engine.telemetry.breakerSeen(plan, control.breaker);
   if (token === NOT_ADMITTED) return refuseByBreaker(x, attempt, askedAt);
-  x.explanation?.note("breaker", "ok", breakerNumbers(control.breaker));
+  x.explanation?.note("breaker", forced === null ? "ok" : "forced", breakerNumbers(control.breaker));
   let permit = takeUpstreamPermit(control, askedAt);
   if (permit === NO_PERMIT) {
     permit = await waitForPermit(control.bulkhead, x.trafficClass, x.deadlineAt, askedAt);
@@ -165,6 +174,13 @@ function refuseByBreaker(x: Exchange, attempt: Attempt, now: number): Verdict {
   x.retryAfterMs = state?.phase === "open" ? state.openUntil - now : 0;
   const openForMs = Math.max(0, Math.ceil(x.retryAfterMs));
   x.explanation?.note("breaker", "circuit_open", { ...breakerNumbers(breaker), openForMs });
+  return Verdict.circuitOpen;
+}
+
+function refuseByOperator(x: Exchange, attempt: Attempt, now: number): Verdict {
+  const until = attempt.upstream.forced?.until ?? now;
+  x.retryAfterMs = Math.max(0, until - now);
+  x.explanation?.note("breaker", "circuit_open", { phase: "forced", openForMs: Math.ceil(x.retryAfterMs) });
   return Verdict.circuitOpen;
 }
 

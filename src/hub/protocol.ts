@@ -124,3 +124,12 @@ export type SyncReply =
       readonly snapshot: Snapshot;
     }
   | { readonly kind: "refused"; readonly reason: RefusalReason };
+
+export interface Malformed {
+  readonly kind: "malformed";
+}
+
+/** The answer to an addition to a usage counter: it is stored; or it would pass what a counter can hold. */
+export type AddReply = { readonly kind: "added" | "overflow" } | Malformed;
+
+export type OverrideReply = { readonly kind: "written" } | Malformed;

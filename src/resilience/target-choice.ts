@@ -1,6 +1,6 @@
 // Which target gets the next try: weighted power of two choices (Mitzenmacher 2001). Two candidates are
 // drawn by weight, the one with less in flight per weight wins. A try that follows a failed one avoids
-// the target that failed when there is another.
+// the target that failed when there is another. A target that is drained weighs nothing and gets none.
 
 import type { Permits } from "./permits.ts";
 import { MAX_PERMITS, createPermits } from "./permits.ts";
@@ -8,8 +8,10 @@ import type { RandomSource } from "./random.ts";
 import { nextRandom } from "./random.ts";
 
 export interface TargetLoads {
+  readonly configured: readonly number[];
+  /** 0 while drained. */
   readonly weights: Float64Array;
-  readonly totalWeight: number;
+  totalWeight: number;
   /** What each target has in flight: permits without a bound, so that a lost request ends there too. */
   readonly inflight: readonly Permits[];
 }
@@ -20,14 +22,26 @@ export function createTargetLoads(weights: readonly number[]): TargetLoads {
   let totalWeight = 0;
   for (const weight of weights) totalWeight += weight;
   const inflight = weights.map(() => createPermits(MAX_PERMITS));
-  return { weights: Float64Array.from(weights), totalWeight, inflight };
+  return { configured: weights, weights: Float64Array.from(weights), totalWeight, inflight };
 }
 
-/** The index of the chosen target; `avoid` may be NO_TARGET. */
+/** Drains the targets that `isDrained` names, and no others. */
+export function drainTargets(loads: TargetLoads, isDrained: (target: number) => boolean): void {
+  loads.totalWeight = 0;
+  for (let index = 0; index < loads.weights.length; index++) {
+    loads.weights[index] = isDrained(index) ? 0 : loads.configured[index];
+    loads.totalWeight += loads.weights[index];
+  }
+}
+
+/** The index of the chosen target, or NO_TARGET when all are drained; `avoid` may be NO_TARGET. */
 export function chooseTarget(loads: TargetLoads, random: RandomSource, avoid: number): number {
+  if (loads.totalWeight <= 0) return NO_TARGET;
   if (loads.weights.length === 1) return 0;
-  const one = draw(loads, nextRandom(random), avoid);
-  const other = draw(loads, nextRandom(random), avoid);
+  const isOnly = avoid !== NO_TARGET && loads.weights[avoid] >= loads.totalWeight;
+  const avoided = isOnly ? NO_TARGET : avoid;
+  const one = draw(loads, nextRandom(random), avoided);
+  const other = draw(loads, nextRandom(random), avoided);
   return loadOf(loads, other) < loadOf(loads, one) ? other : one;
 }
 
@@ -36,7 +50,7 @@ function draw(loads: TargetLoads, uniform: number, avoid: number): number {
   let remaining = uniform * (loads.totalWeight - avoided);
   let last = NO_TARGET;
   for (let index = 0; index < loads.weights.length; index++) {
-    if (index === avoid) continue;
+    if (index === avoid || loads.weights[index] === 0) continue;
     last = index;
     remaining -= loads.weights[index];
     if (remaining < 0) return index;

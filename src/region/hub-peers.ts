@@ -1,0 +1,231 @@
+// A hub's calls to other hubs and to ledgers: exchanges, greetings, refills. At most one exchange with a peer
+// at a time and no sooner than EAGER_MS after the last; each has a deadline. A call that fails changes
+// nothing here: what it would have brought comes with a later one.
+
+import { decodeStates } from "../crdt/decode.ts";
+import { encodeStates } from "../crdt/encode.ts";
+import { stateSince, writtenIn } from "../crdt/replicated.ts";
+import type { Faults } from "../hub/faults.ts";
+import { NO_FAULTS, passageOf } from "../hub/faults.ts";
+import type { GossipMessage } from "../hub/gossip.ts";
+import { composeHello, composeMessage, isMessage, receiveMessage } from "../hub/gossip.ts";
+import type { Hub } from "../hub/hub.ts";
+import { mergeIncoming } from "../hub/incoming.ts";
+import { meetRegions } from "../hub/membership.ts";
+import { peerOf } from "../hub/peers.ts";
+import type { Refill } from "../hub/quota-book.ts";
+import { acceptMint, endRefill, giveRights, takeRefills } from "../hub/quota-book.ts";
+import { noteFailure } from "../hub/rounds.ts";
+import { createRandom } from "../resilience/random.ts";
+import { hubName, isLocationHint } from "./placement.ts";
+
+/** Deadline of one call to another hub or to a ledger. */
+export const PEER_TIMEOUT_MS = 2_000;
+/** Exchanges that do not wait for their round are at least this far apart. */
+export const EAGER_MS = 50;
+
+/** The methods of a hub that other hubs call. */
+interface PeerStub {
+  gossip(message: GossipMessage): Promise<GossipMessage | null>;
+  give(name: string, to: string, want: number): Promise<Uint8Array | null>;
+}
+
+/** The method of a ledger that hubs call. */
+interface MintStub {
+  mint(request: {
+    period: number;
+    slot: string;
+    want: number;
+    cap: number;
+    seq: number;
+  }): Promise<{ readonly kind: string; readonly total?: number; readonly left?: number }>;
+}
+
+interface Namespace<Stub> {
+  idFromName(name: string): unknown;
+  get(id: unknown, options?: { locationHint?: string }): Stub;
+}
+
+export interface HubBindings {
+  readonly HUB: Namespace<PeerStub>;
+  readonly LEDGER: Namespace<MintStub>;
+  readonly TIDEGATE_LOCAL?: string;
+  /** Every region there can be, in local development. */
+  readonly TIDEGATE_REGIONS?: string;
+}
+
+export interface PeerPorts {
+  /** Stores what must be stored before it is told. */
+  store(): void;
+  /** Keeps the object alive for work that nobody waits for. */
+  keep(work: Promise<unknown>): void;
+}
+
+/** Faults between all hubs of this machine: locally, they live in one isolate. */
+export const localFaults: { current: Faults } = { current: NO_FAULTS };
+const faultDraws = createRandom(1);
+
+export class HubPeers {
+  readonly #hub: Hub;
+  readonly #bindings: HubBindings;
+  readonly #ports: PeerPorts;
+  readonly #underWay = new Set<string>();
+
+  constructor(hub: Hub, bindings: HubBindings, ports: PeerPorts) {
+    this.#hub = hub;
+    this.#bindings = bindings;
+    this.#ports = ports;
+  }
+
+  /** Starts what has become due by what was just done. */
+  follow(): void {
+    const hub = this.#hub;
+    for (const refill of takeRefills(hub, Date.now())) this.#ports.keep(this.#refill(refill));
+    if (!hub.urgent) return;
+    hub.urgent = false;
+    for (const region of hub.peers.keys()) this.exchange(region);
+  }
+
+  /** Exchanges with a peer, behind whatever goes on. */
+  exchange(region: string): void {
+    if (this.#underWay.has(region)) return;
+    this.#underWay.add(region);
+    this.#ports.keep(this.#exchange(region).finally(() => this.#underWay.delete(region)));
+  }
+
+  /** Asks a region whether it is in use. */
+  greet(region: string): void {
+    this.#ports.keep(this.#greet(region));
+  }
+
+  /** Our answer to a peer's message; null when it cannot be taken. */
+  answer(message: unknown, now: number): GossipMessage | null {
+    if (!isMessage(message)) return null;
+    const outcome = receiveMessage(this.#hub, message, now);
+    if (outcome.kind === "refused") return null;
+    return composeMessage(this.#hub, peerOf(this.#hub, message.from), now);
+  }
+
+  /** Gives rights away: what proves it, once it is stored. */
+  give(name: unknown, to: unknown, want: unknown, now: number): Uint8Array | null {
+    if (typeof name !== "string" || typeof to !== "string" || typeof want !== "number") return null;
+    if (giveRights(this.#hub, name, to, want, now) === 0) return null;
+    const state = this.#hub.states.get(name);
+    if (state === undefined) return null;
+    this.#ports.store();
+    const encoded = encodeStates([{ name, state: stateSince(state, 0, writtenIn(this.#hub.region)) }]);
+    return encoded.kind === "encoded" ? encoded.bytes : null;
+  }
+
+  async #exchange(region: string): Promise<void> {
+    const hub = this.#hub;
+    const peer = peerOf(hub, region);
+    const sinceLastMs = Date.now() - peer.askedAt;
+    if (sinceLastMs < EAGER_MS) await pause(EAGER_MS - sinceLastMs);
+    peer.askedAt = Date.now();
+    // What is told must not be forgotten by a crash: a peer would then prove that it was.
+    this.#ports.store();
+    const reply = await this.#call(region, composeMessage(hub, peer, Date.now()));
+    const outcome = reply === null ? null : receiveMessage(hub, reply, Date.now());
+    if (outcome?.kind !== "merged") {
+      noteFailure(peer);
+      return;
+    }
+    if (outcome.amnesia) this.#ports.store();
+    if (peer.resume !== null || (reply !== null && reply.version === 0)) this.#goOn(region);
+  }
+
+  /** The next part of a delta that is too large for one message. */
+  #goOn(region: string): void {
+    queueMicrotask(() => this.exchange(region));
+  }
+
+  async #greet(region: string): Promise<void> {
+    const hub = this.#hub;
+    this.#ports.store();
+    const reply = await this.#call(region, composeHello(hub));
+    if (reply === null || !reply.inUse || receiveMessage(hub, reply, Date.now()).kind !== "merged") return;
+    meetRegions(hub);
+    this.exchange(region);
+  }
+
+  async #refill(refill: Refill): Promise<void> {
+    let gave = false;
+    try {
+      gave = refill.from === "ledger" ? await this.#mint(refill) : await this.#transfer(refill);
+    } finally {
+      endRefill(this.#hub, refill, gave, Date.now());
+    }
+  }
+
+  async #mint(refill: Refill): Promise<boolean> {
+    const { LEDGER } = this.#bindings;
+    const { terms, period, slot, want, minted } = refill;
+    const ledger = LEDGER.get(LEDGER.idFromName(ledgerName(terms.limit, terms.key)));
+    const request = { period, slot, want, cap: terms.units, seq: minted + 1 };
+    const reply = await orNull(ledger.mint(request));
+    if (reply?.kind !== "minted" || reply.total === undefined || reply.left === undefined) return false;
+    acceptMint(this.#hub, refill, reply.total, reply.left, Date.now());
+    return reply.total > minted;
+  }
+
+  async #transfer(refill: Refill): Promise<boolean> {
+    if (refill.from !== "peer") return false;
+    const { name, slot, want, region } = refill;
+    const passage = passageOf(localFaults.current, this.#hub.region, region, faultDraws);
+    if (!passage.arrives) return false;
+    const bytes = await orNull(this.#stub(region).give(name, slot, want));
+    if (bytes === null || !passageOf(localFaults.current, region, this.#hub.region, faultDraws).arrives)
+      return false;
+    const decoded = decodeStates(bytes);
+    if (decoded.kind === "refused") return false;
+    return mergeIncoming(this.#hub, region, decoded.entries, Date.now()).raised > 0;
+  }
+
+  /** One message there and one back, through whatever faults are set; null when there is no answer. */
+  async #call(region: string, message: GossipMessage): Promise<GossipMessage | null> {
+    const faults = localFaults.current;
+    const there = passageOf(faults, this.#hub.region, region, faultDraws);
+    const back = passageOf(faults, region, this.#hub.region, faultDraws);
+    if (there.delayMs > 0) await pause(there.delayMs);
+    if (!there.arrives) return null;
+    if (there.twice) await orNull(this.#stub(region).gossip(message));
+    const reply = await orNull(this.#stub(region).gossip(message));
+    if (back.delayMs > 0) await pause(back.delayMs);
+    // Old answers arrive after newer ones when they are delayed; they are merged all the same.
+    return back.arrives ? reply : null;
+  }
+
+  /** A stub for each call: one that has failed stays broken. */
+  #stub(region: string): PeerStub {
+    const { HUB } = this.#bindings;
+    const hint = isLocationHint(region) ? { locationHint: region } : {};
+    return HUB.get(HUB.idFromName(hubName(region, this.#hub.shard)), hint);
+  }
+}
+
+/** The name of the ledger of a limit and key. */
+export function ledgerName(limit: string, key: string): string {
+  return `${limit}:${key}`;
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+/** The result, or null after PEER_TIMEOUT_MS or any failure. */
+function orNull<Result>(call: Promise<Result>): Promise<Result | null> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => resolve(null), PEER_TIMEOUT_MS);
+    call.then(
+      (result) => {
+        clearTimeout(timer);
+        resolve(result);
+      },
+      () => {
+        clearTimeout(timer);
+        resolve(null);
+      },
+    );
+  });
+}

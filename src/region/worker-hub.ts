@@ -1,0 +1,170 @@
+// The isolate's way to the objects around it: its hub and the ledgers. It turns the calls of HubLink into calls
+// of Durable Objects, each with a deadline, and keeps what was begun, so that the request that began it can
+// keep it alive (`takeBegun`): a runtime ends what belongs to no request.
+
+import type { HubDescription } from "../hub/description.ts";
+import type { Faults } from "../hub/faults.ts";
+import type { ConsumeOutcome, ConsumeRequest } from "../hub/ledger-requests.ts";
+import type { OverrideReading } from "../hub/overrides.ts";
+import type { AddReply, OverrideReply, OverrideTerms, SyncReply, SyncRequest } from "../hub/protocol.ts";
+import type { UsageReading } from "../hub/usage.ts";
+import { HubLink } from "./hub-link.ts";
+import { ledgerName } from "./hub-peers.ts";
+import { hubName, isLocationHint } from "./placement.ts";
+import { createReplica } from "./replica.ts";
+
+/** Deadline of a sync, and of an ask, after which both are failures. */
+const SYNC_TIMEOUT_MS = 2_000;
+const ASK_TIMEOUT_MS = 1_000;
+/** Deadline of what the admin surface asks the hub. */
+const ADMIN_TIMEOUT_MS = 5_000;
+/** Longest wait for an exact limit's ledger, which may live on another continent. */
+export const LEDGER_TIMEOUT_MS = 2_000;
+const SHARD = 0;
+
+/** What an isolate calls on a hub. */
+export interface HubStub {
+  sync(request: SyncRequest): Promise<SyncReply>;
+  add(counter: string, key: string, by: number): Promise<AddReply>;
+  read(counter: string, key: string): Promise<UsageReading | null>;
+  override(upstream: string, terms: OverrideTerms | null): Promise<OverrideReply>;
+  overrides(): Promise<Record<string, OverrideReading>>;
+  describe(): Promise<HubDescription>;
+  setFaults(faults: Faults | object): Promise<boolean>;
+  wake(): Promise<void>;
+  abort(): Promise<void>;
+}
+
+interface LedgerStub {
+  consume(request: ConsumeRequest): Promise<ConsumeOutcome>;
+  giveBack(id: string): Promise<unknown>;
+}
+
+interface Namespace<Stub> {
+  idFromName(name: string): unknown;
+  get(id: unknown, options?: { locationHint?: string }): Stub;
+}
+
+export interface ObjectBindings {
+  readonly hubs: Namespace<HubStub>;
+  /** null: no exact limits. */
+  readonly ledgers: Namespace<LedgerStub> | null;
+}
+
+/** The namespaces among a Worker's bindings; null where there is no hub, as in a plain process. */
+export function objectBindingsOf(bindings: Readonly<Record<string, unknown>>): ObjectBindings | null {
+  const { HUB, LEDGER } = bindings;
+  if (!isNamespace<HubStub>(HUB)) return null;
+  return { hubs: HUB, ledgers: isNamespace<LedgerStub>(LEDGER) ? LEDGER : null };
+}
+
+export class WorkerHub {
+  readonly region: string;
+  readonly link: HubLink;
+  readonly #objects: ObjectBindings;
+  #begun: Promise<unknown>[] = [];
+
+  constructor(objects: ObjectBindings, region: string, session: string, config: string) {
+    this.region = region;
+    this.#objects = objects;
+    this.link = new HubLink(createReplica(region, session, config, Date.now()), {
+      now: () => Date.now(),
+      send: (request, done) => this.#begin(this.#send(request, done)),
+      startTimer: (ms, fire) => this.#startTimer(ms, fire),
+      newSession: () => crypto.randomUUID(),
+    });
+  }
+
+  /** The isolate runs under another configuration from now on. */
+  configured(hash: string): void {
+    this.link.replica.config = hash;
+  }
+
+  /** Has the runtime keep what was begun just now alive as part of the request that began it. */
+  keepBegun(waitUntil: (work: Promise<unknown>) => void): void {
+    const begun = this.takeBegun();
+    if (begun !== null) waitUntil(begun);
+  }
+
+  /** What was begun since the last call; null: nothing. */
+  takeBegun(): Promise<unknown> | null {
+    if (this.#begun.length === 0) return null;
+    const begun = this.#begun;
+    this.#begun = [];
+    return begun.length === 1 ? begun[0] : Promise.all(begun);
+  }
+
+  /** Asks the hub of this region something for the admin surface; null when it does not answer. */
+  ask<Answer>(call: (hub: HubStub) => Promise<Answer>): Promise<Answer | null> {
+    return within(ADMIN_TIMEOUT_MS, call(this.stub(this.region)));
+  }
+
+  /** The hub of any region. A stub for each use: one that has failed stays broken. */
+  stub(region: string): HubStub {
+    const { hubs } = this.#objects;
+    const hint = isLocationHint(region) ? { locationHint: region } : {};
+    return hubs.get(hubs.idFromName(hubName(region, SHARD)), hint);
+  }
+
+  /** Consumes units of an exact limit; null when the ledger cannot be asked or does not answer. */
+  async consume(limit: string, key: string, request: ConsumeRequest): Promise<ConsumeOutcome | null> {
+    const ledger = this.#ledger(limit, key);
+    if (ledger === null) return null;
+    const call = ledger.consume(request);
+    const reply = await within(LEDGER_TIMEOUT_MS, call);
+    // What is counted after the caller has given up was not used.
+    if (reply === null) call.then(() => ledger.giveBack(request.id)).catch(() => {});
+    return reply;
+  }
+
+  /** Gives back what a request consumed that was refused for another reason. */
+  giveBack(limit: string, key: string, id: string): void {
+    const ledger = this.#ledger(limit, key);
+    if (ledger !== null) this.#begin(within(LEDGER_TIMEOUT_MS, ledger.giveBack(id)));
+  }
+
+  #ledger(limit: string, key: string): LedgerStub | null {
+    const { ledgers } = this.#objects;
+    return ledgers === null ? null : ledgers.get(ledgers.idFromName(ledgerName(limit, key)));
+  }
+
+  #begin(work: Promise<unknown>): void {
+    this.#begun.push(work);
+  }
+
+  async #send(request: SyncRequest, done: (reply: SyncReply | null) => void): Promise<void> {
+    const timeoutMs = request.urgent ? ASK_TIMEOUT_MS : SYNC_TIMEOUT_MS;
+    done(await within(timeoutMs, this.stub(this.region).sync(request)));
+    // An answer may lead to the next ask; it belongs to the request that this one belongs to.
+    await this.takeBegun();
+  }
+
+  #startTimer(ms: number, fire: () => void): () => void {
+    const { promise, resolve } = Promise.withResolvers<unknown>();
+    const timer = setTimeout(() => {
+      fire();
+      resolve(this.takeBegun());
+    }, ms);
+    this.#begin(promise);
+    return () => {
+      clearTimeout(timer);
+      resolve(null);
+    };
+  }
+}
+
+/** The result, or null after `ms` or any failure. */
+function within<Result>(ms: number, call: Promise<Result>): Promise<Result | null> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => resolve(null), ms);
+    const settle = (result: Result | null): void => {
+      clearTimeout(timer);
+      resolve(result);
+    };
+    call.then(settle, () => settle(null));
+  });
+}
+
+function isNamespace<Stub>(value: unknown): value is Namespace<Stub> {
+  return typeof value === "object" && value !== null && "idFromName" in value && "get" in value;
+}
