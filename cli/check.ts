@@ -1,14 +1,19 @@
-// `tidegate check`: errors (exit 1) and advice (exit 0) for a configuration.
-import { resolve } from "node:path";
+// `tidegate check`: errors (exit 1) and advice (exit 0) for a configuration. With `--compile` it is the build
+// command of wrangler.toml, and leaves what the Worker is bundled with.
+import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, resolve } from "node:path";
+import { packPlan, type CompiledConfig } from "../src/config/compiled-config.ts";
 import { parseOptions } from "./arguments.ts";
 import { print, report, reportAll } from "./output.ts";
 import { prepareConfig } from "./prepare.ts";
-import { DEFAULT_CONFIG_FILE, WRANGLER_TOML } from "./project.ts";
+import { COMPILED_CONFIG_FILE, DEFAULT_CONFIG_FILE, WRANGLER_TOML } from "./project.ts";
 
 const SPECS = {
   config: { type: "string" },
   // Bundles the Worker as well, which finds what is wrong with its own code.
   build: { type: "boolean", default: false },
+  // Writes the compiled configuration that wrangler puts in the place of `#config`.
+  compile: { type: "boolean", default: false },
 } as const;
 
 export async function check(args: string[]): Promise<number> {
@@ -17,23 +22,32 @@ export async function check(args: string[]): Promise<number> {
     report(parsed.error);
     return 2;
   }
-  const { config, build } = parsed.values;
+  const { config, build, compile } = parsed.values;
   const prepared = await prepareConfig(config === undefined ? DEFAULT_CONFIG_FILE : resolve(config));
-  const errors = prepared.ok && build ? await buildErrors(prepared.config) : [];
+  const errors = prepared.ok && build ? await buildErrors(packPlan(prepared.plan)) : [];
   if (!prepared.ok) errors.push(...prepared.errors);
   if (!prepared.ok || errors.length > 0) {
     reportAll(errors);
+    if (compile) rmSync(COMPILED_CONFIG_FILE, { force: true });
     return 1;
   }
+  if (compile) writeCompiled(packPlan(prepared.plan));
   reportAll(prepared.advice, "advice: ");
   print(`ok ${prepared.plan.hash}`);
   return 0;
 }
 
-async function buildErrors(config: unknown): Promise<string[]> {
+/** Another build that runs at the same time sees the old file or the new one, never a part of it. */
+function writeCompiled(config: CompiledConfig): void {
+  const written = `${COMPILED_CONFIG_FILE}.${process.pid}`;
+  mkdirSync(dirname(COMPILED_CONFIG_FILE), { recursive: true });
+  writeFileSync(written, JSON.stringify(config));
+  renameSync(written, COMPILED_CONFIG_FILE);
+}
+
+async function buildErrors(config: CompiledConfig): Promise<string[]> {
   const { bundleWorker } = await import("./worker-bundle.ts");
   const { readWorkerShape } = await import("./workerd.ts");
-  const { main } = await readWorkerShape(WRANGLER_TOML);
-  const bundle = bundleWorker(main, config);
+  const bundle = bundleWorker(await readWorkerShape(WRANGLER_TOML), config);
   return bundle.ok ? [] : [...bundle.errors];
 }

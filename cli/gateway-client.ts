@@ -1,5 +1,6 @@
 // Speaks to the running gateway's own endpoints.
 import { setTimeout as pause } from "node:timers/promises";
+import type { CompiledConfig } from "../src/config/compiled-config.ts";
 import { fieldOf, parseJson } from "./fields.ts";
 
 const HEALTH_POLL_MS = 20;
@@ -32,7 +33,7 @@ async function isHealthy(url: string): Promise<boolean> {
 export async function pushConfig(
   url: string,
   adminToken: string,
-  config: unknown,
+  config: CompiledConfig,
 ): Promise<readonly string[]> {
   try {
     const response = await fetch(`${url}/_gateway/config`, {

@@ -1,6 +1,7 @@
 // From a configuration file to a configuration that may be served: loaded, validated, its bindings known.
 import { adviseConfig } from "../src/config/advise.ts";
 import { missingBindings } from "../src/config/bindings.ts";
+import { packPlan, type CompiledConfig } from "../src/config/compiled-config.ts";
 import type { Plan } from "../src/config/plan.ts";
 import { validateConfig } from "../src/config/validate.ts";
 import { declaredBindings } from "./bindings.ts";
@@ -27,6 +28,13 @@ export async function prepareConfig(file: string): Promise<PreparedConfig> {
   const errors = await bindingErrors(plan);
   if (errors.length > 0) return { ok: false, errors, inputs };
   return { ok: true, config, plan, advice: adviseConfig(plan), inputs };
+}
+
+/** What the Worker gets of a configuration that was prepared, whatever addresses were put in since. */
+export function compileForWorker(config: unknown): CompiledConfig {
+  const validated = validateConfig(config);
+  if (!validated.ok) throw new Error(validated.errors.join("\n"));
+  return packPlan(validated.plan);
 }
 
 async function bindingErrors(plan: Plan): Promise<readonly string[]> {

@@ -1,10 +1,14 @@
 // Where the parts of the project lie, whatever the working directory is.
+import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 
 const inProject = (path: string): string => fileURLToPath(new URL(`../${path}`, import.meta.url));
 
 export const PROJECT_ROOT = inProject(".");
 export const WRANGLER_TOML = inProject("wrangler.toml");
-export const DEFAULT_CONFIG_FILE = inProject("tidegate.config.ts");
+/** What the import `#config` means: package.json says it. */
+export const DEFAULT_CONFIG_FILE = createRequire(import.meta.url).resolve("#config");
+/** What stands in its place in the Worker: wrangler.toml names it. */
+export const COMPILED_CONFIG_FILE = inProject(".tidegate/config.json");
 /** What `import { defineGateway } from "tidegate"` means. */
 export const LIBRARY_ENTRY = inProject("src/tidegate.ts");

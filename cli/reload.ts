@@ -1,5 +1,6 @@
 // Brings changes of the configuration file to the running gateway. A change that is wrong is reported and
 // the old configuration goes on. The gateway swaps its configuration between two requests: none is lost.
+import type { CompiledConfig } from "../src/config/compiled-config.ts";
 import { FileWatch } from "./file-watch.ts";
 import { pushConfig } from "./gateway-client.ts";
 import { report, reportAll } from "./output.ts";
@@ -10,18 +11,18 @@ export interface ReloadOptions {
   readonly adminToken: string;
   /** What the running gateway was given; it cannot be given more without a restart. */
   readonly secrets: Readonly<Record<string, string>>;
-  /** Starts what the configuration needs and puts the real addresses in. */
-  readonly attach: (config: unknown) => Promise<unknown>;
+  /** Starts what the configuration needs, puts the real addresses in and compiles it. */
+  readonly attach: (config: unknown) => Promise<CompiledConfig>;
   /** The configuration that the runtime starts with. */
-  readonly current: unknown;
+  readonly current: CompiledConfig;
   /** The files that it was made from. */
   readonly inputs: readonly string[];
 }
 
 export class ConfigReload {
   readonly #options: ReloadOptions;
-  readonly #built: unknown;
-  #current: unknown;
+  readonly #built: CompiledConfig;
+  #current: CompiledConfig;
   #url: string | null = null;
   readonly #files: FileWatch;
   #running: Promise<void> = Promise.resolve();

@@ -2,12 +2,13 @@
 // over the configuration file. Standard output gets one line, once requests are answered.
 import { Console } from "node:console";
 import { relative } from "node:path";
+import type { CompiledConfig } from "../src/config/compiled-config.ts";
 import { DemoServers } from "./demo/servers.ts";
 import { waitUntilHealthy } from "./gateway-client.ts";
 import { bindLifetime } from "./lifetime.ts";
 import { print, report, reportAll } from "./output.ts";
 import { portProblem } from "./port.ts";
-import { prepareConfig, type PreparedConfig } from "./prepare.ts";
+import { compileForWorker, prepareConfig, type PreparedConfig } from "./prepare.ts";
 import { WRANGLER_TOML } from "./project.ts";
 import { ConfigReload } from "./reload.ts";
 import { LOCAL_ADMIN_TOKEN, missingSecretErrors, resolveSecrets } from "./secrets.ts";
@@ -72,9 +73,10 @@ interface Serving {
 
 async function serve({ options, prepared, shape, folder, bindings, adminToken }: Serving) {
   const demo = options.demo ? new DemoServers(!options.ownConfig) : null;
-  const attach = async (config: unknown): Promise<unknown> => (demo === null ? config : demo.attach(config));
+  const attach = async (raw: unknown): Promise<CompiledConfig> =>
+    compileForWorker(demo === null ? raw : await demo.attach(raw));
   const config = await attach(prepared.config);
-  const bundle = bundleWorker(shape.main, config);
+  const bundle = bundleWorker(shape, config);
   if (!bundle.ok) return bundle.errors;
   const reload = new ConfigReload({
     file: options.config,

@@ -22,19 +22,22 @@ export interface WorkerdOptions {
 export interface WorkerShape {
   readonly main: string;
   readonly options: V4WorkerOptions;
+  /** What stands in the place of an import; paths are relative to the project. */
+  readonly aliases: Readonly<Record<string, string>>;
   /** Text bindings: `[vars]` and `.dev.vars`. */
   readonly vars: Readonly<Record<string, string>>;
 }
 
 export async function readWorkerShape(wranglerToml: string): Promise<WorkerShape> {
-  const { unstable_getMiniflareWorkerOptions } = await import("wrangler");
+  const { unstable_getMiniflareWorkerOptions, unstable_readConfig } = await import("wrangler");
   const { workerOptions, main } = unstable_getMiniflareWorkerOptions(wranglerToml);
+  const { alias: aliases = {} } = unstable_readConfig({ config: wranglerToml }, { hideWarnings: true });
   if (main === undefined) throw new Error(`${wranglerToml} names no main`);
   const vars = Object.entries(workerOptions.bindings ?? {}).filter(
     (entry): entry is [string, string] => typeof entry[1] === "string",
   );
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- Omit over its union loses every field
-  return { main, options: workerOptions as V4WorkerOptions, vars: Object.fromEntries(vars) };
+  return { main, aliases, options: workerOptions as V4WorkerOptions, vars: Object.fromEntries(vars) };
 }
 
 /** Starts the runtime; resolves when its socket accepts connections, with the port that it got. */

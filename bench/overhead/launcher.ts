@@ -2,16 +2,18 @@
 // socket. A process of its own, so that what the launcher itself does is not counted with the Worker's
 // processor time. Takes its orders from the parent and ends with it.
 import { bindLifetime } from "../../cli/lifetime.ts";
+import { compileForWorker } from "../../cli/prepare.ts";
 import { WRANGLER_TOML } from "../../cli/project.ts";
 import { bundleWorker } from "../../cli/worker-bundle.ts";
 import { readWorkerShape, startWorkerd } from "../../cli/workerd.ts";
+import type { GatewayConfig } from "../../src/config/gateway-config.ts";
 import { workerdOf } from "../../test/integration/rig/index.ts";
 
 export interface LaunchOrder {
   /** The Worker's entry file; null: the gateway's. */
   readonly main: string | null;
-  /** The gateway's configuration; the others have none. */
-  readonly config: unknown;
+  /** The gateway's configuration; the others do not read it. */
+  readonly config: GatewayConfig;
   readonly bindings: Readonly<Record<string, string>>;
 }
 
@@ -23,7 +25,8 @@ export interface Launched {
 async function launch({ main, config, bindings }: LaunchOrder): Promise<Launched> {
   const folder = bindLifetime();
   const shape = await readWorkerShape(WRANGLER_TOML);
-  const bundle = bundleWorker(main ?? shape.main, config);
+  const { aliases } = shape;
+  const bundle = bundleWorker({ main: main ?? shape.main, aliases }, compileForWorker(config));
   if (!bundle.ok) throw new Error(bundle.errors.join("\n"));
   const port = await startWorkerd({
     code: bundle.code,

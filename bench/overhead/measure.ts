@@ -59,9 +59,10 @@ async function measureLaunch(options: OverheadOptions, firstRound: number): Prom
     const generator = new Generator();
     children.push(upstream.child, generator.child);
     const bindings = { UPSTREAM: upstream.url };
-    const bare = await launchWorker({ main: worker("bare.ts"), config: {}, bindings });
-    const hono = await launchWorker({ main: worker("hono-proxy.ts"), config: {}, bindings });
-    const gateway = await launchWorker({ main: null, config: overheadConfig(upstream.url), bindings: {} });
+    const config = overheadConfig(upstream.url);
+    const bare = await launchWorker({ main: worker("bare.ts"), config, bindings });
+    const hono = await launchWorker({ main: worker("hono-proxy.ts"), config, bindings });
+    const gateway = await launchWorker({ main: null, config, bindings: {} });
     children.push(bare.child, hono.child, gateway.child);
     const workers = { bare, "hono/proxy": hono, gateway };
     return await runRounds({ workers, generator, options }, firstRound);

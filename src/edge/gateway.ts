@@ -1,11 +1,14 @@
 // createGateway: a configuration becomes a Hono app whose last handler is the pipeline, and the handlers
 // that a Worker exports. What a team adds to `app` before the first request runs in front of it.
 
+import { validateConfig } from "#validator";
 import { Hono } from "hono";
 import { answerOwnPath } from "../admin/own-paths.ts";
 import type { GatewayConfig } from "../config/gateway-config.ts";
+import type { CompiledConfig } from "../config/compiled-config.ts";
+import { unpackPlan } from "../config/compiled-config.ts";
 import type { Plan } from "../config/plan.ts";
-import { validateConfig } from "../config/validate.ts";
+import type { Validation } from "../config/validate.ts";
 import { problemBody } from "../http/problem.ts";
 import { Telemetry } from "../telemetry/telemetry.ts";
 import { DEFAULT_REGION, regionOfRequest } from "../region/placement.ts";
@@ -47,9 +50,12 @@ export class InvalidConfigError extends Error {
   }
 }
 
-/** Checks and compiles a configuration. Throws InvalidConfigError with all errors at once. */
-export function createGateway(config: GatewayConfig): Gateway {
-  const validation = validateConfig(config);
+/**
+ * Checks and compiles a configuration, or takes one that is compiled. Throws InvalidConfigError with all
+ * errors at once.
+ */
+export function createGateway(config: GatewayConfig | CompiledConfig): Gateway {
+  const validation = planOf(config);
   if (!validation.ok) throw new InvalidConfigError(validation.errors);
   const isolate = new Isolate(validation.plan);
   const app: GatewayApp = new Hono();
@@ -70,6 +76,11 @@ export function createGateway(config: GatewayConfig): Gateway {
       },
     },
   };
+}
+
+function planOf(config: unknown): Validation {
+  const plan = unpackPlan(config);
+  return plan === null ? validateConfig(config) : { ok: true, plan };
 }
 
 /** A bug outside the pipeline, or bindings that are missing: logged with its stack, answered without it. */
@@ -113,7 +124,7 @@ class Isolate {
 
   /** Takes another configuration from now on; requests under way end under the one they began with. */
   #replaceConfig(config: unknown, bindings: Bindings): readonly string[] {
-    const validation = validateConfig(config);
+    const validation = planOf(config);
     if (!validation.ok) return validation.errors;
     const missing = missingFromBindings(validation.plan, bindings);
     if (missing.length > 0) return missing;

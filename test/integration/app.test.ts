@@ -4,6 +4,7 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, describe, it } from "vitest";
+import { compileForWorker } from "../../cli/prepare.ts";
 import { InvalidConfigError, createGateway } from "../../src/edge/gateway.ts";
 
 const context = { waitUntil: () => {}, passThroughOnException: () => {}, props: {} };
@@ -49,6 +50,13 @@ describe("createGateway", () => {
     expect([proxied.status, proxied.headers.get("x-added")]).toEqual([200, "yes"]);
     expect(await (await handler.fetch(get("/own"), {}, context)).text()).toBe("mine");
     expect((await handler.fetch(get("/_gateway/health"), {}, context)).status).toBe(200);
+    expect((await handler.fetch(get("/elsewhere"), {}, context)).status).toBe(404);
+  });
+
+  it("takes a compiled configuration as well", async ({ expect }) => {
+    const { handler } = createGateway(compileForWorker(config([upstreamUrl()])));
+    const response = await handler.fetch(get("/v1/a?b=1"), {}, context);
+    expect(await response.json()).toEqual({ path: "/v1/a?b=1", via: "1.1 tidegate" });
     expect((await handler.fetch(get("/elsewhere"), {}, context)).status).toBe(404);
   });
 

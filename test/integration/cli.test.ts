@@ -1,17 +1,20 @@
 // The commands as processes: what they print, how they fail, and that nothing outlives them.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, it } from "vitest";
+import { COMPILED_CONFIG_FILE } from "../../cli/project.ts";
+import { unpackPlan } from "../../src/config/compiled-config.ts";
 import {
   COMMAND,
   runCommand,
   startGateway,
   startUpstream,
   until,
+  type RunningCommand,
   type RunningGateway,
   type RunningUpstream,
 } from "./rig/index.ts";
@@ -27,6 +30,11 @@ function fileWith(name: string, text: string): string {
 
 function configFor(target: string, more: object = {}): object {
   return { upstreams: { app: { targets: [target] } }, routes: [{ path: "/*", upstream: "app" }], ...more };
+}
+
+function compileRoute(name: string, upstream: string): RunningCommand["ended"] {
+  const config = configFor("http://127.0.0.1:9", { routes: [{ path: "/*", upstream }] });
+  return runCommand(["check", "--compile", "--config", fileWith(name, JSON.stringify(config))]).ended;
 }
 
 describe("command line", () => {
@@ -129,6 +137,15 @@ describe("configuration files", () => {
         expect(lines.filter((line) => line.startsWith(path))).toHaveLength(1);
       }
     }
+  });
+
+  it("leaves a compiled configuration for wrangler, and none when the file is wrong", async ({ expect }) => {
+    const { code, stdout } = await compileRoute("compiled.json", "app");
+    expect(code).toBe(0);
+    const written: unknown = JSON.parse(readFileSync(COMPILED_CONFIG_FILE, "utf8"));
+    expect(stdout).toBe(`ok ${unpackPlan(written)?.hash}\n`);
+    expect((await compileRoute("uncompiled.json", "nobody")).code).toBe(1);
+    expect(existsSync(COMPILED_CONFIG_FILE)).toBe(false);
   });
 
   it("refuses a target whose binding wrangler.toml does not name", async ({ expect }) => {
