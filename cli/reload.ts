@@ -23,7 +23,7 @@ export class ConfigReload {
   readonly #options: ReloadOptions;
   readonly #built: CompiledConfig;
   #current: CompiledConfig;
-  #url: string | null = null;
+  #urls: readonly string[] = [];
   readonly #files: FileWatch;
   #running: Promise<void> = Promise.resolve();
 
@@ -35,15 +35,15 @@ export class ConfigReload {
   }
 
   /** Follows the files from here on; a change since the construction counts. */
-  watch(url: string): void {
-    this.#url = url;
+  watch(urls: readonly string[]): void {
+    this.#urls = urls;
     this.#files.start(this.#changed);
   }
 
   /** Gives a restarted runtime the configuration that its predecessor had. */
   async push(): Promise<void> {
-    if (this.#url === null || this.#current === this.#built) return;
-    reportAll(await pushConfig(this.#url, this.#options.adminToken, this.#current));
+    if (this.#current === this.#built) return;
+    reportAll(await this.#pushAll(this.#current));
   }
 
   // One at a time, in the order of the changes: the last state of the file wins.
@@ -58,8 +58,17 @@ export class ConfigReload {
     report("configuration not reloaded: the old one goes on");
   }
 
+  /** Gives it to every region; the errors of the first that refuses, which are those of all. */
+  async #pushAll(config: CompiledConfig): Promise<readonly string[]> {
+    for (const url of this.#urls) {
+      const errors = await pushConfig(url, this.#options.adminToken, config);
+      if (errors.length > 0) return errors;
+    }
+    return [];
+  }
+
   async #apply(): Promise<readonly string[]> {
-    const { file, adminToken, secrets, attach } = this.#options;
+    const { file, secrets, attach } = this.#options;
     const prepared = await prepareConfig(file);
     // A file that does not load names only itself; what it imported before may be what is broken.
     this.#files.follow(
@@ -72,7 +81,7 @@ export class ConfigReload {
       return missing.map((name) => `env:${name} is new to the running gateway: restart it with a value`);
     }
     const config = await attach(prepared.config);
-    const errors = await pushConfig(this.#url ?? "", adminToken, config);
+    const errors = await this.#pushAll(config);
     if (errors.length > 0) return errors;
     this.#current = config;
     reportAll(advice, "warning: ");

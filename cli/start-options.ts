@@ -10,7 +10,10 @@ export interface StartOptions {
   readonly ownConfig: boolean;
   readonly host: string;
   readonly port: number;
-  readonly region: string;
+  /** One isolate for each, in this order. */
+  readonly regions: readonly string[];
+  /** The regions were named as a list: each gets a ready line of its own. */
+  readonly severalRegions: boolean;
   readonly demo: boolean;
   readonly adminToken: string | undefined;
   readonly persist: string | undefined;
@@ -23,6 +26,9 @@ export type ParsedStart =
 
 /** Region names end up in storage names and header values. */
 const REGION_NAME = /^[a-z][a-z0-9-]{0,31}$/;
+
+const REGIONS_RULE = "--regions must be names like weur,enam,apac";
+const MAX_REGIONS = 16;
 
 const SPECS = {
   config: { type: "string" },
@@ -40,11 +46,14 @@ export function parseStartOptions(args: string[]): ParsedStart {
   const parsed = parseOptions("start", args, { ...SPECS, env: { ...SPECS.env, default: [] as string[] } });
   if (!parsed.ok) return parsed;
   const { values } = parsed;
-  if (values.regions !== undefined) return fail("--regions is not available in this version");
   const port = parseWhole("port", values.port, 0, 65_535);
   if (typeof port === "string") return fail(port);
-  if (!REGION_NAME.test(values.region)) {
-    return fail(`--region must be a name like weur, got "${values.region}"`);
+  const regions = values.regions === undefined ? [values.region] : values.regions.split(",");
+  const option = values.regions === undefined ? "--region must be a name like weur" : REGIONS_RULE;
+  const wrong = regions.find((region) => !REGION_NAME.test(region));
+  if (wrong !== undefined) return fail(`${option}, got "${wrong}"`);
+  if (new Set(regions).size < regions.length || regions.length > MAX_REGIONS) {
+    return fail(`${REGIONS_RULE}, each once and at most ${MAX_REGIONS}, got "${regions.join(",")}"`);
   }
   if (values["admin-token"] === "") return fail("--admin-token must not be empty");
   const env: Record<string, string> = {};
@@ -58,7 +67,8 @@ export function parseStartOptions(args: string[]): ParsedStart {
     ownConfig: values.config !== undefined,
     host: values.host,
     port,
-    region: values.region,
+    regions,
+    severalRegions: values.regions !== undefined,
     demo: !values["no-demo"],
     adminToken: values["admin-token"],
     persist: values.persist === undefined ? undefined : resolve(values.persist),

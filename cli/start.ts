@@ -15,7 +15,7 @@ import { LOCAL_ADMIN_TOKEN, missingSecretErrors, resolveSecrets } from "./secret
 import { parseStartOptions, type StartOptions } from "./start-options.ts";
 import { demoLine, startText } from "./start-text.ts";
 import { bundleWorker } from "./worker-bundle.ts";
-import { readWorkerShape, startWorkerd } from "./workerd.ts";
+import { readWorkerShape, startWorkerd, type RegionSocket } from "./workerd.ts";
 
 /** Returns the exit code of a start that failed; null: the gateway runs. */
 export async function start(args: string[]): Promise<number | null> {
@@ -56,7 +56,6 @@ async function run(options: StartOptions): Promise<readonly string[] | null> {
   const bindings = {
     ...secrets,
     ADMIN_TOKEN: adminToken,
-    TIDEGATE_REGION: options.region,
     TIDEGATE_LOCAL: "1",
   };
   return serve({ options, prepared, shape, folder, bindings, adminToken });
@@ -86,25 +85,44 @@ async function serve({ options, prepared, shape, folder, bindings, adminToken }:
     current: config,
     inputs: prepared.inputs,
   });
-  const port = await startWorkerd({
+  const ports = await startWorkerd({
     code: bundle.code,
     shape,
     host: options.host,
-    port: options.port,
+    regions: await regionSockets(options),
     bindings,
     persist: options.persist ?? `${folder}/data`,
     onRestart: () => void reload.push(),
   }).catch(runtimeProblem);
-  if (typeof port === "string") return [port];
-  const url = `http://${reachableHost(options.host)}:${port}`;
-  if (!(await waitUntilHealthy(url))) return [`the gateway did not answer ${url}/_gateway/health`];
-  reload.watch(url);
+  if (typeof ports === "string") return [ports];
+  const urls = ports.map((port) => `http://${reachableHost(options.host)}:${port}`);
+  for (const each of urls) {
+    if (!(await waitUntilHealthy(each))) return [`the gateway did not answer ${each}/_gateway/health`];
+  }
+  const [url] = urls;
+  reload.watch(urls);
   report(`admin token: ${adminToken}`);
   report(`configuration: ${readablePath(options.config)} (${prepared.plan.hash})`);
   for (const [name, address] of demo?.addresses() ?? []) report(demoLine(name, address));
   if (demo !== null && !options.ownConfig) report(startText({ url, adminToken, demo: demo.addresses() }));
-  print(`ready ${url}`);
+  if (options.severalRegions) printRegions(options.regions, urls);
+  else print(`ready ${url}`);
   return null;
+}
+
+function printRegions(regions: readonly string[], urls: readonly string[]): void {
+  for (const [index, region] of regions.entries()) print(`ready ${region} ${urls[index]}`);
+}
+
+/** The first region gets the port that was asked for, the others the next ones, or any where those are taken. */
+async function regionSockets({ regions, host, port }: StartOptions): Promise<RegionSocket[]> {
+  const sockets: RegionSocket[] = [];
+  for (const [index, region] of regions.entries()) {
+    const wished = port === 0 ? 0 : port + index;
+    const isFree = index === 0 || wished === 0 || (await portProblem(host, wished)) === null;
+    sockets.push({ region, port: isFree ? wished : 0 });
+  }
+  return sockets;
 }
 
 function describePortProblem({ host, port }: StartOptions, problem: string): string {

@@ -1,5 +1,6 @@
 // Runs the Worker in workerd, from wrangler.toml as the only source of its shape. Traffic goes to a socket
-// of workerd itself: miniflare's entry port costs twice the processor time for each request.
+// of workerd itself: miniflare's entry port costs twice the processor time for each request. Several regions
+// are several isolates of it, each on a socket of its own; the first one is home to the Durable Objects.
 import type { V4WorkerOptions } from "miniflare";
 import { absentWorkers } from "./absent-workers.ts";
 import { report } from "./output.ts";
@@ -8,14 +9,20 @@ export interface WorkerdOptions {
   readonly code: string;
   readonly shape: WorkerShape;
   readonly host: string;
-  /** 0 takes a free port. */
-  readonly port: number;
+  /** One isolate for each; the first one is home to the objects. */
+  readonly regions: readonly RegionSocket[];
   /** Text bindings by name; they win over those of wrangler.toml. */
   readonly bindings: Readonly<Record<string, string>>;
   /** Folder for Durable Objects, queues and workflows; undefined: temporary. */
   readonly persist: string | undefined;
   /** Called after the runtime crashed and came back. */
   readonly onRestart: () => void;
+}
+
+export interface RegionSocket {
+  readonly region: string;
+  /** 0 takes a free port. */
+  readonly port: number;
 }
 
 /** What wrangler.toml says, without the code. */
@@ -40,23 +47,13 @@ export async function readWorkerShape(wranglerToml: string): Promise<WorkerShape
   return { main, aliases, options: workerOptions as V4WorkerOptions, vars: Object.fromEntries(vars) };
 }
 
-/** Starts the runtime; resolves when its socket accepts connections, with the port that it got. */
-export async function startWorkerd(options: WorkerdOptions): Promise<number> {
+/** Starts the runtime; resolves when its sockets accept connections, with their ports in the same order. */
+export async function startWorkerd(options: WorkerdOptions): Promise<readonly number[]> {
   const { Miniflare, convertV4MiniflareOptions, Log, LogLevel } = await import("miniflare");
-  const { shape, host, port } = options;
-  const name = shape.options.name ?? "tidegate";
-  const worker: V4WorkerOptions = {
-    ...shape.options,
-    name,
-    modulesRules: undefined,
-    modules: [{ type: "ESModule", path: "/index.mjs", contents: options.code }],
-    modulesRoot: "/",
-    bindings: { ...shape.options.bindings, ...options.bindings },
-    unsafeDirectSockets: [{ host, port }],
-    // The address a client claims is believed locally, so that load from many addresses can be played.
-    stripCfConnectingIp: false,
-  };
-  const absent = absentWorkers(name, shape.options.serviceBindings);
+  const { shape, regions } = options;
+  const home = shape.options.name ?? "tidegate";
+  const workers = regions.map((socket, index) => regionWorker(options, socket, home, index === 0));
+  const absent = absentWorkers(home, shape.options.serviceBindings);
   for (const { name: other } of absent) {
     report(`service binding: the Worker ${other} does not run on this machine, it answers 503`);
   }
@@ -70,9 +67,52 @@ export async function startWorkerd(options: WorkerdOptions): Promise<number> {
       handleStructuredLogs: ({ message }) => report(message),
       unsafeHandleRuntimeRestart: options.onRestart,
       resourcePersistencePath: options.persist,
-      workers: [worker, ...absent],
+      workers: [...workers, ...absent],
     }),
   );
   await runtime.ready;
-  return port === 0 ? Number((await runtime.unsafeGetDirectURL(name)).port) : port;
+  const ports: number[] = [];
+  for (const [index, { port }] of regions.entries()) {
+    const name = workers[index].name ?? home;
+    ports.push(port === 0 ? Number((await runtime.unsafeGetDirectURL(name)).port) : port);
+  }
+  return ports;
+}
+
+function regionWorker(
+  { code, shape, host, bindings, regions }: WorkerdOptions,
+  { region, port }: RegionSocket,
+  home: string,
+  isHome: boolean,
+): V4WorkerOptions {
+  return {
+    ...shape.options,
+    name: isHome ? home : `${home}-${region}`,
+    modulesRules: undefined,
+    modules: [{ type: "ESModule", path: "/index.mjs", contents: code }],
+    modulesRoot: "/",
+    bindings: {
+      ...shape.options.bindings,
+      ...bindings,
+      TIDEGATE_REGION: region,
+      TIDEGATE_REGIONS: regions.map((socket) => socket.region).join(","),
+    },
+    durableObjects: isHome ? shape.options.durableObjects : hostedBy(home, shape.options.durableObjects),
+    unsafeDirectSockets: [{ host, port }],
+    // The address a client claims is believed locally, so that load from many addresses can be played.
+    stripCfConnectingIp: false,
+  };
+}
+
+type ObjectBindings = V4WorkerOptions["durableObjects"];
+
+/** The same bindings, to the objects that live in the Worker `home`. */
+function hostedBy(home: string, objects: ObjectBindings): ObjectBindings {
+  const entries = Object.entries(objects ?? {}).map(([binding, designator]) => [
+    binding,
+    typeof designator === "string"
+      ? { className: designator, scriptName: home }
+      : { ...designator, scriptName: home },
+  ]);
+  return Object.fromEntries(entries);
 }

@@ -10,8 +10,8 @@ import { DurableObject } from "cloudflare:workers";
 import { LOCATION_HINTS, parseHubName } from "../src/region/placement.ts";
 import { NO_FAULTS, parseFaults } from "../src/hub/faults.ts";
 import type { GossipMessage } from "../src/hub/gossip.ts";
-import type { Hub } from "../src/hub/hub.ts";
-import { bootHub } from "../src/hub/hub.ts";
+import type { Hub, StoredHub } from "../src/hub/hub.ts";
+import { NOTHING_STORED, bootHub } from "../src/hub/hub.ts";
 import { describeHub, type HubDescription } from "../src/hub/description.ts";
 import { isInUse, announceUse } from "../src/hub/membership.ts";
 import { readOverrides, toOverrideTerms, writeOverride, type OverrideReading } from "../src/hub/overrides.ts";
@@ -32,6 +32,10 @@ const ROUND_JITTER_MS = 100;
 export const COMMIT_DELAY_MS = 20;
 /** What came from other regions is stored at most this often: it can be had from them again. */
 const FOREIGN_COMMIT_MS = 10_000;
+/** An ask for rights waits this long for a ledger, within what the isolate waits for the hub. */
+const REFILL_WAIT_MS = 12;
+/** The first to read in a region waits at most this long for what other regions know. */
+const JOIN_WAIT_MS = 500;
 /** An alarm that is late by so many rounds is made up for. */
 const LATE_ROUNDS = 3;
 
@@ -55,7 +59,6 @@ export class RegionHub extends DurableObject<HubBindings> {
     const name = parseHubName(ctx.id.name ?? "");
     if (name === null)
       throw new Error(`a hub must be named hub:<region>:<shard>, not ${String(ctx.id.name)}`);
-    ctx.storage.sql.exec(TABLES);
     this.#hub = bootHub(name.region, name.shard, this.#readRows(), Date.now());
     this.#peers = new HubPeers(this.#hub, env, {
       store: () => this.#store(false),
@@ -65,9 +68,12 @@ export class RegionHub extends DurableObject<HubBindings> {
 
   /** An isolate's report and asks. */
   async sync(request: unknown): Promise<SyncReply> {
-    const urgent =
-      typeof request === "object" && request !== null && "urgent" in request && request.urgent === true;
-    return await this.#serve(!urgent, (hub, now) => serveSync(hub, request, now));
+    const urgent = isUrgent(request);
+    const reply = await this.#serve(!urgent, (hub, now) => serveSync(hub, request, now));
+    if (!urgent || !this.#peers.isRefilling() || !gotNothing(reply)) return reply;
+    // A ledger nearby answers sooner than the isolate gives up.
+    await this.#peers.refilled(REFILL_WAIT_MS);
+    return await this.#serve(false, (hub, now) => serveSync(hub, request, now));
   }
 
   /** Adds to a usage counter; answered once it is stored. */
@@ -81,6 +87,7 @@ export class RegionHub extends DurableObject<HubBindings> {
 
   async read(counter: unknown, key: unknown): Promise<UsageReading | null> {
     if (!isPlainName(counter) || !isKey(key)) return null;
+    await this.#join();
     return await this.#serve(false, (hub, now) => readUsage(hub, counter, key, ROUND_MS, now));
   }
 
@@ -95,10 +102,12 @@ export class RegionHub extends DurableObject<HubBindings> {
   }
 
   async overrides(): Promise<Record<string, OverrideReading>> {
+    await this.#join();
     return await this.#serve(false, readOverrides);
   }
 
   async describe(): Promise<HubDescription> {
+    await this.#join();
     return await this.#serve(false, (hub, now) => ({
       ...describeHub(hub, now),
       snapshot: snapshotOf(hub, now),
@@ -145,6 +154,17 @@ export class RegionHub extends DurableObject<HubBindings> {
     } finally {
       this.#arm();
     }
+  }
+
+  /** A region appears by being used, be it by an operator who reads; the first reader waits for what others know. */
+  async #join(): Promise<void> {
+    const hub = this.#hub;
+    if (isInUse(hub) && hub.usedAt >= hub.bootedAt) return;
+    await this.#serve(false, (_hub, now) => {
+      announceUse(hub, now);
+      this.#round();
+    });
+    await this.#peers.settled(JOIN_WAIT_MS);
   }
 
   /** Does something with the hub, stores what must be stored, and lets follow what follows. */
@@ -206,8 +226,10 @@ export class RegionHub extends DurableObject<HubBindings> {
     }
   }
 
+  // Tables come with the first row: a hub that was only asked whether its region is in use stores nothing.
   #write({ boot, durableEpoch, meta, states, sessions, droppedSessions }: Commit): void {
     const { sql } = this.ctx.storage;
+    if (meta) sql.exec(TABLES);
     if (meta) sql.exec("INSERT OR REPLACE INTO identity VALUES (1, ?, ?)", boot, durableEpoch);
     for (const [name, bytes] of states) {
       if (bytes === null) sql.exec("DELETE FROM states WHERE name = ?", name);
@@ -217,8 +239,10 @@ export class RegionHub extends DurableObject<HubBindings> {
     for (const id of droppedSessions) sql.exec("DELETE FROM sessions WHERE id = ?", id);
   }
 
-  #readRows() {
+  #readRows(): StoredHub {
     const { sql } = this.ctx.storage;
+    const [table] = sql.exec("SELECT 1 FROM sqlite_master WHERE name = 'identity'").toArray();
+    if (table === undefined) return NOTHING_STORED;
     const [identity] = sql
       .exec<{ boot: number; epoch: number }>("SELECT boot, epoch FROM identity")
       .toArray();
@@ -237,6 +261,14 @@ function isAmount(value: unknown): value is number {
   return (
     typeof value === "number" && Number.isSafeInteger(value) && value >= 1 && value <= Number.MAX_SAFE_INTEGER
   );
+}
+
+function isUrgent(request: unknown): boolean {
+  return typeof request === "object" && request !== null && "urgent" in request && request.urgent === true;
+}
+
+function gotNothing(reply: SyncReply): boolean {
+  return reply.kind === "synced" && reply.leases.some(({ units }) => units === 0);
 }
 
 function isNone(faults: unknown): boolean {

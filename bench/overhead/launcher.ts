@@ -28,11 +28,12 @@ async function launch({ main, config, bindings }: LaunchOrder): Promise<Launched
   const { aliases } = shape;
   const bundle = bundleWorker({ main: main ?? shape.main, aliases }, compileForWorker(config));
   if (!bundle.ok) throw new Error(bundle.errors.join("\n"));
-  const port = await startWorkerd({
+  const [port] = await startWorkerd({
     code: bundle.code,
-    shape,
+    // The other Workers export no classes of objects.
+    shape: main === undefined ? shape : { ...shape, options: { ...shape.options, durableObjects: {} } },
     host: "127.0.0.1",
-    port: 0,
+    regions: [{ region: "weur", port: 0 }],
     bindings,
     persist: `${folder}/data`,
     onRestart: () => process.exit(1),

@@ -2,6 +2,8 @@
 // state at the moment of the scrape; a closed breaker is reported too, or dashboards would read "no data".
 
 import type { Engine } from "../edge/engine.ts";
+import type { HubDescription } from "../hub/description.ts";
+import type { WorkerHub } from "../region/worker-hub.ts";
 import { PrometheusText } from "../telemetry/prometheus.ts";
 import { describeUpstream } from "./state.ts";
 
@@ -14,12 +16,12 @@ const GAUGES = [
   ["tidegate_concurrency_waiting", "Requests in line for a permit.", "waiting"],
 ] as const;
 
-export function renderMetrics(engine: Engine, now: number): string {
+export function renderMetrics(engine: Engine, hub: HubDescription | null, now: number): string {
   const text = new PrometheusText();
   engine.telemetry.render(text);
   const states = engine.upstreams.map((upstream) => ({
     name: upstream.plan.name,
-    state: describeUpstream(upstream, now),
+    state: describeUpstream(upstream, null, now),
   }));
   for (const [metric, help, field] of GAUGES) {
     text.metric(metric, "gauge", help);
@@ -35,5 +37,36 @@ export function renderMetrics(engine: Engine, now: number): string {
       );
     }
   }
+  if (engine.hub !== null) renderLink(text, engine.hub);
+  if (hub !== null) renderHub(text, hub);
   return text.toString();
+}
+
+/** What this isolate has asked of its hub: the calls to objects that requests cost. */
+function renderLink(text: PrometheusText, { link }: WorkerHub): void {
+  text.metric("tidegate_hub_calls_total", "counter", "Calls of this isolate to its region's hub, by reason.");
+  text.sample("tidegate_hub_calls_total", { reason: "sync" }, link.tally.syncs);
+  text.sample("tidegate_hub_calls_total", { reason: "lease" }, link.tally.asks);
+  text.metric("tidegate_hub_calls_failed_total", "counter", "Calls to the hub without an answer.");
+  text.sample("tidegate_hub_calls_failed_total", {}, link.tally.failed);
+  text.metric("tidegate_ambiguous_units_total", "counter", "Units that may or may not be counted.");
+  text.sample("tidegate_ambiguous_units_total", {}, link.replica.ambiguous);
+}
+
+/** The hub's own sums since it started. */
+function renderHub(text: PrometheusText, { tally, peers, counters, states, isolates }: HubDescription): void {
+  text.metric("tidegate_hub_events_total", "counter", "What the region's hub has done since it started.");
+  for (const [event, count] of Object.entries(tally))
+    text.sample("tidegate_hub_events_total", { event }, count);
+  text.metric("tidegate_hub_states", "gauge", "States that the hub keeps.");
+  text.sample("tidegate_hub_states", {}, states);
+  text.metric("tidegate_hub_isolates", "gauge", "Isolates that the hub has heard lately.");
+  text.sample("tidegate_hub_isolates", {}, isolates);
+  text.metric("tidegate_peer_age_seconds", "gauge", "Time since another region was heard.");
+  for (const [region, { ageMs }] of Object.entries(peers)) {
+    if (ageMs !== null) text.sample("tidegate_peer_age_seconds", { region }, ageMs / 1000);
+  }
+  text.metric("tidegate_usage_total", "counter", "Usage counters, summed over their keys and all regions.");
+  for (const [counter, value] of Object.entries(counters))
+    text.sample("tidegate_usage_total", { counter }, value);
 }

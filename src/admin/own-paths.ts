@@ -6,7 +6,11 @@ import { gatewayPath } from "../http/paths.ts";
 import { makeProblem, sign } from "../edge/answer.ts";
 import { equalSecrets } from "../edge/api-keys.ts";
 import type { Exchange } from "../edge/exchange.ts";
+import type { HubDescription } from "../hub/description.ts";
+import { addToCounter, readCounter } from "./counters.ts";
+import { putFaults } from "./faults.ts";
 import { renderMetrics } from "./metrics.ts";
+import { deleteOverride, listOverrides, putOverride, readOverride } from "./overrides.ts";
 import { problemPage } from "./problem-page.ts";
 import { describeState } from "./state.ts";
 
@@ -44,13 +48,35 @@ function createOwnPaths(): Hono<OwnPathContext> {
     async (c, next) =>
       (authorize(c.env.x, c.req.path, c.req.header("authorization")) ?? (await next())) || undefined,
   );
-  own.get("/_gateway/state", (c) => c.json(describeState(c.env.x.engine, Date.now())));
-  own.get(METRICS_PATH, (c) =>
-    c.body(renderMetrics(c.env.x.engine, Date.now()), 200, { "content-type": METRICS_TYPE }),
+  own.get("/_gateway/state", async (c) =>
+    c.json(describeState(c.env.x.engine, await describeHub(c.env.x), Date.now())),
   );
+  own.get(METRICS_PATH, async (c) =>
+    c.body(renderMetrics(c.env.x.engine, await describeHub(c.env.x), Date.now()), 200, {
+      "content-type": METRICS_TYPE,
+    }),
+  );
+  addRegionPaths(own);
   own.put("/_gateway/config", (c) => putConfig(c.env.x, c.req.raw, c.env.replaceConfig));
   own.notFound((c) => makeProblem(c.env.x, "route_not_found", {}, new Headers()));
   return own;
+}
+
+/** What the region's hub knows and can be told. */
+function addRegionPaths(own: Hono<OwnPathContext>): void {
+  own.get("/_gateway/counters/:name", (c) => readCounter(c.env.x, c.req.param("name"), c.req.query("key")));
+  own.post("/_gateway/counters/:name", (c) => addToCounter(c.env.x, c.req.param("name"), c.req.raw));
+  own.get("/_gateway/overrides", (c) => listOverrides(c.env.x));
+  own.get("/_gateway/overrides/:upstream", (c) => readOverride(c.env.x, c.req.param("upstream")));
+  own.put("/_gateway/overrides/:upstream", (c) => putOverride(c.env.x, c.req.param("upstream"), c.req.raw));
+  own.delete("/_gateway/overrides/:upstream", (c) => deleteOverride(c.env.x, c.req.param("upstream")));
+  own.put("/_gateway/faults", (c) => putFaults(c.env.x, c.req.raw));
+  own.delete("/_gateway/faults", (c) => putFaults(c.env.x, null));
+}
+
+/** The hub's own description; null when it does not answer, or there is none. */
+async function describeHub(x: Exchange): Promise<HubDescription | null> {
+  return (await x.engine.hub?.ask((hub) => hub.describe())) ?? null;
 }
 
 /** null when the caller may go on; else the answer that says why not. */

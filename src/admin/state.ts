@@ -1,7 +1,10 @@
-// `GET /_gateway/state`: what the gateway knows about its upstreams, for people and dashboards. Today
-// this isolate is the whole region.
+// `GET /_gateway/state`: what the gateway knows about its upstreams and regions, for people and dashboards.
+// Upstreams are this isolate's; the hub adds who it hears from and what operators have forced.
 
 import type { Engine, Upstream } from "../edge/engine.ts";
+import type { HubDescription } from "../hub/description.ts";
+import type { OverrideTerms } from "../hub/protocol.ts";
+import { isAlone, overrideOf } from "../region/replica.ts";
 import type { BreakerPhase } from "../resilience/breaker.ts";
 import { phaseAt } from "../resilience/breaker.ts";
 import {
@@ -11,6 +14,7 @@ import {
   remoteFailureCount,
   slowCount,
 } from "../resilience/call-window.ts";
+import type { UpstreamControl } from "../resilience/upstream-control.ts";
 import { refreshControl } from "../resilience/upstream-control.ts";
 
 export interface UpstreamState {
@@ -20,29 +24,47 @@ export interface UpstreamState {
   readonly inflight: number;
   readonly waiting: number;
   readonly window: { ok: number; failRemote: number; failLocal: number; slow: number };
-  readonly targets: readonly { url: string; weight: number; inflight: number }[];
+  readonly targets: readonly { url: string; weight: number; inflight: number; drained: boolean }[];
+  /** What an operator has forced; null: nothing. */
+  readonly override: OverrideTerms | null;
 }
 
 export interface GatewayState {
   readonly region: string;
   readonly isolate: { session: string; snapshotAgeMs: number | null; mode: "alone" | "synced" };
   readonly upstreams: Record<string, UpstreamState>;
-  readonly regions: Record<string, { upstreams: Record<string, UpstreamState> }>;
+  /** Every region in use; of other regions, how long ago this one heard from them. */
+  readonly regions: Record<string, { ageMs: number | null; upstreams: Record<string, UpstreamState> }>;
+  /** null: the hub did not answer. */
+  readonly hub: Omit<HubDescription, "snapshot"> | null;
   readonly queues: Record<string, never>;
   readonly subscriptions: Record<string, never>;
   readonly sagas: Record<string, never>;
   readonly config: string;
 }
 
-export function describeState(engine: Engine, now: number): GatewayState {
+export function describeState(engine: Engine, described: HubDescription | null, now: number): GatewayState {
+  const replica = engine.hub?.link.replica ?? null;
   const upstreams = Object.fromEntries(
-    engine.upstreams.map((upstream) => [upstream.plan.name, describeUpstream(upstream, now)]),
+    engine.upstreams.map((upstream) => {
+      const override = replica === null ? null : overrideOf(replica, upstream.plan.name, now);
+      return [upstream.plan.name, describeUpstream(upstream, override, now)];
+    }),
   );
+  const others = Object.entries(described?.peers ?? {}).map(([region, { ageMs }]) => [
+    region,
+    { ageMs, upstreams: {} },
+  ]);
   return {
     region: engine.region,
-    isolate: { session: engine.session, snapshotAgeMs: null, mode: "alone" },
+    isolate: {
+      session: engine.session,
+      snapshotAgeMs: replica === null || replica.snapshot === null ? null : now - replica.snapshotAt,
+      mode: replica === null || isAlone(replica) ? "alone" : "synced",
+    },
     upstreams,
-    regions: { [engine.region]: { upstreams } },
+    regions: { [engine.region]: { ageMs: 0, upstreams }, ...Object.fromEntries(others) },
+    hub: described === null ? null : withoutSnapshot(described),
     queues: {},
     subscriptions: {},
     sagas: {},
@@ -50,17 +72,25 @@ export function describeState(engine: Engine, now: number): GatewayState {
   };
 }
 
-export function describeUpstream({ plan, control }: Upstream, now: number): UpstreamState {
+function withoutSnapshot({ snapshot: _, ...description }: HubDescription): Omit<HubDescription, "snapshot"> {
+  return description;
+}
+
+export function describeUpstream(
+  { plan, control }: Upstream,
+  override: OverrideTerms | null,
+  now: number,
+): UpstreamState {
   const { breaker, bulkhead, shed } = control;
   refreshControl(control, now);
   if (breaker !== null) advanceWindow(breaker.window, now);
   return {
     breaker: {
-      phase: breaker === null ? "closed" : phaseAt(breaker, now),
+      phase: override?.breaker ?? (breaker === null ? "closed" : phaseAt(breaker, now)),
       generation: breaker?.state.generation ?? 0,
-      openUntil: breaker?.state.phase === "open" ? Math.ceil(breaker.state.openUntil) : null,
+      openUntil: openUntilOf(control, override),
     },
-    cursor: shed.cursor,
+    cursor: override?.cursor ?? shed.cursor,
     limit: bulkhead.permits.limit,
     inflight: bulkhead.permits.inUse,
     waiting: bulkhead.line.length,
@@ -74,6 +104,13 @@ export function describeUpstream({ plan, control }: Upstream, now: number): Upst
       url: baseUrl,
       weight,
       inflight: control.targets.inflight[index].inUse,
+      drained: control.targets.weights[index] === 0,
     })),
+    override,
   };
+}
+
+function openUntilOf({ breaker }: UpstreamControl, override: OverrideTerms | null): number | null {
+  if (override?.breaker === "open") return override.until;
+  return breaker?.state.phase === "open" ? Math.ceil(breaker.state.openUntil) : null;
 }

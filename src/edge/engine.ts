@@ -55,6 +55,8 @@ export interface Upstream {
 export interface Engine {
   readonly plan: Plan;
   readonly region: string;
+  /** Every region there can be on this machine; empty when deployed. */
+  readonly regions: readonly string[];
   /** Names this isolate in state and logs. */
   readonly session: string;
   readonly upstreams: readonly Upstream[];
@@ -136,6 +138,7 @@ export function createEngine(
   return {
     plan,
     region: identity.region,
+    regions: textOf(bindings, "TIDEGATE_REGIONS")?.split(",") ?? [],
     session: identity.session,
     upstreams: plan.upstreams.map((upstream) => createUpstream(upstream, plan, bindings, previous)),
     limits: plan.limits.map((limit) => keptLimit(limit, previous) ?? createLimit(limit)),

@@ -69,7 +69,9 @@ export class HubPeers {
   readonly #hub: Hub;
   readonly #bindings: HubBindings;
   readonly #ports: PeerPorts;
-  readonly #underWay = new Set<string>();
+  readonly #underWay = new Map<string, Promise<void>>();
+  readonly #greetings = new Set<Promise<void>>();
+  readonly #refills = new Set<Promise<void>>();
 
   constructor(hub: Hub, bindings: HubBindings, ports: PeerPorts) {
     this.#hub = hub;
@@ -80,7 +82,7 @@ export class HubPeers {
   /** Starts what has become due by what was just done. */
   follow(): void {
     const hub = this.#hub;
-    for (const refill of takeRefills(hub, Date.now())) this.#ports.keep(this.#refill(refill));
+    for (const refill of takeRefills(hub, Date.now())) this.#keepAmong(this.#refills, this.#refill(refill));
     if (!hub.urgent) return;
     hub.urgent = false;
     for (const region of hub.peers.keys()) this.exchange(region);
@@ -89,13 +91,36 @@ export class HubPeers {
   /** Exchanges with a peer, behind whatever goes on. */
   exchange(region: string): void {
     if (this.#underWay.has(region)) return;
-    this.#underWay.add(region);
-    this.#ports.keep(this.#exchange(region).finally(() => this.#underWay.delete(region)));
+    const exchange = this.#exchange(region).finally(() => this.#underWay.delete(region));
+    this.#underWay.set(region, exchange);
+    this.#ports.keep(exchange);
   }
 
   /** Asks a region whether it is in use. */
   greet(region: string): void {
-    this.#ports.keep(this.#greet(region));
+    this.#keepAmong(this.#greetings, this.#greet(region));
+  }
+
+  /** Whether rights are being asked for. */
+  isRefilling(): boolean {
+    return this.#refills.size > 0;
+  }
+
+  /** Waits for the refills that are under way, at most `ms`. */
+  async refilled(ms: number): Promise<void> {
+    await Promise.race([Promise.all(this.#refills), pause(ms)]);
+  }
+
+  /** Waits for greetings and the exchanges that they lead to, at most `ms`. */
+  async settled(ms: number): Promise<void> {
+    const all = Promise.all(this.#greetings).then(() => Promise.all(this.#underWay.values()));
+    await Promise.race([all, pause(ms)]);
+  }
+
+  #keepAmong(works: Set<Promise<void>>, work: Promise<void>): void {
+    const kept = work.finally(() => works.delete(kept));
+    works.add(kept);
+    this.#ports.keep(kept);
   }
 
   /** Our answer to a peer's message; null when it cannot be taken. */
