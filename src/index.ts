@@ -6,3 +6,6 @@ import { createGateway } from "./edge/gateway.ts";
 const gateway = createGateway(config);
 
 export default gateway.handler;
+
+// What Cloudflare instantiates by name; wrangler.toml lists the same names.
+export { Ledger } from "../durable-objects/ledger.ts";
