@@ -1,6 +1,7 @@
-// Two kinds of tests. `unit`: pure code and seeded simulations, no network. `integration`: the gateway as a
-// black box behind `tidegate start`, against real HTTP servers. Tests inside workerd itself
-// (@cloudflare/vitest-plugin) get a third project when there are Durable Objects to look into.
+// Three kinds of tests. `unit`: pure code and seeded simulations, no network. `workers`: Durable Objects with
+// real storage, inside workerd. `integration`: the gateway as a black box behind `tidegate start`, against
+// real HTTP servers.
+import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
 
 export default defineConfig({
@@ -11,6 +12,20 @@ export default defineConfig({
           name: "unit",
           include: ["test/unit/**/*.test.ts", "test/simulation/**/*.test.ts", "test/tidy.test.ts"],
           environment: "node",
+        },
+      },
+      {
+        // `main` of wrangler.toml is loaded as it is; the `[build]` command there is not run. Vitest itself
+        // imports node:inspector, which the Worker's own flags leave out.
+        plugins: [
+          cloudflareTest({
+            wrangler: { configPath: "./wrangler.toml" },
+            miniflare: { compatibilityFlags: ["enable_nodejs_inspector_module"] },
+          }),
+        ],
+        test: {
+          name: "workers",
+          include: ["test/workers/**/*.test.ts"],
         },
       },
       {

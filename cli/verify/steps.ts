@@ -15,6 +15,10 @@ const BUNDLE_FOLDER = `${PROJECT_ROOT}dist`;
 export const STEPS: readonly Step[] = [
   { name: "types of the Worker", run: () => runTool("tsc", "--noEmit", "-p", "tsconfig.json") },
   { name: "types of commands and tests", run: () => runTool("tsc", "--noEmit", "-p", "tsconfig.node.json") },
+  {
+    name: "types of tests inside the Worker",
+    run: () => runTool("tsc", "--noEmit", "-p", "tsconfig.workers.json"),
+  },
   { name: "lint", run: () => runTool("oxlint", "--type-aware") },
   { name: "format", run: () => runTool("oxfmt", "--check") },
   { name: "tests", run: () => runTool("vitest", "run") },
