@@ -114,7 +114,7 @@ function printRegions(regions: readonly string[], urls: readonly string[]): void
   for (const [index, region] of regions.entries()) print(`ready ${region} ${urls[index]}`);
 }
 
-/** The first region gets the port that was asked for, the others the next ones, or any where those are taken. */
+/** The first region gets the port that was asked for, the others the next ones, or any free ones. */
 async function regionSockets({ regions, host, port }: StartOptions): Promise<RegionSocket[]> {
   const sockets: RegionSocket[] = [];
   for (const [index, region] of regions.entries()) {

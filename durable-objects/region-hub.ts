@@ -15,7 +15,7 @@ import { NOTHING_STORED, bootHub } from "../src/hub/hub.ts";
 import { describeHub, type HubDescription } from "../src/hub/description.ts";
 import { isInUse, announceUse } from "../src/hub/membership.ts";
 import { readOverrides, toOverrideTerms, writeOverride, type OverrideReading } from "../src/hub/overrides.ts";
-import type { AddReply, OverrideReply, OverrideTerms, SyncReply } from "../src/hub/protocol.ts";
+import type { AddReply, OverrideReply, OverrideTerms, Snapshot, SyncReply } from "../src/hub/protocol.ts";
 import { isKey, isPlainName } from "../src/hub/names.ts";
 import { beginRound, nextRoundMs, type RoundState } from "../src/hub/rounds.ts";
 import type { Commit } from "../src/hub/storage.ts";
@@ -57,8 +57,7 @@ export class RegionHub extends DurableObject<HubBindings> {
   constructor(ctx: DurableObjectState, env: HubBindings) {
     super(ctx, env);
     const name = parseHubName(ctx.id.name ?? "");
-    if (name === null)
-      throw new Error(`a hub must be named hub:<region>:<shard>, not ${String(ctx.id.name)}`);
+    if (name === null) throw new Error(`a hub is named hub:<region>:<shard>, not ${String(ctx.id.name)}`);
     this.#hub = bootHub(name.region, name.shard, this.#readRows(), Date.now());
     this.#peers = new HubPeers(this.#hub, env, {
       store: () => this.#store(false),
@@ -108,10 +107,12 @@ export class RegionHub extends DurableObject<HubBindings> {
 
   async describe(): Promise<HubDescription> {
     await this.#join();
-    return await this.#serve(false, (hub, now) => ({
-      ...describeHub(hub, now),
-      snapshot: snapshotOf(hub, now),
-    }));
+    return await this.#serve(false, describeHub);
+  }
+
+  /** What isolates get with each sync. */
+  async snapshot(): Promise<Snapshot> {
+    return await this.#serve(false, snapshotOf);
   }
 
   /** A peer's message; the answer is ours to it, or null when it cannot be taken. */
@@ -156,7 +157,7 @@ export class RegionHub extends DurableObject<HubBindings> {
     }
   }
 
-  /** A region appears by being used, be it by an operator who reads; the first reader waits for what others know. */
+  /** A region appears by being used, also by an operator who reads: who waits for what others know. */
   async #join(): Promise<void> {
     const hub = this.#hub;
     if (isInUse(hub) && hub.usedAt >= hub.bootedAt) return;

@@ -38,7 +38,11 @@ const IMPORT_RULES: readonly { from: string; to: (folder: string) => boolean; pa
     to: (folder) => folder.startsWith("src/") && !within(["src/edge", "src/admin"])(folder),
     packages: /^(?!node:)/,
   },
-  { from: "durable-objects", to: within([...PURE, "durable-objects"]), packages: /^cloudflare:workers$/ },
+  {
+    from: "durable-objects",
+    to: within([...PURE, "src/region", "durable-objects"]),
+    packages: /^cloudflare:workers$/,
+  },
   // The Worker's own file: Cloudflare finds the classes of objects among its exports.
   {
     from: "src/index.ts",

@@ -1,5 +1,5 @@
-// `/_gateway/counters/<name>`: usage counters, as the hub of this region knows them. A value is approximate by
-// its type: it says how old it can be.
+// `/_gateway/counters/<name>`: usage counters, as the hub of this region knows them. A value is approximate
+// by its type: it says how old it can be.
 
 import type { Exchange } from "../edge/exchange.ts";
 import { MAX_KEY_CHARS } from "../hub/protocol.ts";

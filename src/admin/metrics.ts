@@ -56,8 +56,9 @@ function renderLink(text: PrometheusText, { link }: WorkerHub): void {
 /** The hub's own sums since it started. */
 function renderHub(text: PrometheusText, { tally, peers, counters, states, isolates }: HubDescription): void {
   text.metric("tidegate_hub_events_total", "counter", "What the region's hub has done since it started.");
-  for (const [event, count] of Object.entries(tally))
+  for (const [event, count] of Object.entries(tally)) {
     text.sample("tidegate_hub_events_total", { event }, count);
+  }
   text.metric("tidegate_hub_states", "gauge", "States that the hub keeps.");
   text.sample("tidegate_hub_states", {}, states);
   text.metric("tidegate_hub_isolates", "gauge", "Isolates that the hub has heard lately.");
@@ -67,6 +68,7 @@ function renderHub(text: PrometheusText, { tally, peers, counters, states, isola
     if (ageMs !== null) text.sample("tidegate_peer_age_seconds", { region }, ageMs / 1000);
   }
   text.metric("tidegate_usage_total", "counter", "Usage counters, summed over their keys and all regions.");
-  for (const [counter, value] of Object.entries(counters))
+  for (const [counter, value] of Object.entries(counters)) {
     text.sample("tidegate_usage_total", { counter }, value);
+  }
 }

@@ -1,5 +1,5 @@
-// `/_gateway/overrides`: what operators force on upstreams, for a time, in every region. Reading shows the write
-// in force and those that were made without knowing of it.
+// `/_gateway/overrides`: what operators force on upstreams, for a time, in every region. Reading shows the
+// write in force and those that were made without knowing of it.
 
 import { parseDuration } from "../http/durations.ts";
 import type { Exchange } from "../edge/exchange.ts";
@@ -41,8 +41,7 @@ async function write(x: Exchange, upstream: string, terms: OverrideTerms | null)
   if (hub === null || reply === null) return notAnswered(x);
   if (reply.kind !== "written") return problem(x, "bad_request", "The hub did not take the override.");
   // This isolate follows at once, the others of the region with their next sync.
-  const description = await hub.ask((stub) => stub.describe());
-  if (description !== null) hub.link.replica.snapshot = description.snapshot;
+  hub.link.replica.snapshot = (await hub.ask((stub) => stub.snapshot())) ?? hub.link.replica.snapshot;
   const readings = await hub.ask((stub) => stub.overrides());
   return Response.json(readings?.[upstream] ?? {});
 }

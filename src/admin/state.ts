@@ -36,7 +36,7 @@ export interface GatewayState {
   /** Every region in use; of other regions, how long ago this one heard from them. */
   readonly regions: Record<string, { ageMs: number | null; upstreams: Record<string, UpstreamState> }>;
   /** null: the hub did not answer. */
-  readonly hub: Omit<HubDescription, "snapshot"> | null;
+  readonly hub: HubDescription | null;
   readonly queues: Record<string, never>;
   readonly subscriptions: Record<string, never>;
   readonly sagas: Record<string, never>;
@@ -64,16 +64,12 @@ export function describeState(engine: Engine, described: HubDescription | null, 
     },
     upstreams,
     regions: { [engine.region]: { ageMs: 0, upstreams }, ...Object.fromEntries(others) },
-    hub: described === null ? null : withoutSnapshot(described),
+    hub: described,
     queues: {},
     subscriptions: {},
     sagas: {},
     config: engine.plan.hash,
   };
-}
-
-function withoutSnapshot({ snapshot: _, ...description }: HubDescription): Omit<HubDescription, "snapshot"> {
-  return description;
 }
 
 export function describeUpstream(

@@ -1,5 +1,5 @@
-// Limits of consistency `exact`: one ledger per limit and key counts every request, wherever it comes in. It is
-// asked last, when nothing else can refuse the request any more but its upstream.
+// Limits of consistency `exact`: one ledger per limit and key counts every request, wherever it comes in. It
+// is asked last, when nothing else can refuse the request any more but its upstream.
 //
 // The same `idempotency-key` on the same method and path is counted once: a client that tries a payment
 // again uses its quota once. Without one every request has an id that nobody else can know.
@@ -8,12 +8,9 @@ import type { LimitPlan } from "../config/plan.ts";
 import type { WorkerHub } from "../region/worker-hub.ts";
 import { hashKey } from "./api-keys.ts";
 import type { Exchange } from "./exchange.ts";
-import type { LimitTake } from "./limits.ts";
-import { noteLimit, refuseByLimit } from "./limits.ts";
+import type { LimitTake } from "./limit-takes.ts";
+import { UNAVAILABLE_RETRY_MS, noteLimit, refuseByLimit } from "./limit-takes.ts";
 import { Verdict } from "./verdict.ts";
-
-/** When to come back after a ledger did not answer. */
-const UNAVAILABLE_RETRY_MS = 1_000;
 
 /** Consumes the limit's cost from its ledger. A shadow limit does not wait for the answer. */
 export async function takeLedgerUnits(
@@ -26,7 +23,7 @@ export async function takeLedgerUnits(
   const request = { id, amount: plan.cost, rate: plan.windowLimit, windowMs: plan.windowMs };
   const asked = hub.consume(plan.name, take.key, request);
   if (plan.shadow) {
-    x.waitUntil(asked.then((reply) => noteLimit(x, plan, reply?.kind !== "refused", 0, 0)));
+    x.shell.waitUntil(asked.then((reply) => noteLimit(x, plan, reply?.kind !== "refused", 0, 0)));
     return Verdict.admit;
   }
   const reply = await asked;

@@ -6,7 +6,8 @@ import type { Explanation } from "./explanation.ts";
 import type { Engine, Upstream } from "./engine.ts";
 import type { RequestIdentity } from "./identity.ts";
 import type { InboundHeaders } from "./inbound-headers.ts";
-import type { LimitTake } from "./limits.ts";
+import type { LimitTake } from "./limit-takes.ts";
+import type { Shell } from "./shell.ts";
 import { NOBODY } from "./api-keys.ts";
 import { NO_PERMIT } from "../resilience/permits.ts";
 
@@ -19,8 +20,7 @@ export class Exchange {
   readonly traceId: string;
   readonly traceFlags: string;
   readonly traceKept: boolean;
-  /** Lets work go on though the client hangs up or has its answer. */
-  readonly waitUntil: (work: Promise<unknown>) => void;
+  readonly shell: Pick<Shell, "waitUntil">;
   /** Non-null when an operator asked why. */
   readonly explanation: Explanation | null;
 
@@ -68,10 +68,10 @@ export class Exchange {
     inbound: InboundHeaders,
     startedAt: number,
     identity: RequestIdentity,
-    waitUntil: (work: Promise<unknown>) => void,
+    shell: Pick<Shell, "waitUntil">,
     explanation: Explanation | null,
   ) {
-    this.waitUntil = waitUntil;
+    this.shell = shell;
     this.engine = engine;
     this.request = request;
     this.inbound = inbound;

@@ -1,5 +1,5 @@
-// The route's limits. What can be decided from this isolate's own state is decided before anything else of the
-// upstream is touched; a lease that must be waited for, and the ledger of an exact limit, come after the
+// The route's limits. What can be decided from this isolate's own state is decided before anything else of
+// the upstream is touched; a lease that must be waited for, and the ledger of an exact limit, come after the
 // permits, so that nothing remote is asked for a request that is refused anyway.
 //
 // What a limit gave is given back when the request is refused and nothing has been sent. A shadow limit
@@ -8,7 +8,6 @@
 import type { LimitPlan } from "../config/plan.ts";
 import type { LimitTerms } from "../hub/protocol.ts";
 import { joinItems, rateLimitItem } from "../http/rate-limit-fields.ts";
-import { retryAfterSeconds } from "../http/retry-after.ts";
 import { returnRate, takeRate } from "../resilience/rate-limit.ts";
 import type { LimitView } from "../region/limit-view.ts";
 import { remainingUnits, resetMs, retryMs, takeAlone } from "../region/limit-view.ts";
@@ -16,23 +15,9 @@ import type { WorkerHub } from "../region/worker-hub.ts";
 import { takeLedgerUnits } from "./exact-limits.ts";
 import type { Exchange } from "./exchange.ts";
 import { keyOf } from "./limit-keys.ts";
+import type { LimitTake } from "./limit-takes.ts";
+import { UNAVAILABLE_RETRY_MS, noteLimit, refuseByLimit } from "./limit-takes.ts";
 import { Verdict } from "./verdict.ts";
-
-/** Where waiting helps but nobody can be asked how long. */
-const UNAVAILABLE_RETRY_MS = 1_000;
-
-/** What one limit has given to a request, and what the answer says of it. */
-export interface LimitTake {
-  readonly index: number;
-  readonly key: string;
-  readonly view: LimitView | null;
-  /** Whether a hub or a ledger has to be asked before the request may pass. */
-  waiting: boolean;
-  /** Of the row in an exact limit's ledger. */
-  rowId: string | null;
-  remaining: number;
-  resetMs: number;
-}
 
 /** Takes the route's limits in order, as far as they are decided here; the first that refuses ends it. */
 export function takeLimits(x: Exchange): Verdict {
@@ -79,37 +64,8 @@ export function returnLimits(x: Exchange): void {
   const { limitTakes, engine } = x;
   if (limitTakes !== null) for (const take of limitTakes) if (!take.waiting) returnTake(x, take);
   x.limitTakes = null;
-  engine.hub?.keepBegun(x.waitUntil);
+  engine.hub?.keepBegun(x.shell);
   if (x.limitRefused < 0) x.rateLimit = null;
-}
-
-/** The refusal of one limit, with the numbers that the answer names. */
-export function refuseByLimit(x: Exchange, plan: LimitPlan, waitMs: number): Verdict {
-  x.limitRefused = plan.index;
-  x.retryAfterMs = waitMs;
-  const { quotedName, policyItem } = x.engine.limitLabels[plan.index];
-  x.rateLimit = rateLimitItem(quotedName, 0, retryAfterSeconds(waitMs));
-  x.rateLimitPolicy = policyItem;
-  return plan.consistency === "capped" || plan.consistency === "exact"
-    ? Verdict.quotaExceeded
-    : Verdict.rateLimited;
-}
-
-/** Tells telemetry and whoever asked for an explanation what one limit said. */
-export function noteLimit(
-  x: Exchange,
-  plan: LimitPlan,
-  passes: boolean,
-  remaining: number,
-  waitMs: number,
-): void {
-  const verdict = passes ? "ok" : plan.shadow ? "shadow" : codeOf(plan);
-  x.explanation?.note("limit", verdict, { policy: plan.name, remaining, waitMs: Math.ceil(waitMs) });
-  if (!passes) x.engine.telemetry.limitRefused(plan.index);
-}
-
-function codeOf({ consistency }: LimitPlan): string {
-  return consistency === "capped" || consistency === "exact" ? "quota_exceeded" : "rate_limited";
 }
 
 /** A limit that this isolate counts alone: because it is configured so, or because there is no hub at all. */
@@ -150,7 +106,7 @@ function takeShared(
     return Verdict.admit;
   }
   hub.link.prefetch(view);
-  hub.keepBegun(x.waitUntil);
+  hub.keepBegun(x.shell);
   const passes = outcome === "taken" || (outcome === "ask" && takeAlone(view, plan.cost, x.startedAt));
   return concludeShared(x, plan, view, passes, () => takes.push(take));
 }
@@ -194,7 +150,7 @@ function waitForLease(
     hub.link.wait(view, plan.cost, plan.onUnavailable, (passes) => {
       resolve(concludeShared(x, plan, view, passes, () => (take.waiting = false)));
     });
-    hub.keepBegun(x.waitUntil);
+    hub.keepBegun(x.shell);
   });
 }
 

@@ -1,5 +1,5 @@
-// What an operator has forced, brought from the hub's snapshot into the upstreams of this isolate. A snapshot is
-// looked at once; what it forces ends by its own `until`, with or without a hub.
+// What an operator has forced, brought from the hub's snapshot into the upstreams of this isolate. Each
+// snapshot is looked at once; what it forces ends by its own `until`, with or without a hub.
 
 import type { OverrideTerms } from "../hub/protocol.ts";
 import { drainTargets } from "../resilience/target-choice.ts";

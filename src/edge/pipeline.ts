@@ -30,20 +30,13 @@ import { keyOf } from "./limit-keys.ts";
 import { awaitLimits, returnLimits, takeLimits } from "./limits.ts";
 import { followOverrides } from "./overrides.ts";
 import { reportAnswer } from "./report.ts";
+import type { Shell } from "./shell.ts";
 import { runTries } from "./tries.ts";
 import { Verdict } from "./verdict.ts";
 
-/** What the pipeline needs of the isolate around it. */
-export interface Shell {
-  /** Answers the gateway's own paths (`/_gateway/...`). */
-  answerOwnPath(x: Exchange): Promise<Response>;
-  /** Lets work go on though its client hangs up: its end gives permits back. */
-  waitUntil(work: Promise<unknown>): void;
-}
-
 /** Runs a request through the pipeline. Never throws or rejects: a bug becomes `internal_error`. */
 export function runPipeline(engine: Engine, request: Request, shell: Shell): Response | Promise<Response> {
-  const x = openExchange(engine, request, shell.waitUntil);
+  const x = openExchange(engine, request, shell);
   try {
     const checked = checkRequest(x);
     if (checked === Verdict.admit && isGatewayPath(x.path)) {
@@ -117,7 +110,7 @@ function tellHub(x: Exchange): void {
     }
   }
   hub.link.afterResponse();
-  hub.keepBegun(x.waitUntil);
+  hub.keepBegun(x.shell);
 }
 
 /** Tells the upstream's loop what became of the request. A caller's own bounds say nothing about it. */
@@ -131,11 +124,11 @@ function settle(x: Exchange, verdict: Verdict): void {
   settleRequest(x.upstream.control, verdict === Verdict.admit && status < 500 && status !== 429);
 }
 
-function openExchange(engine: Engine, request: Request, waitUntil: Shell["waitUntil"]): Exchange {
+function openExchange(engine: Engine, request: Request, shell: Shell): Exchange {
   const inbound = readInboundHeaders(request.headers);
   const explanation = asksWhy(engine, inbound) ? new Explanation() : null;
   const identity = identify(inbound, engine.random);
-  return new Exchange(engine, request, inbound, Date.now(), identity, waitUntil, explanation);
+  return new Exchange(engine, request, inbound, Date.now(), identity, shell, explanation);
 }
 
 function asksWhy(engine: Engine, inbound: InboundHeaders): boolean {

@@ -2,7 +2,6 @@
 
 import { gCounterValue } from "../crdt/g-counter.ts";
 import type { Hub, HubTally } from "./hub.ts";
-import type { Snapshot } from "./protocol.ts";
 import { countPresent } from "./sessions.ts";
 
 export interface PeerDescription {
@@ -26,10 +25,9 @@ export interface HubDescription {
   readonly tally: HubTally;
   /** Sum over the keys of each usage counter, for metrics. */
   readonly counters: Readonly<Record<string, number>>;
-  readonly snapshot: Snapshot;
 }
 
-export function describeHub(hub: Hub, now: number): Omit<HubDescription, "snapshot"> {
+export function describeHub(hub: Hub, now: number): HubDescription {
   const peers = [...hub.peers.values()].map((peer) => [
     peer.region,
     {

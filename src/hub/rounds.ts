@@ -1,4 +1,4 @@
-// When a hub does what on its own: the round of its alarm. Pure: it says what is to be sent, the object sends.
+// What a hub does on its own: the rounds of its alarm. Here is said what is to be sent, the object sends it.
 //
 //   every round        expire, then an exchange with each peer that lacks something or was not heard lately
 //   a peer that does not answer is asked again after 1, 2, 4 .. 30 rounds

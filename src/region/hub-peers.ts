@@ -200,8 +200,8 @@ export class HubPeers {
     const passage = passageOf(localFaults.current, this.#hub.region, region, faultDraws);
     if (!passage.arrives) return false;
     const bytes = await orNull(this.#stub(region).give(name, slot, want));
-    if (bytes === null || !passageOf(localFaults.current, region, this.#hub.region, faultDraws).arrives)
-      return false;
+    const back = passageOf(localFaults.current, region, this.#hub.region, faultDraws);
+    if (bytes === null || !back.arrives) return false;
     const decoded = decodeStates(bytes);
     if (decoded.kind === "refused") return false;
     return mergeIncoming(this.#hub, region, decoded.entries, Date.now()).raised > 0;

@@ -1,12 +1,19 @@
-// The isolate's way to the objects around it: its hub and the ledgers. It turns the calls of HubLink into calls
-// of Durable Objects, each with a deadline, and keeps what was begun, so that the request that began it can
-// keep it alive (`takeBegun`): a runtime ends what belongs to no request.
+// The isolate's way to the objects around it: its hub and the ledgers. It turns the calls of HubLink into
+// calls of Durable Objects, each with a deadline, and keeps what was begun, so that the request that began it
+// can keep it alive (`takeBegun`): a runtime ends what belongs to no request.
 
 import type { HubDescription } from "../hub/description.ts";
 import type { Faults } from "../hub/faults.ts";
 import type { ConsumeOutcome, ConsumeRequest } from "../hub/ledger-requests.ts";
 import type { OverrideReading } from "../hub/overrides.ts";
-import type { AddReply, OverrideReply, OverrideTerms, SyncReply, SyncRequest } from "../hub/protocol.ts";
+import type {
+  AddReply,
+  OverrideReply,
+  OverrideTerms,
+  Snapshot,
+  SyncReply,
+  SyncRequest,
+} from "../hub/protocol.ts";
 import type { UsageReading } from "../hub/usage.ts";
 import { HubLink } from "./hub-link.ts";
 import { ledgerName } from "./hub-peers.ts";
@@ -30,6 +37,7 @@ export interface HubStub {
   override(upstream: string, terms: OverrideTerms | null): Promise<OverrideReply>;
   overrides(): Promise<Record<string, OverrideReading>>;
   describe(): Promise<HubDescription>;
+  snapshot(): Promise<Snapshot>;
   setFaults(faults: Faults | object): Promise<boolean>;
   wake(): Promise<void>;
   abort(): Promise<void>;
@@ -81,9 +89,9 @@ export class WorkerHub {
   }
 
   /** Has the runtime keep what was begun just now alive as part of the request that began it. */
-  keepBegun(waitUntil: (work: Promise<unknown>) => void): void {
+  keepBegun(shell: { waitUntil(work: Promise<unknown>): void }): void {
     const begun = this.takeBegun();
-    if (begun !== null) waitUntil(begun);
+    if (begun !== null) shell.waitUntil(begun);
   }
 
   /** What was begun since the last call; null: nothing. */

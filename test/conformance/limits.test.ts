@@ -1,5 +1,5 @@
-// Rate limits of one isolate: who shares one, what it admits (GCRA: a burst at once, then the rate), what a
-// refused request costs (nothing), and the fields that tell (draft-ietf-httpapi-ratelimit-headers-11).
+// Rate limits in one region: who shares one, what it admits (a burst at once; GCRA drips where the limit is
+// local), what a refused request costs (nothing), and the fields that tell (draft-ietf-httpapi-ratelimit-headers-11).
 import { setTimeout as pause } from "node:timers/promises";
 import { parseList } from "structured-headers";
 import { afterAll, beforeAll, describe, it } from "vitest";
@@ -45,7 +45,7 @@ beforeAll(async () => {
         wide: { key: "header:x-caller", rate: 100, per: "1h", burst: 100 },
         narrow: { key: "header:x-caller", rate: 1, per: "1h" },
         dear: { key: "header:x-caller", rate: 10, per: "1m", burst: 10, cost: 4 },
-        quick: { key: "header:x-caller", rate: 5, per: "1s", burst: 2 },
+        quick: { key: "header:x-caller", rate: 5, per: "1s", burst: 2, consistency: "local" },
         shadow: { key: "header:x-caller", rate: 1, per: "1h", burst: 1, shadow: true },
       },
       routes: [
