@@ -110,6 +110,7 @@ function tellHub(x: Exchange): void {
     }
   }
   hub.link.afterResponse();
+  if (engine.isLocal) hub.linger();
   hub.keepBegun(x.shell);
 }
 

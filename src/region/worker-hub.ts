@@ -18,7 +18,7 @@ import type { UsageReading } from "../hub/usage.ts";
 import { HubLink } from "./hub-link.ts";
 import { ledgerName } from "./hub-peers.ts";
 import { hubName, isLocationHint } from "./placement.ts";
-import { createReplica } from "./replica.ts";
+import { SYNC_MS, createReplica } from "./replica.ts";
 
 /** Deadline of a sync, and of an ask, after which both are failures. */
 const SYNC_TIMEOUT_MS = 2_000;
@@ -28,6 +28,8 @@ const ADMIN_TIMEOUT_MS = 5_000;
 /** Longest wait for an exact limit's ledger, which may live on another continent. */
 export const LEDGER_TIMEOUT_MS = 2_000;
 const SHARD = 0;
+/** In local development an isolate goes on syncing for so long after its last request (see `linger`). */
+const LINGER_MS = 20_000;
 
 /** What an isolate calls on a hub. */
 export interface HubStub {
@@ -71,6 +73,8 @@ export class WorkerHub {
   readonly link: HubLink;
   readonly #objects: ObjectBindings;
   #begun: Promise<unknown>[] = [];
+  #usedAt = Number.NEGATIVE_INFINITY;
+  #isLingering = false;
 
   constructor(objects: ObjectBindings, region: string, session: string, config: string) {
     this.region = region;
@@ -92,6 +96,25 @@ export class WorkerHub {
   keepBegun(shell: { waitUntil(work: Promise<unknown>): void }): void {
     const begun = this.takeBegun();
     if (begun !== null) shell.waitUntil(begun);
+  }
+
+  /**
+   * Goes on syncing for a while after a request. Deployed, an idle isolate says and hears nothing, because each
+   * sync costs; on one's own machine the first request after a pause should already see what was just forced.
+   */
+  linger(): void {
+    this.#usedAt = Date.now();
+    if (this.#isLingering) return;
+    this.#isLingering = true;
+    this.#begin(this.#lingerOn().finally(() => (this.#isLingering = false)));
+  }
+
+  async #lingerOn(): Promise<void> {
+    while (Date.now() - this.#usedAt < LINGER_MS) {
+      await new Promise((resolve) => setTimeout(resolve, SYNC_MS / 4));
+      this.link.afterResponse();
+      void this.takeBegun();
+    }
   }
 
   /** What was begun since the last call; null: nothing. */

@@ -56,7 +56,7 @@ describe("command line", () => {
   it.for([
     [["start", "--port", "70000"], "--port"],
     [["start", "--env", "noequals"], "NAME=VALUE"],
-    [["start", "--regions", "weur,enam"], "not available in this version"],
+    [["start", "--regions", "weur,Enam"], "--regions must be names"],
     [["load", "--mix", "nope"], "--mix"],
     [["load", "--url", "localhost:1"], "--url"],
     [["load", "--arrivals", "bursty"], "--arrivals"],

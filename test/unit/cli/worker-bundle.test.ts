@@ -1,5 +1,5 @@
 // The Worker as wrangler.toml shapes it: compiled configuration in, validator out. The bundle runs on Node
-// too, for it uses web standards alone.
+// too, for it uses web standards alone, but for the class that its objects extend.
 
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -34,13 +34,16 @@ function codeWith(config: unknown, aliases = shape.aliases): string {
 /** Imports a bundle from a file; rejects with what its global scope throws. */
 function run(code: string, name: string): Promise<unknown> {
   const file = join(folder, name);
-  writeFileSync(file, code);
+  writeFileSync(join(folder, "workers.mjs"), "export class DurableObject {}");
+  writeFileSync(file, code.replaceAll('"cloudflare:workers"', '"./workers.mjs"'));
   return import(/* @vite-ignore */ pathToFileURL(file).href);
 }
 
 describe("the Worker", () => {
   it("holds neither zod nor the rules for configuration files", ({ expect }) => {
-    expect(bundleProblems(Buffer.from(codeWith(compileForWorker(minimalConfig())))).problems).toEqual([]);
+    const { problems } = bundleProblems(Buffer.from(codeWith(compileForWorker(minimalConfig()))));
+    // This one is not minified, so its size says nothing.
+    expect(problems.filter((problem) => !problem.includes("budget"))).toEqual([]);
   });
 
   it("starts with a compiled configuration", async ({ expect }) => {
