@@ -67,10 +67,14 @@ function mergeOne(
   now: number,
 ): number {
   const target = own ?? emptyOf(believed.kind);
-  const raised = mergeStateInto(target, believed, nextVersion(hub, now));
+  const raised = mergeStateInto(target, believed, hub.version + 1);
   if (raised === KIND_MISMATCH || raised === 0) return 0;
+  nextVersion(hub, now);
   if (target.kind === "sliding-window" && "cellMs" in parsed) {
-    isEmptyAfter(target, { count: MAX_CELLS, cellMs: parsed.cellMs }, now);
+    if (isEmptyAfter(target, parsed.cellMs, now)) {
+      hub.states.delete(name);
+      return 0;
+    }
   }
   putState(hub, name, target);
   if (isDurable(name)) hub.unstoredForeign.add(name);

@@ -87,7 +87,8 @@ export class HubLink {
     return takeUnits(view, cost, this.#sharing(view), this.#ports.now());
   }
 
-  giveBack(view: LimitView, cost: number): void {
+  /** Gives back what was taken at `takenAt`; rights of a period that has ended since are not given back. */
+  giveBack(view: LimitView, cost: number, _takenAt = this.#ports.now()): void {
     giveBackUnits(view, cost, this.#ports.now());
   }
 
