@@ -18,7 +18,7 @@ export function serveSync(hub: Hub, request: unknown, now: number): SyncReply {
   const { session, report, asks } = request;
   if (report !== null) {
     const verdict = judgeBatch(hub, session, report.seq, now);
-    if (verdict === "unknown-session" || verdict === "full") return refuse(hub, "unknown-session");
+    if (verdict === "unknown-session" || verdict === "full") return refuse(hub, verdict);
     announceUse(hub, now);
     if (verdict === "apply") applyReport(hub, report, now);
     else hub.tally.duplicates++;
