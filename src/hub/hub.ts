@@ -79,6 +79,8 @@ export interface Hub {
   /** Upstreams that have an override register. */
   readonly overridden: Set<string>;
   readonly sessions: Map<string, Session>;
+  /** When each isolate has last spoken. */
+  readonly present: Map<string, number>;
   readonly limits: Map<string, LimitBook>;
   readonly quotas: Map<string, QuotaBook>;
   readonly peers: Map<string, Peer>;
@@ -115,6 +117,7 @@ export function bootHub(region: string, shard: number, stored: StoredHub, now: n
     states: new Map(),
     overridden: new Set(),
     sessions: new Map(),
+    present: new Map(),
     limits: new Map(),
     quotas: new Map(),
     peers: new Map(),

@@ -21,7 +21,7 @@ import { cellMsOf, claimedName, regionalName, usedName } from "./names.ts";
 import { PEER_GONE_MS, isFresh, versionHeardByAll } from "./peers.ts";
 import type { LeaseAnswer, LeaseAsk, LimitTerms } from "./protocol.ts";
 import type { Cells, RegionUse } from "./window-cells.ts";
-import { MAX_CELLS, cellsOf, totalsByCell, usesByRegion, waitUntilAtMost } from "./window-cells.ts";
+import { CELLS_KEPT, cellsOf, totalsByCell, usesByRegion, waitUntilAtMost } from "./window-cells.ts";
 
 /** A lease that is not renewed ends by itself. */
 export const LEASE_MS = 3_000;
@@ -141,7 +141,7 @@ export function expireLimits(hub: Hub, now: number): void {
 
 /** Drops expired cells of a window that came from elsewhere or is kept here; whether nothing is left. */
 export function isEmptyAfter(window: SlidingWindow, cellMs: number, now: number): boolean {
-  expireWindow(window, now, cellMs, WINDOW_GRACE_MS, MAX_CELLS);
+  expireWindow(window, now, cellMs, WINDOW_GRACE_MS, CELLS_KEPT);
   return window.timed.spans.length === 0;
 }
 

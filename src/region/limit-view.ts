@@ -111,11 +111,16 @@ export function isHeldBack(view: LimitView, now: number): boolean {
 /** Takes from what is free without a lease. */
 export function takeFree(view: LimitView, cost: number, isolates: number, now: number): boolean {
   if (view.terms.consistency === "capped") return false;
-  if (now - view.freeAt >= LEASE_MS) {
+  const isOver = Math.abs(now - view.freeAt) >= LEASE_MS;
+  if (!isOver && view.free < cost) return false;
+  // What was free may not be any more: others use the limit as well.
+  const left = view.terms.units - mostUsedInView(view, now);
+  const free = Math.max(0, Math.floor((FREE_PART * left) / Math.max(1, isolates)));
+  if (isOver) {
     view.freeAt = now;
-    const left = view.terms.units - usedInView(view, now);
-    view.free = Math.max(0, Math.floor((FREE_PART * left) / Math.max(1, isolates)));
+    view.free = free;
   }
+  view.free = Math.min(view.free, free);
   if (view.free < cost) return false;
   view.free -= cost;
   noteUse(view, cost, now);
@@ -152,9 +157,18 @@ export function giveBackUnits(view: LimitView, cost: number, now: number, takenA
 export function usedInView(view: LimitView, now: number): number {
   if (view.terms.consistency === "capped") return view.base - leaseLeft(view, now);
   const left = Math.max(0, 1 - (now - view.baseAt) / view.terms.windowMs);
-  let own = 0;
+  return view.base * left + ownUse(view, now);
+}
+
+/** The same if nothing of what the hub knew has left the window yet. */
+function mostUsedInView(view: LimitView, now: number): number {
+  return (now - view.baseAt < view.terms.windowMs ? view.base : 0) + ownUse(view, now);
+}
+
+function ownUse(view: LimitView, now: number): number {
+  let own = view.inFlight;
   for (const { at, units } of view.pending) if (now - at < view.terms.windowMs) own += units;
-  return view.base * left + view.inFlight + own;
+  return own;
 }
 
 /** Whole units left, and ms until there are more: for the answer's fields. */

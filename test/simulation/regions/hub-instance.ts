@@ -10,6 +10,7 @@ import type { GossipMessage } from "../../../src/hub/gossip.ts";
 import { composeHello, composeMessage, receiveMessage } from "../../../src/hub/gossip.ts";
 import type { Hub } from "../../../src/hub/hub.ts";
 import { mergeIncoming } from "../../../src/hub/incoming.ts";
+import { isInUse } from "../../../src/hub/membership.ts";
 import type { SyncReply, SyncRequest } from "../../../src/hub/protocol.ts";
 import type { Refill } from "../../../src/hub/quota-book.ts";
 import { acceptMint, endRefill, giveRights, takeRefills } from "../../../src/hub/quota-book.ts";
@@ -137,7 +138,9 @@ export class HubInstance {
     if (this.isDead) return;
     const { roundMs } = this.#node.world;
     const now = this.#node.now();
-    if (Math.abs(now - this.#roundAt) > 3 * roundMs) this.#round();
+    // The first round is at once: a region that is new must not count alone for longer than it takes.
+    const isNew = this.#rounds.searchedAt === Number.NEGATIVE_INFINITY && isInUse(this.hub);
+    if (isNew || Math.abs(now - this.#roundAt) > 3 * roundMs) this.#round();
     else this.#node.setAlarm(this, nextRoundMs(this.hub, roundMs, now), false);
     for (const refill of takeRefills(this.hub, now)) this.#refill(refill);
     if (this.hub.urgent) {

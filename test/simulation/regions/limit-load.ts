@@ -5,7 +5,7 @@ import type { LimitTerms } from "../../../src/hub/protocol.ts";
 import type { LimitPolicy } from "./limit-policies.ts";
 import { tidegate } from "./limit-policies.ts";
 
-export const WINDOW_MS = 60_000;
+const DEFAULT_WINDOW_MS = 60_000;
 const BURST_MS = 2_000;
 const REGIONS = ["weur", "enam", "apac", "oc", "sam", "wnam", "eeur", "afr", "me"];
 
@@ -23,6 +23,7 @@ export interface LimitLoad {
   /** Parts of the load that regions get; equal where absent. */
   readonly weights?: readonly number[];
   readonly windows?: number;
+  readonly windowMs?: number;
 }
 
 export interface LimitRun {
@@ -38,16 +39,18 @@ export interface LimitRun {
 /** Runs one load. The first window begins with nobody knowing the key, each other one follows at once. */
 export function runLimit(load: LimitLoad): LimitRun {
   const { seed, units, rho, shape, consistency = "global", isolates = 8 } = load;
+  const { windowMs = DEFAULT_WINDOW_MS } = load;
   const regions = REGIONS.slice(0, load.regions ?? 4);
-  const terms: LimitTerms = { limit: "measured", key: "acme", consistency, units, windowMs: WINDOW_MS };
+  const terms: LimitTerms = { limit: "measured", key: "acme", consistency, units, windowMs };
   const { world, request, calls } = (load.policy ?? tidegate()).start({ seed, regions, isolates, terms });
   const { queue, chance } = world;
-  if (consistency === "capped") queue.runFor(WINDOW_MS - (queue.now % WINDOW_MS));
+  if (consistency === "capped") queue.runFor(windowMs - (queue.now % windowMs));
   const windows = load.windows ?? 2;
   const offered = Array.from({ length: windows }, () => 0);
   const admitted = Array.from({ length: windows }, () => 0);
+  const startMs = queue.now;
   let waits = 0;
-  const lengthMs = shape === "steady" ? WINDOW_MS : BURST_MS;
+  const lengthMs = shape === "steady" ? windowMs : Math.min(BURST_MS, windowMs / 5);
   const perMs = (rho * units) / lengthMs;
   for (let window = 0; window < windows; window++) {
     const endMs = queue.now + lengthMs;
@@ -58,15 +61,15 @@ export function runLimit(load: LimitLoad): LimitRun {
       const region = pickRegion(chance.next(), regions.length, load.weights);
       offered[inWindow]++;
       request(region, chance.whole(0, isolates - 1), (isAdmitted, waited) => {
-        if (isAdmitted) admitted[inWindow]++;
+        if (isAdmitted) admitted[Math.min(windows - 1, Math.floor((queue.now - startMs) / windowMs))]++;
         if (waited) waits++;
       });
     };
     queue.after(chance.gap(perMs), arrive);
-    queue.runFor(WINDOW_MS);
+    queue.runFor(windowMs);
   }
   const total = offered.reduce((sum, count) => sum + count, 0);
-  const seconds = (windows * (shape === "steady" ? WINDOW_MS : BURST_MS)) / 1_000;
+  const seconds = (windows * lengthMs) / 1_000;
   return {
     seed,
     offered,
