@@ -5,6 +5,7 @@
 //
 //   acknowledged = (boot, version): a version counts within its sender's boot alone
 //   a peer in a new boot gets everything, and what was known of itself: so it finds out what it has lost
+//   a delta counts only for who has all that it builds on: one that comes late, after a restart, does not
 //   a delta too large for one message comes in parts; its version counts when all came, in a row
 //   a digest of the stored states, once in a while, finds what all of the above missed
 //
@@ -39,6 +40,8 @@ export interface GossipMessage {
   readonly inUse: boolean;
   /** Encoded states. */
   readonly chunks: readonly Uint8Array[];
+  /** The sender's version that the delta builds on; 0: on nothing. */
+  readonly since: number;
   /** Which part of a delta this is, from 0. */
   readonly part: number;
   /** The sender's version that this part completes, or 0: there is more to come. */
@@ -56,6 +59,7 @@ export type GossipOutcome =
 
 /** The message that a hub sends to a peer, as a push or as the answer to one. */
 export function composeMessage(hub: Hub, peer: Peer, now: number): GossipMessage {
+  const since = peer.acked;
   const { chunks, part, version } = composeDelta(hub, peer);
   const wantsDigest = version > 0 && part === 0 && now - peer.digestAt >= DIGEST_MS;
   if (wantsDigest) peer.digestAt = now;
@@ -65,6 +69,7 @@ export function composeMessage(hub: Hub, peer: Peer, now: number): GossipMessage
     boot: hub.boot,
     inUse: isInUse(hub),
     chunks,
+    since,
     part,
     version,
     ackBoot: peer.boot,
@@ -80,6 +85,7 @@ export function composeHello(hub: Hub): GossipMessage {
     boot: hub.boot,
     inUse: isInUse(hub),
     chunks: [],
+    since: 0,
     part: 0,
     version: 0,
     ackBoot: 0,
@@ -93,16 +99,20 @@ export function receiveMessage(hub: Hub, message: GossipMessage, now: number): G
   if (!isMessage(message) || message.from === hub.region) return { kind: "refused", reason: "malformed" };
   const entries = decodeChunks(message.chunks);
   if (entries === null) return { kind: "refused", reason: "malformed" };
-  if (!message.inUse) return { kind: "refused", reason: "not-a-peer" };
+  if (!message.inUse) {
+    noteAbsence(hub, message.from, now);
+    return { kind: "refused", reason: "not-a-peer" };
+  }
   hub.tally.gossipReceived++;
   const peer = peerOf(hub, message.from);
+  hub.greetings.delete(message.from);
   if (message.boot < peer.boot) return { kind: "refused", reason: "not-a-peer" };
   if (message.boot > peer.boot) restartPeer(peer, message.boot);
   peer.heardAt = now;
   peer.failures = 0;
   const { raised, amnesia } = mergeIncoming(hub, message.from, entries, now);
   hub.tally.rowsRaised += raised;
-  const isWhole = notePart(peer, message);
+  const isWhole = notePart(peer, message) && message.since <= peer.merged;
   if (isWhole && message.version > peer.merged) peer.merged = message.version;
   if (message.ackBoot === hub.boot && message.ackVersion <= hub.version) peer.acked = message.ackVersion;
   else peer.acked = 0;
@@ -111,6 +121,14 @@ export function receiveMessage(hub: Hub, message: GossipMessage, now: number): G
   }
   meetRegions(hub);
   return { kind: "merged", raised, amnesia };
+}
+
+/** A region has answered that it is not in use. */
+function noteAbsence(hub: Hub, region: string, now: number): void {
+  const greeting = hub.greetings.get(region);
+  if (greeting === undefined) return;
+  greeting.unanswered = 0;
+  greeting.askedAt = now;
 }
 
 /** Whether a peer still lacks something. */
@@ -122,7 +140,7 @@ export function owesPeer(hub: Hub, peer: Peer): boolean {
 export function isMessage(message: unknown): message is GossipMessage {
   if (typeof message !== "object" || message === null) return false;
   const fields: Record<string, unknown> = { ...message };
-  const { from, boot, inUse, chunks, part, version, ackBoot, ackVersion, digest } = fields;
+  const { from, boot, inUse, chunks, since, part, version, ackBoot, ackVersion, digest } = fields;
   return (
     typeof from === "string" &&
     isRegion(from) &&
@@ -133,6 +151,7 @@ export function isMessage(message: unknown): message is GossipMessage {
     Array.isArray(chunks) &&
     chunks.length <= MAX_CHUNKS &&
     chunks.every((chunk) => chunk instanceof Uint8Array) &&
+    isCount(since) &&
     isCount(part) &&
     isCount(version) &&
     isCount(ackBoot) &&

@@ -6,10 +6,15 @@
 //
 // Two identities (slots): class E, in memory only, is named by the boot number, so a restart never continues
 // numbers that it has forgotten. Class D, stored before it is acknowledged, keeps its epoch over restarts;
-// it changes only when a peer proves that stored numbers were lost.
+// it changes only when a peer proves that stored numbers were lost. Both are new even when the count of boots
+// was lost with everything else: they are never smaller than the seconds of the clock at the boot.
+//
+//   boot   = max(stored boot + 1, now in seconds)
+//   epoch' = max(epoch + 1, boot)                   at a proven loss
 
 import type { Stamp } from "../crdt/hybrid-clock.ts";
-import { FIRST_STAMP } from "../crdt/hybrid-clock.ts";
+import { FIRST_STAMP, compareStamps } from "../crdt/hybrid-clock.ts";
+import { latestStamp } from "../crdt/lww-register.ts";
 import type { Replicated } from "../crdt/replicated.ts";
 import { copyState } from "../crdt/replicated.ts";
 import type { SlotId } from "../crdt/slot-id.ts";
@@ -51,10 +56,17 @@ export interface HubTally {
   amnesia: number;
 }
 
+/** Whether anybody is there: a region that is not in use says so, one that is becomes a peer. */
+export interface Greeting {
+  askedAt: number;
+  /** Greetings without an answer since the last one. */
+  unanswered: number;
+}
+
 export interface Hub {
   readonly region: string;
   readonly shard: number;
-  /** This boot's number, from 1: the epoch of class E, and what peers know this store by. */
+  /** Greater than that of any boot before: the epoch of class E, and what peers know this store by. */
   readonly boot: number;
   readonly bootedAt: number;
   durableEpoch: number;
@@ -67,6 +79,8 @@ export interface Hub {
   /** Upstreams that have an override register. */
   readonly overridden: Set<string>;
   readonly sessions: Map<string, Session>;
+  /** When each isolate has last spoken. */
+  readonly present: Map<string, number>;
   readonly limits: Map<string, LimitBook>;
   readonly quotas: Map<string, QuotaBook>;
   readonly peers: Map<string, Peer>;
@@ -82,12 +96,14 @@ export interface Hub {
   changedAt: number;
   /** Whether peers should hear of a change at once instead of with the next round. */
   urgent: boolean;
+  /** Regions that are no peers and have been greeted. */
+  readonly greetings: Map<string, Greeting>;
   readonly tally: HubTally;
 }
 
 /** A hub at its boot: what was stored, and a boot number that nobody has used before. Store it before use. */
 export function bootHub(region: string, shard: number, stored: StoredHub, now: number): Hub {
-  const boot = Math.min(stored.boot + 1, MAX_EPOCH);
+  const boot = Math.min(Math.max(stored.boot + 1, Math.floor(now / 1_000)), MAX_EPOCH);
   const hub: Hub = {
     region,
     shard,
@@ -101,6 +117,7 @@ export function bootHub(region: string, shard: number, stored: StoredHub, now: n
     states: new Map(),
     overridden: new Set(),
     sessions: new Map(),
+    present: new Map(),
     limits: new Map(),
     quotas: new Map(),
     peers: new Map(),
@@ -112,6 +129,7 @@ export function bootHub(region: string, shard: number, stored: StoredHub, now: n
     usedAt: Number.NEGATIVE_INFINITY,
     changedAt: now,
     urgent: false,
+    greetings: new Map(),
     tally: {
       reports: 0,
       duplicates: 0,
@@ -123,8 +141,11 @@ export function bootHub(region: string, shard: number, stored: StoredHub, now: n
       amnesia: 0,
     },
   };
-  // Copied: a state that is stored elsewhere must not change under the hands of who stored it.
-  for (const [name, state] of stored.states) putState(hub, name, copyState(state));
+  for (const [name, state] of stored.states) {
+    // Copied: a state that is stored elsewhere must not change under the hands of who stored it.
+    putState(hub, name, copyState(state));
+    followStamps(hub, state);
+  }
   for (const [id, seq] of stored.sessions) hub.sessions.set(id, { seq, seenAt: now, stored: seq });
   return hub;
 }
@@ -149,10 +170,20 @@ export function markChanged(hub: Hub, name: string): void {
 
 /** Class D goes on under a new identity: a peer has proved that the old one's last numbers were lost. */
 export function startDurableEpoch(hub: Hub): void {
-  hub.durableEpoch = Math.min(hub.durableEpoch + 1, MAX_EPOCH);
+  hub.durableEpoch = Math.min(Math.max(hub.durableEpoch + 1, hub.boot), MAX_EPOCH);
   hub.durableSlot = slotOf(hub.region, hub.shard, hub.durableEpoch);
   hub.metaUnstored = true;
   hub.tally.amnesia++;
+}
+
+/** What was stamped before the boot stays before what is stamped after it, whatever the clock says now. */
+function followStamps(hub: Hub, state: Replicated): void {
+  const stamps: (Stamp | null)[] = [];
+  if (state.kind === "lww-register") stamps.push(latestStamp(state));
+  if (state.kind === "membership") stamps.push(state.rows.get(hub.region)?.stamp ?? null);
+  for (const stamp of stamps) {
+    if (stamp !== null && compareStamps(stamp, hub.clock) > 0) hub.clock = stamp;
+  }
 }
 
 function slotOf(region: string, shard: number, epoch: number): SlotId {

@@ -25,7 +25,7 @@ import type { StateName } from "./names.ts";
 import { KIND_OF_FAMILY, isDurable, isShared, parseStateName } from "./names.ts";
 import { OVERRIDE_DRIFT_MS } from "./overrides.ts";
 import { isOldQuota } from "./quota-book.ts";
-import { MAX_CELLS } from "./window-cells.ts";
+import { CELLS_KEPT } from "./window-cells.ts";
 
 export interface Merged {
   readonly raised: number;
@@ -67,10 +67,14 @@ function mergeOne(
   now: number,
 ): number {
   const target = own ?? emptyOf(believed.kind);
-  const raised = mergeStateInto(target, believed, nextVersion(hub, now));
+  const raised = mergeStateInto(target, believed, hub.version + 1);
   if (raised === KIND_MISMATCH || raised === 0) return 0;
+  nextVersion(hub, now);
   if (target.kind === "sliding-window" && "cellMs" in parsed) {
-    isEmptyAfter(target, { count: MAX_CELLS, cellMs: parsed.cellMs }, now);
+    if (isEmptyAfter(target, parsed.cellMs, now)) {
+      hub.states.delete(name);
+      return 0;
+    }
   }
   putState(hub, name, target);
   if (isDurable(name)) hub.unstoredForeign.add(name);
@@ -96,7 +100,7 @@ function believe(
   const spoken = state.kind === "membership" ? state : stateSince(state, 0, keep);
   switch (spoken.kind) {
     case "sliding-window":
-      return "cellMs" in parsed ? believedWindow(spoken, now, parsed.cellMs, MAX_CELLS) : null;
+      return "cellMs" in parsed ? believedWindow(spoken, now, parsed.cellMs, CELLS_KEPT) : null;
     case "lww-register":
       return believedRegister(spoken, now, OVERRIDE_DRIFT_MS);
     case "membership":

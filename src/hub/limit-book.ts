@@ -17,11 +17,11 @@ import { addToWindow, createSlidingWindow, expireWindow } from "../crdt/sliding-
 import { spanAt } from "../crdt/timed-cells.ts";
 import type { Hub } from "./hub.ts";
 import { MAX_STATES, nextVersion } from "./hub.ts";
-import { claimedName, regionalName, usedName } from "./names.ts";
+import { cellMsOf, claimedName, regionalName, usedName } from "./names.ts";
 import { PEER_GONE_MS, isFresh, versionHeardByAll } from "./peers.ts";
 import type { LeaseAnswer, LeaseAsk, LimitTerms } from "./protocol.ts";
 import type { Cells, RegionUse } from "./window-cells.ts";
-import { cellsOf, totalsByCell, usesByRegion, waitUntilAtMost } from "./window-cells.ts";
+import { CELLS_KEPT, cellsOf, totalsByCell, usesByRegion, waitUntilAtMost } from "./window-cells.ts";
 
 /** A lease that is not renewed ends by itself. */
 export const LEASE_MS = 3_000;
@@ -127,24 +127,22 @@ export function leaseUnits(hub: Hub, ask: LeaseAsk, session: string, now: number
   };
 }
 
-/** Forgets leases that ended and cells that are over; drops what nobody needs any more. */
+/** Forgets leases that ended and cells that are over, of limits used here or elsewhere. */
 export function expireLimits(hub: Hub, now: number): void {
+  for (const [name, state] of hub.states) {
+    if (isWindow(state) && isEmptyAfter(state, cellMsOf(name), now)) hub.states.delete(name);
+  }
   for (const [name, book] of hub.limits) {
     for (const [session, holder] of book.holders) if (holder.until <= now) book.holders.delete(session);
-    const used = hub.states.get(name);
-    const isOver = used === undefined || isEmptyAfter(used, book.cells, now);
-    if (!isOver || book.holders.size > 0) continue;
-    hub.limits.delete(name);
-    hub.states.delete(name);
-    if (book.claimed !== null) hub.states.delete(book.claimed);
+    const isInUse = hub.states.has(name) || (book.claimed !== null && hub.states.has(book.claimed));
+    if (!isInUse && book.holders.size === 0) hub.limits.delete(name);
   }
 }
 
 /** Drops expired cells of a window that came from elsewhere or is kept here; whether nothing is left. */
-export function isEmptyAfter(state: unknown, cells: Cells, now: number): boolean {
-  if (!isWindow(state)) return true;
-  expireWindow(state, now, cells.cellMs, WINDOW_GRACE_MS, cells.count);
-  return state.timed.spans.length === 0;
+export function isEmptyAfter(window: SlidingWindow, cellMs: number, now: number): boolean {
+  expireWindow(window, now, cellMs, WINDOW_GRACE_MS, CELLS_KEPT);
+  return window.timed.spans.length === 0;
 }
 
 interface View {

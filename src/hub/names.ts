@@ -72,6 +72,11 @@ export function regionalName(cellMs: number, limit: string, key: string): string
   return `r:${cellMs}:${limit}:${key}`;
 }
 
+/** The length of the cells of a window by its name. */
+export function cellMsOf(name: string): number {
+  return Number(name.slice(2, name.indexOf(":", 2)));
+}
+
 /** Whether a name is one that configurations give: of a counter, a limit, an upstream. */
 export function isPlainName(text: unknown): text is string {
   return typeof text === "string" && text.length <= MAX_NAME_CHARS && PLAIN_NAME.test(text);

@@ -113,7 +113,9 @@ export type RefusalReason =
   | "malformed"
   | "wrong-region"
   /** The hub has forgotten the session: what the batch holds may or may not be counted. */
-  | "unknown-session";
+  | "unknown-session"
+  /** The hub follows too many sessions already: nothing is counted, and the batch may come again. */
+  | "full";
 
 export type SyncReply =
   | {

@@ -40,7 +40,8 @@ const RETRY_MS = 100;
 const SECOND_MS = 1_000;
 
 export interface QuotaBook {
-  readonly terms: LimitTerms;
+  /** Of the configuration with the greatest cap that asked in this period: rights are never taken back. */
+  terms: LimitTerms;
   readonly period: number;
   /** When each isolate last asked. */
   readonly holders: Map<string, number>;
@@ -218,7 +219,13 @@ function richestRegion(hub: Hub, counter: BoundedCounter): string | null {
 function quotaBookOf(hub: Hub, terms: LimitTerms, period: number, now: number): QuotaBook | null {
   const name = quotaName(terms.windowMs, period, terms.limit, terms.key);
   const known = hub.quotas.get(name);
-  if (known !== undefined) return known;
+  if (known !== undefined) {
+    if (terms.units > known.terms.units) {
+      known.terms = terms;
+      known.mintedOut = false;
+    }
+    return known;
+  }
   if (hub.states.size >= MAX_STATES) return null;
   const book: QuotaBook = {
     terms,

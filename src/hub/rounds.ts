@@ -2,8 +2,9 @@
 //
 //   every round        expire, then an exchange with each peer that lacks something or was not heard lately
 //   a peer that does not answer is asked again after 1, 2, 4 .. 30 rounds
-//   regions that were never heard of are looked for at the first use, and every 10 minutes
-//   no rounds any more once nothing has changed for IDLE_MS and every peer that answers has everything
+//   regions that are no peers are greeted at the first use and every 10 minutes; one that does not answer,
+//   again after 1, 2, 4 .. 30 rounds: it may be in use and know as little of us
+//   no rounds any more once nothing has changed for IDLE_MS and every peer has everything
 
 import type { Hub } from "./hub.ts";
 import { owesPeer } from "./gossip.ts";
@@ -28,6 +29,7 @@ export interface Round {
 }
 
 export interface RoundState {
+  /** When a region was last greeted. */
   searchedAt: number;
 }
 
@@ -43,13 +45,26 @@ export function beginRound(
   expireLimits(hub, now);
   expireQuotas(hub, now);
   if (!isInUse(hub)) return { exchange: [], greet: [] };
-  const exchange = [...hub.peers.values()]
-    .filter((peer) => isDue(hub, peer, roundMs, now))
-    .map((peer) => peer.region);
-  if (now - state.searchedAt < SEARCH_MS) return { exchange, greet: [] };
-  state.searchedAt = now;
-  const greet = universe.filter((region) => region !== hub.region && !hub.peers.has(region));
-  return { exchange, greet };
+  const due = [...hub.peers.values()].filter((peer) => isDue(hub, peer, roundMs, now));
+  for (const peer of due) peer.askedAt = now;
+  const greet = universe.filter((region) => isToGreet(hub, region, roundMs, now));
+  for (const region of greet) {
+    hub.greetings.set(region, { askedAt: now, unanswered: unansweredBy(hub, region) + 1 });
+  }
+  if (greet.length > 0) state.searchedAt = now;
+  return { exchange: due.map((peer) => peer.region), greet };
+}
+
+function isToGreet(hub: Hub, region: string, roundMs: number, now: number): boolean {
+  if (region === hub.region || hub.peers.has(region)) return false;
+  const greeting = hub.greetings.get(region);
+  if (greeting === undefined) return true;
+  const waitMs = greeting.unanswered === 0 ? SEARCH_MS : roundMs * roundsAfter(greeting.unanswered);
+  return now - greeting.askedAt >= waitMs - roundMs / 4;
+}
+
+function unansweredBy(hub: Hub, region: string): number {
+  return hub.greetings.get(region)?.unanswered ?? 0;
 }
 
 /** Ms until the next round; null: none is needed until somebody calls. */
@@ -58,9 +73,10 @@ export function nextRoundMs(hub: Hub, roundMs: number, now: number): number | nu
   const isActive = now - Math.max(hub.usedAt, hub.changedAt) < IDLE_MS;
   if (isActive) return roundMs;
   if (hub.unstoredForeign.size > 0 || hub.droppedSessions.size > 0) return roundMs;
-  const owing = [...hub.peers.values()].filter((peer) => owesPeer(hub, peer));
-  if (owing.length === 0) return null;
-  return roundMs * Math.min(...owing.map(backoffRounds));
+  const waits = [...hub.peers.values()].filter((peer) => owesPeer(hub, peer)).map(backoffRounds);
+  for (const { unanswered } of hub.greetings.values())
+    if (unanswered > 0) waits.push(roundsAfter(unanswered));
+  return waits.length === 0 ? null : roundMs * Math.min(...waits);
 }
 
 /** An exchange with this peer has failed. */
@@ -77,5 +93,9 @@ function isDue(hub: Hub, peer: Peer, roundMs: number, now: number): boolean {
 }
 
 function backoffRounds(peer: Peer): number {
-  return peer.failures === 0 ? 1 : Math.min(MAX_BACKOFF_ROUNDS, 2 ** (peer.failures - 1));
+  return peer.failures === 0 ? 1 : roundsAfter(peer.failures);
+}
+
+function roundsAfter(failures: number): number {
+  return Math.min(MAX_BACKOFF_ROUNDS, 2 ** (failures - 1));
 }

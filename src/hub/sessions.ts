@@ -57,15 +57,21 @@ export function noteBatch(hub: Hub, id: string, seq: number, durable: boolean, n
   if (durable || session.stored < 0) hub.unstoredSessions.add(id);
 }
 
-/** Sessions that have spoken lately. */
+/** Notes that an isolate is there, whether it reports something or only asks. */
+export function notePresence(hub: Hub, id: string, now: number): void {
+  if (hub.present.size < MAX_SESSIONS || hub.present.has(id)) hub.present.set(id, now);
+}
+
+/** Isolates that have spoken lately. */
 export function countPresent(hub: Hub, now: number): number {
   let present = 0;
-  for (const session of hub.sessions.values()) if (now - session.seenAt < SESSION_PRESENT_MS) present++;
+  for (const at of hub.present.values()) if (now - at < SESSION_PRESENT_MS) present++;
   return present;
 }
 
 /** Forgets sessions that have been silent for too long, and no sooner than this after a boot. */
 export function expireSessions(hub: Hub, now: number): void {
+  for (const [id, at] of hub.present) if (now - at >= SESSION_PRESENT_MS) hub.present.delete(id);
   for (const [id, session] of hub.sessions) {
     if (now - session.seenAt < SESSION_IDLE_MS) continue;
     hub.sessions.delete(id);

@@ -8,7 +8,7 @@ import { overridesInForce } from "./overrides.ts";
 import type { Report, Snapshot, SyncReply } from "./protocol.ts";
 import { leaseRights, takeBackRights } from "./quota-book.ts";
 import { isSyncRequest } from "./report.ts";
-import { countPresent, judgeBatch, noteBatch } from "./sessions.ts";
+import { countPresent, judgeBatch, noteBatch, notePresence } from "./sessions.ts";
 import { addUsage } from "./usage.ts";
 
 /** Serves one sync. A refusal changes nothing. */
@@ -16,9 +16,10 @@ export function serveSync(hub: Hub, request: unknown, now: number): SyncReply {
   if (!isSyncRequest(request)) return refuse(hub, "malformed");
   if (request.region !== hub.region) return refuse(hub, "wrong-region");
   const { session, report, asks } = request;
+  notePresence(hub, session, now);
   if (report !== null) {
     const verdict = judgeBatch(hub, session, report.seq, now);
-    if (verdict === "unknown-session" || verdict === "full") return refuse(hub, "unknown-session");
+    if (verdict === "unknown-session" || verdict === "full") return refuse(hub, verdict);
     announceUse(hub, now);
     if (verdict === "apply") applyReport(hub, report, now);
     else hub.tally.duplicates++;

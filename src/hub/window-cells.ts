@@ -2,8 +2,13 @@
 //
 //   window = n cells,  n = clamp(window / 1 s, 1, 10)
 //
-// What is used in a region in the current cell, and before it (the oldest cell counts by the share that is
-// still inside the window). A region's claim announces use in the current cell before it happens, so the
+// What is used in a region in the current cell, and before it. The oldest cell counts by the share that is
+// still inside the window. Nobody knows where in it its units were used: evenly, it is taken, where the cell
+// before it had as many; where that had fewer, use was growing, and they stay for longer:
+//
+//   share = 1 - max(0, f - (1 - r)),   f = how far the oldest cell is outside,  r = min(1, before / oldest)
+//
+// So a limit that is used up at once is not half given back before its window is over. A region's claim announces use in the current cell before it happens, so the
 // greater of the two counts; shortly after a cell has ended its reports may still be on their way.
 
 import type { SlidingWindow } from "../crdt/sliding-window.ts";
@@ -11,7 +16,11 @@ import { regionOf } from "../crdt/slot-id.ts";
 import type { Span } from "../crdt/timed-cells.ts";
 import { spanAt } from "../crdt/timed-cells.ts";
 
-export const MAX_CELLS = 10;
+export const MAX_CELLS = 20;
+/** Cells before the current one that a window needs: one more than it has, to know how even the oldest is. */
+export const CELLS_KEPT = MAX_CELLS + 1;
+/** With fewer cells the oldest one always counts by its share: to keep it would cost too much of the limit. */
+const MIN_EVEN_CELLS = 5;
 export const MIN_CELL_MS = 1_000;
 /** Reports of a cell arrive within this time after its end: two syncs and some. */
 export const LATE_MS = 2_500;
@@ -44,7 +53,8 @@ export function usesByRegion(
 ): Map<string, RegionUse> {
   const uses = new Map<string, RegionUse>();
   const current = spanAt(now, cellMs);
-  const oldestShare = 1 - (now / cellMs - current);
+  const outside = now / cellMs - current;
+  const oldestShare = count < MIN_EVEN_CELLS ? 1 - outside : shareInside(used, current - count, outside);
   const claims = new Map<number, Map<string, number>>();
   for (const span of claimed?.timed.spans ?? []) claims.set(span.index, totalsOf(span));
   for (const span of used.timed.spans) {
@@ -63,12 +73,12 @@ export function usesByRegion(
   return uses;
 }
 
-/** Units of every cell over all regions, oldest first: `count` + 1 cells, the last one the current. */
+/** Units of every cell over all regions, oldest first: one that is outside, the `count` + 1 of the window. */
 export function totalsByCell(used: SlidingWindow, { count, cellMs }: Cells, now: number): number[] {
-  const totals = Array.from({ length: count + 1 }, () => 0);
-  const first = spanAt(now, cellMs) - count;
+  const totals = Array.from({ length: count + 2 }, () => 0);
+  const first = spanAt(now, cellMs) - count - 1;
   for (const span of used.timed.spans) {
-    const at = Math.min(span.index - first, count);
+    const at = Math.min(span.index - first, count + 1);
     if (at >= 0) for (const units of span.cells.values) totals[at] += units;
   }
   return totals;
@@ -77,23 +87,39 @@ export function totalsByCell(used: SlidingWindow, { count, cellMs }: Cells, now:
 /** Ms until at most `units` of these totals are inside the window, if nothing is added. */
 export function waitUntilAtMost(
   totals: readonly number[],
-  { cellMs }: Cells,
+  { count, cellMs }: Cells,
   now: number,
   units: number,
 ): number {
   const intoCell = now - spanAt(now, cellMs) * cellMs;
-  let inside = totals.reduce((sum, cell) => sum + cell, 0) - totals[0];
-  for (let leaving = 0; leaving < totals.length; leaving++) {
-    // While this cell leaves: inside + cell * (1 - f) <= units.
+  let inside = totals.reduce((sum, cell) => sum + cell, 0) - totals[0] - totals[1];
+  for (let leaving = 1; leaving < totals.length; leaving++) {
+    // While this cell leaves: inside + cell * share <= units.
     const cell = totals[leaving];
-    const start = leaving * cellMs - intoCell;
+    const start = (leaving - 1) * cellMs - intoCell;
     if (inside <= units) {
-      const share = cell === 0 ? 0 : Math.min(1, Math.max(0, 1 - (units - inside) / cell));
-      return Math.max(0, Math.ceil(start + share * cellMs));
+      const released = cell === 0 ? 0 : Math.min(1, Math.max(0, 1 - (units - inside) / cell));
+      const even = count < MIN_EVEN_CELLS ? 1 : evenness(totals[leaving - 1], cell);
+      const outside = released === 0 ? 0 : Math.min(1, released + 1 - even);
+      return Math.max(0, Math.ceil(start + outside * cellMs));
     }
     inside -= totals[leaving + 1] ?? 0;
   }
-  return Math.ceil(totals.length * cellMs - intoCell);
+  return Math.ceil((totals.length - 1) * cellMs - intoCell);
+}
+
+function shareInside(used: SlidingWindow, oldest: number, outside: number): number {
+  let total = 0;
+  let before = 0;
+  for (const { index, cells } of used.timed.spans) {
+    if (index === oldest) total = cells.values.reduce((sum, units) => sum + units, 0);
+    else if (index === oldest - 1) before = cells.values.reduce((sum, units) => sum + units, 0);
+  }
+  return 1 - Math.max(0, outside - (1 - evenness(before, total)));
+}
+
+function evenness(before: number, total: number): number {
+  return before >= total ? 1 : before / total;
 }
 
 function addLate(

@@ -34,6 +34,8 @@ import {
 
 /** A request waits for a lease at most this long. */
 export const LEASE_WAIT_MS = 20;
+/** A flush that has not come by then is armed again. */
+const FLUSH_LOST_MS = 2 * SYNC_MS;
 /** An ask that was not answered by then is given up; the next request asks again. */
 export const ASK_LOST_MS = 1_000;
 
@@ -65,7 +67,8 @@ export class HubLink {
   readonly tally: LinkTally = { syncs: 0, asks: 0, failed: 0, unanswered: 0 };
   readonly #ports: LinkPorts;
   readonly #waiters = new Map<LimitView, Waiter[]>();
-  #isFlushArmed = false;
+  /** When the flush that is on its way was armed. */
+  #flushArmedAt = Number.NEGATIVE_INFINITY;
 
   constructor(replica: Replica, ports: LinkPorts) {
     this.replica = replica;
@@ -87,8 +90,9 @@ export class HubLink {
     return takeUnits(view, cost, this.#sharing(view), this.#ports.now());
   }
 
-  giveBack(view: LimitView, cost: number): void {
-    giveBackUnits(view, cost, this.#ports.now());
+  /** Gives back what was taken at `takenAt`; rights of a period that has ended since are not given back. */
+  giveBack(view: LimitView, cost: number, takenAt = this.#ports.now()): void {
+    giveBackUnits(view, cost, this.#ports.now(), takenAt);
   }
 
   /** Waits for the hub to lease units; `deny`: refuse when it does not answer. Calls back once. */
@@ -115,7 +119,7 @@ export class HubLink {
   afterResponse(): void {
     const now = this.#ports.now();
     if (isSyncDue(this.replica, now)) this.#sync();
-    else if (!this.#isFlushArmed && hasPending(this.replica)) this.#armFlush();
+    else if (!this.#isFlushArmed(now) && hasPending(this.replica)) this.#armFlush();
   }
 
   /** Call after a take: renews a lease that runs low before a request has to wait. */
@@ -127,6 +131,11 @@ export class HubLink {
     return isolatesSharing(this.replica, view.terms);
   }
 
+  /** A runtime may drop a timer with the request that started it. */
+  #isFlushArmed(now: number): boolean {
+    return Math.abs(now - this.#flushArmedAt) < FLUSH_LOST_MS;
+  }
+
   #sync(): void {
     const askedAt = this.#ports.now();
     const request = beginSync(this.replica, this.#ports.newSession(), askedAt);
@@ -135,15 +144,16 @@ export class HubLink {
       if (reply === null) {
         this.tally.failed++;
         failSync(this.replica, askedAt);
-      } else endSync(this.replica, reply, askedAt, this.#ports.now());
+      } else endSync(this.replica, reply, askedAt, this.#ports.now(), this.#ports.newSession());
     });
   }
 
   #armFlush(): void {
-    this.#isFlushArmed = true;
-    const waitMs = Math.max(0, this.replica.sentAt + SYNC_MS - this.#ports.now());
+    const now = this.#ports.now();
+    this.#flushArmedAt = now;
+    const waitMs = Math.min(SYNC_MS, Math.max(0, this.replica.sentAt + SYNC_MS - now));
     this.#ports.startTimer(waitMs, () => {
-      this.#isFlushArmed = false;
+      this.#flushArmedAt = Number.NEGATIVE_INFINITY;
       if (isSyncDue(this.replica, this.#ports.now()) && hasPending(this.replica)) this.#sync();
     });
   }

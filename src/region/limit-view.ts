@@ -31,7 +31,7 @@ interface PendingUse {
 }
 
 export interface LimitView {
-  readonly terms: LimitTerms;
+  terms: LimitTerms;
   readonly cellMs: number;
   /** Units that may be used without asking, until when, and of which period where it is capped. */
   lease: number;
@@ -94,7 +94,7 @@ export function takeUnits(view: LimitView, cost: number, isolates: number, now: 
 /** The same for a request whose demand is noted already. */
 export function takeHeld(view: LimitView, cost: number, isolates: number, now: number): TakeOutcome {
   view.touchedAt = now;
-  if (now < view.denyUntil) return "refused";
+  if (isHeldBack(view, now)) return "refused";
   if (leaseLeft(view, now) >= cost) {
     view.lease -= cost;
     noteUse(view, cost, now);
@@ -103,14 +103,24 @@ export function takeHeld(view: LimitView, cost: number, isolates: number, now: n
   return takeFree(view, cost, isolates, now) ? "taken" : "ask";
 }
 
+/** Whether a refusal is remembered. A clock that was set back must not make it last. */
+export function isHeldBack(view: LimitView, now: number): boolean {
+  return now < view.denyUntil && view.denyUntil - now <= DENY_MS;
+}
+
 /** Takes from what is free without a lease. */
 export function takeFree(view: LimitView, cost: number, isolates: number, now: number): boolean {
   if (view.terms.consistency === "capped") return false;
-  if (now - view.freeAt >= LEASE_MS) {
+  const isOver = Math.abs(now - view.freeAt) >= LEASE_MS;
+  if (!isOver && view.free < cost) return false;
+  // What was free may not be any more: others use the limit as well.
+  const left = view.terms.units - mostUsedInView(view, now);
+  const free = Math.max(0, Math.floor((FREE_PART * left) / Math.max(1, isolates)));
+  if (isOver) {
     view.freeAt = now;
-    const left = view.terms.units - usedInView(view, now);
-    view.free = Math.max(0, Math.floor((FREE_PART * left) / Math.max(1, isolates)));
+    view.free = free;
   }
+  view.free = Math.min(view.free, free);
   if (view.free < cost) return false;
   view.free -= cost;
   noteUse(view, cost, now);
@@ -124,10 +134,13 @@ export function takeAlone(view: LimitView, cost: number, now: number): boolean {
   return true;
 }
 
-/** Gives back what a request took that was refused for another reason. */
-export function giveBackUnits(view: LimitView, cost: number, now: number): void {
+/**
+ * Gives back what a request took at `takenAt` and that was refused for another reason. Rights of a period that
+ * has ended since are not given back: they would be rights of the next one.
+ */
+export function giveBackUnits(view: LimitView, cost: number, now: number, takenAt = now): void {
   if (view.terms.consistency === "capped") {
-    if (view.leasePeriod === spanAt(now, view.terms.windowMs)) view.lease += cost;
+    if (view.leasePeriod === spanAt(takenAt, view.terms.windowMs)) view.lease += cost;
     return;
   }
   if (now < view.leaseUntil) view.lease += cost;
@@ -144,9 +157,18 @@ export function giveBackUnits(view: LimitView, cost: number, now: number): void 
 export function usedInView(view: LimitView, now: number): number {
   if (view.terms.consistency === "capped") return view.base - leaseLeft(view, now);
   const left = Math.max(0, 1 - (now - view.baseAt) / view.terms.windowMs);
-  let own = 0;
+  return view.base * left + ownUse(view, now);
+}
+
+/** The same if nothing of what the hub knew has left the window yet. */
+function mostUsedInView(view: LimitView, now: number): number {
+  return (now - view.baseAt < view.terms.windowMs ? view.base : 0) + ownUse(view, now);
+}
+
+function ownUse(view: LimitView, now: number): number {
+  let own = view.inFlight;
   for (const { at, units } of view.pending) if (now - at < view.terms.windowMs) own += units;
-  return view.base * left + view.inFlight + own;
+  return own;
 }
 
 /** Whole units left, and ms until there are more: for the answer's fields. */
@@ -168,26 +190,27 @@ export function retryMs(view: LimitView, now: number): number {
 
 /** Whether the lease should be renewed before a request has to wait for it. */
 export function wantsPrefetch(view: LimitView, now: number): boolean {
-  if (view.asking || now < view.denyUntil || now - view.askedAt < PREFETCH_MS) return false;
+  if (view.asking || isHeldBack(view, now) || now - view.askedAt < PREFETCH_MS) return false;
   return view.lastLease > 0 && view.lease <= view.lastLease * PREFETCH_PART && demandPerSecond(view, now) > 0;
 }
 
-/** What to ask the hub for. */
-export function askFor(view: LimitView, need: number, now: number): LeaseAsk {
+/** What to ask the hub for; `along`: along with the report, so what is in flight is reported first. */
+export function askFor(view: LimitView, need: number, now: number, along = false): LeaseAsk {
   const held = leaseLeft(view, now);
-  const unreported = view.pending.reduce((sum, { units }) => sum + units, 0) + view.inFlight;
+  const pending = view.pending.reduce((sum, { units }) => sum + units, 0);
+  const unreported = pending + (along ? 0 : view.inFlight);
   return { terms: view.terms, need, want: demandPerSecond(view, now), held, unreported };
 }
 
 /** Takes the hub's answer in. `askedAt`: when the ask was sent, so that a lease never outlives the hub's. */
 export function acceptAnswer(view: LimitView, answer: LeaseAnswer, askedAt: number, now: number): void {
   if (view.terms.consistency === "capped") {
-    const period = spanAt(now, view.terms.windowMs);
+    // Clocks differ: rights may be for a period that has not begun here. Those of an older one are of no use.
+    if (answer.period < Math.max(view.leasePeriod, spanAt(now, view.terms.windowMs))) return;
     if (view.leasePeriod !== answer.period && answer.units > 0) {
       view.lease = 0;
       view.leasePeriod = answer.period;
     }
-    if (answer.period < period) return;
   } else if (now >= view.leaseUntil) view.lease = 0;
   view.lease += answer.units;
   if (answer.units > 0) {
@@ -237,7 +260,7 @@ function leaseLeft(view: LimitView, now: number): number {
   if (view.terms.consistency === "capped") {
     return view.leasePeriod === spanAt(now, view.terms.windowMs) ? view.lease : 0;
   }
-  return now < view.leaseUntil ? view.lease : 0;
+  return now < view.leaseUntil && view.leaseUntil - now <= LEASE_MS ? view.lease : 0;
 }
 
 function noteUse(view: LimitView, cost: number, now: number): void {

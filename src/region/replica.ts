@@ -27,6 +27,7 @@ import {
   freezeReturn,
   freezeUses,
   isForgettable,
+  isHeldBack,
 } from "./limit-view.ts";
 
 /** An isolate speaks to its hub at most this often, but for leases near a limit. */
@@ -48,6 +49,8 @@ export interface Replica {
   session: string;
   seq: number;
   frozen: Report | null;
+  /** When it was frozen. */
+  frozenAt: number;
   readonly counts: Map<string, { counter: string; key: string; by: number }>;
   readonly views: Map<string, LimitView>;
   snapshot: Snapshot | null;
@@ -68,6 +71,7 @@ export function createReplica(region: string, session: string, config: string, n
     session,
     seq: 0,
     frozen: null,
+    frozenAt: now,
     counts: new Map(),
     views: new Map(),
     snapshot: null,
@@ -98,6 +102,11 @@ export function limitViewOf(replica: Replica, terms: LimitTerms, now: number): L
   const id = `${terms.limit}\n${terms.key}`;
   const known = replica.views.get(id);
   if (known !== undefined && sameTerms(known.terms, terms)) return known;
+  if (known !== undefined && sameWindow(known.terms, terms)) {
+    // Another configuration; what is leased and what is not reported yet stay what they are.
+    known.terms = terms;
+    return known;
+  }
   if (known === undefined && replica.views.size >= MAX_VIEWS) {
     forgetViews(replica, now);
     if (replica.views.size >= MAX_VIEWS) return null;
@@ -134,18 +143,24 @@ export function hasPending(replica: Replica): boolean {
 
 /** Whether a sync may start now. One whose answer never came, not even as a failure, is given up. */
 export function isSyncDue(replica: Replica, now: number): boolean {
-  if (replica.syncing && now - replica.sentAt >= SYNC_LOST_MS) failSync(replica);
-  return !replica.syncing && now - replica.sentAt >= SYNC_MS;
+  // The other way round, the clock was set back.
+  const passedMs = Math.abs(now - replica.sentAt);
+  if (replica.syncing && passedMs >= SYNC_LOST_MS) failSync(replica);
+  return !replica.syncing && passedMs >= SYNC_MS;
 }
 
 /** The next sync: the batch that is on its way, or a new one with all that waits. */
 export function beginSync(replica: Replica, newSession: string, now: number): SyncRequest {
   replica.syncing = true;
   replica.sentAt = now;
+  const { frozen: waiting } = replica;
+  // A hub that has forgotten the session cannot tell its first batch from a new one; the others it refuses.
+  if (waiting?.seq === 1 && now - replica.frozenAt > SESSION_RENEW_MS) giveUpFrozen(replica, newSession);
   if (replica.frozen === null) {
     // The hub forgets sessions that are silent for long; a batch of a forgotten one could not be placed.
     if (now - replica.ackedAt > SESSION_RENEW_MS) startSession(replica, newSession);
     replica.frozen = freezeReport(replica, now);
+    replica.frozenAt = now;
   }
   const { region, session, frozen } = replica;
   return { region, session, report: frozen, asks: renewals(replica, now), urgent: false };
@@ -160,20 +175,24 @@ export function beginAsk(replica: Replica, view: LimitView, need: number, now: n
 }
 
 /** Takes the answer to the sync of `askedAt` in; a later sync's batch may be the same one. */
-export function endSync(replica: Replica, reply: SyncReply, askedAt: number, now: number): void {
+export function endSync(
+  replica: Replica,
+  reply: SyncReply,
+  askedAt: number,
+  now: number,
+  newSession = `${replica.session.slice(0, 40)}-${now}`,
+): void {
   if (askedAt !== replica.sentAt) return;
+  if (reply.kind === "refused" && reply.reason === "full") {
+    failSync(replica, askedAt);
+    return;
+  }
   replica.syncing = false;
   replica.failures = 0;
   replica.ackedAt = now;
   const { frozen } = replica;
   if (reply.kind === "refused") {
-    // A batch that the hub cannot place must neither block what comes after it nor count twice.
-    if (frozen !== null) {
-      for (const { by } of frozen.counts) replica.ambiguous += by;
-      for (const { units } of frozen.uses) replica.ambiguous += units;
-    }
-    settleFrozen(replica);
-    startSession(replica, `${replica.session}x`.slice(-60));
+    giveUpFrozen(replica, newSession);
     return;
   }
   if (frozen !== null && reply.seq >= frozen.seq) settleFrozen(replica);
@@ -242,9 +261,9 @@ function renewals(replica: Replica, now: number): LeaseAsk[] {
   const asks: LeaseAsk[] = [];
   for (const view of replica.views.values()) {
     if (asks.length >= MAX_REPORT_ENTRIES) break;
-    if (view.asking || now < view.denyUntil || demandPerSecond(view, now) === 0) continue;
+    if (view.asking || isHeldBack(view, now) || demandPerSecond(view, now) === 0) continue;
     if (view.terms.consistency === "capped") continue;
-    asks.push(askFor(view, 1, now));
+    asks.push(askFor(view, 1, now, true));
   }
   return asks;
 }
@@ -257,6 +276,14 @@ function settleFrozen(replica: Replica): void {
   }
 }
 
+/** A batch that the hub cannot place must neither block what comes after it nor count twice. */
+function giveUpFrozen(replica: Replica, newSession: string): void {
+  for (const { by } of replica.frozen?.counts ?? []) replica.ambiguous += by;
+  for (const { units } of replica.frozen?.uses ?? []) replica.ambiguous += units;
+  settleFrozen(replica);
+  startSession(replica, newSession);
+}
+
 function startSession(replica: Replica, session: string): void {
   replica.session = session;
   replica.seq = 0;
@@ -267,7 +294,9 @@ function forgetViews(replica: Replica, now: number): void {
 }
 
 function sameTerms(left: LimitTerms, right: LimitTerms): boolean {
-  return (
-    left.units === right.units && left.windowMs === right.windowMs && left.consistency === right.consistency
-  );
+  return left.units === right.units && sameWindow(left, right);
+}
+
+function sameWindow(left: LimitTerms, right: LimitTerms): boolean {
+  return left.windowMs === right.windowMs && left.consistency === right.consistency;
 }
