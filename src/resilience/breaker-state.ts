@@ -3,6 +3,7 @@
 
 import type { CallWindow } from "./call-window.ts";
 import type { ProbeLeases } from "./probe-leases.ts";
+import type { Regional } from "./regional-breaker.ts";
 
 export interface BreakerOptions {
   readonly failureRate: number;
@@ -62,4 +63,6 @@ export interface Breaker {
   /** The upstream asked to be left alone until then (`Retry-After`). */
   leaveAloneUntil: number;
   lastTransition: BreakerTransition | null;
+  /** What the region says of this upstream and has not heard of; null: this breaker is on its own. */
+  regional: Regional | null;
 }

@@ -12,6 +12,7 @@
 // generation and a call carries the one that admitted it: late results of an earlier one are dropped.
 // A lease that is never returned expires. Admitting and recording in the closed phase allocate nothing.
 
+import { closeBreaker, failureCount, halfOpenBreaker, openBreaker, rampBreaker } from "./breaker-moves.ts";
 import type {
   Breaker,
   BreakerOptions,
@@ -19,26 +20,22 @@ import type {
   BreakerState,
   BreakerTransition,
 } from "./breaker-state.ts";
-import type { CallWindow } from "./call-window.ts";
-import {
-  advanceWindow,
-  callCount,
-  createCallWindow,
-  localFailureCount,
-  recordCall,
-  remoteFailureCount,
-  resetWindow,
-  slowCount,
-} from "./call-window.ts";
+import { advanceWindow, callCount, createCallWindow, recordCall, slowCount } from "./call-window.ts";
 import { Outcome } from "./outcome.ts";
-import { LEASE_NUMBERS, createProbeLeases, returnLease, takeLease } from "./probe-leases.ts";
+import {
+  EMERGENCY_MS,
+  isRegionInCharge,
+  noteRegionalCall,
+  noteRegionalProbe,
+  takeRegionalLease,
+} from "./regional-breaker.ts";
+import { LEASE_NUMBERS, returnLease, takeLease } from "./probe-leases.ts";
 
 export type { Breaker, BreakerOptions, BreakerPhase, BreakerState, BreakerTransition };
 
 /** What `admitCall` answers instead of a token when the call must not be made. */
 export const NOT_ADMITTED = -1;
 
-const HEALTHY_MS_PER_STRIKE = 10_000;
 const RAMP_FAILURE_RATE = 0.25;
 const RAMP_MINIMUM_CALLS = 10;
 const RAMP_FIRST_SHARE = 0.01;
@@ -51,6 +48,7 @@ export function createBreaker(options: BreakerOptions): Breaker {
     strikes: 0,
     leaveAloneUntil: 0,
     lastTransition: null,
+    regional: null,
   };
 }
 
@@ -65,13 +63,19 @@ export function admitCall(breaker: Breaker, now: number, leaseMs: number): numbe
       return state.generation * LEASE_NUMBERS;
     case "ramp":
       if (now - state.since < breaker.options.rampUpMs) return state.generation * LEASE_NUMBERS;
-      close(breaker, now, "ramp-done");
+      closeBreaker(breaker, now, "ramp-done");
       return breaker.state.generation * LEASE_NUMBERS;
     case "open":
       if (now < state.openUntil) return NOT_ADMITTED;
-      halfOpen(breaker, now);
+      if (!isRegionInCharge(breaker, now)) halfOpenBreaker(breaker, now);
+      else if (breaker.regional?.phase === "closed") closeBreaker(breaker, now, "open-time-over");
+      else return NOT_ADMITTED;
       return admitCall(breaker, now, leaseMs);
     case "half-open":
+      if (breaker.regional !== null && isRegionInCharge(breaker, now)) {
+        const lease = takeRegionalLease(breaker.regional, now);
+        return lease === 0 ? NOT_ADMITTED : state.generation * LEASE_NUMBERS + lease;
+      }
       return admitProbe(state, breaker.options.probes, now, leaseMs);
   }
 }
@@ -141,17 +145,18 @@ function recordClosed(
   if (outcome === Outcome.ignored) return;
   const { options, window } = breaker;
   recordCall(window, outcome, slow, now);
+  if (breaker.regional !== null) noteRegionalCall(breaker.regional, outcome, slow);
   state.consecutive = outcome === Outcome.ok ? 0 : state.consecutive + 1;
   if (state.consecutive === 0 && !slow) return;
   if (state.consecutive >= options.consecutive) {
-    open(breaker, now, random, "consecutive");
+    openAtOnce(breaker, now, random, "consecutive");
     return;
   }
   const calls = callCount(window);
-  if (calls < options.minimumCalls) return;
-  if (failureCount(window) >= options.failureRate * calls) open(breaker, now, random, "failure-rate");
+  if (calls < options.minimumCalls || isRegionInCharge(breaker, now)) return;
+  if (failureCount(window) >= options.failureRate * calls) openBreaker(breaker, now, random, "failure-rate");
   else if (options.slowCallMs !== null && slowCount(window) >= options.slowCallRate * calls) {
-    open(breaker, now, random, "slow-rate");
+    openBreaker(breaker, now, random, "slow-rate");
   }
 }
 
@@ -166,6 +171,7 @@ function recordRamp(
   if (outcome === Outcome.ignored) return;
   const { options } = breaker;
   recordCall(breaker.window, outcome, slow, now);
+  if (breaker.regional !== null) noteRegionalCall(breaker.regional, outcome, slow);
   state.calls++;
   if (slow) state.slow++;
   state.consecutive = outcome === Outcome.ok ? 0 : state.consecutive + 1;
@@ -173,10 +179,11 @@ function recordRamp(
   const enough = state.calls >= RAMP_MINIMUM_CALLS;
   const failing = enough && state.failures >= RAMP_FAILURE_RATE * state.calls;
   const slowing = enough && options.slowCallMs !== null && state.slow >= options.slowCallRate * state.calls;
-  if (failing || slowing || state.consecutive >= options.consecutive) {
-    open(breaker, now, random, "ramp-failed");
-  } else if (now - state.since >= options.rampUpMs) {
-    close(breaker, now, "ramp-done");
+  if (state.consecutive >= options.consecutive) openAtOnce(breaker, now, random, "ramp-failed");
+  else if (isRegionInCharge(breaker, now)) return;
+  else if (failing || slowing) openBreaker(breaker, now, random, "ramp-failed");
+  else if (now - state.since >= options.rampUpMs) {
+    closeBreaker(breaker, now, "ramp-done");
   }
 }
 
@@ -189,16 +196,37 @@ function recordProbe(
   now: number,
   random: number,
 ): void {
+  if (breaker.regional !== null && isRegionInCharge(breaker, now)) {
+    const good = outcome === Outcome.ignored ? null : outcome === Outcome.ok && !slow;
+    noteRegionalProbe(breaker.regional, token % LEASE_NUMBERS, good);
+    return;
+  }
   if (!returnLease(state.leases, token % LEASE_NUMBERS) || outcome === Outcome.ignored) return;
   recordCall(breaker.window, outcome, slow, now);
   if (outcome !== Outcome.ok || slow) {
-    open(breaker, now, random, "probe-failed");
+    openBreaker(breaker, now, random, "probe-failed");
     return;
   }
   state.good++;
   if (state.good < breaker.options.probes) return;
-  if (breaker.options.rampUpMs > 0) ramp(breaker, now);
-  else close(breaker, now, "probes-good");
+  if (breaker.options.rampUpMs > 0) rampBreaker(breaker, now);
+  else closeBreaker(breaker, now, "probes-good");
+}
+
+/** Opens on this isolate's own evidence; where the region decides, only until it has. */
+function openAtOnce(
+  breaker: Breaker,
+  now: number,
+  random: number,
+  reason: BreakerTransition["reason"],
+): void {
+  const inCharge = isRegionInCharge(breaker, now);
+  openBreaker(breaker, now, random, reason);
+  if (breaker.regional === null) return;
+  breaker.regional.consecutive = true;
+  if (!inCharge || breaker.state.phase !== "open") return;
+  const { generation, openUntil } = breaker.state;
+  breaker.state = { phase: "open", generation, openUntil: Math.min(openUntil, now + EMERGENCY_MS) };
 }
 
 /** One probe at first, then two, four ...: as many as good ones allow, never more than are still needed. */
@@ -210,64 +238,4 @@ function admitProbe(
 ): number {
   const lease = takeLease(state.leases, Math.min(2 ** state.good, probes - state.good), now, leaseMs);
   return lease === 0 ? NOT_ADMITTED : state.generation * LEASE_NUMBERS + lease;
-}
-
-function open(breaker: Breaker, now: number, random: number, reason: BreakerTransition["reason"]): void {
-  const { options, state } = breaker;
-  const healed =
-    state.phase === "closed" ? Math.max(0, Math.floor((now - state.since) / HEALTHY_MS_PER_STRIKE)) : 0;
-  breaker.strikes = Math.min(Math.max(0, breaker.strikes - healed) + 1, strikesAtLongest(options));
-  const fullMs = Math.min(options.maxOpenForMs, options.openForMs * 2 ** (breaker.strikes - 1));
-  const jitteredMs = fullMs / 2 + (random * fullMs) / 2;
-  const openForMs = Math.min(options.maxOpenForMs, Math.max(jitteredMs, breaker.leaveAloneUntil - now));
-  breaker.leaveAloneUntil = 0;
-  noteTransition(breaker, "open", now, reason, openForMs);
-  breaker.state = { phase: "open", generation: state.generation + 1, openUntil: now + openForMs };
-}
-
-/** More strikes than this would only delay the return to short open times. */
-function strikesAtLongest(options: BreakerOptions): number {
-  return 1 + Math.ceil(Math.log2(options.maxOpenForMs / options.openForMs));
-}
-
-function halfOpen(breaker: Breaker, now: number): void {
-  noteTransition(breaker, "half-open", now, "open-time-over", 0);
-  const generation = breaker.state.generation + 1;
-  breaker.state = { phase: "half-open", generation, leases: createProbeLeases(), good: 0 };
-}
-
-function ramp(breaker: Breaker, now: number): void {
-  noteTransition(breaker, "ramp", now, "probes-good", 0);
-  const generation = breaker.state.generation + 1;
-  breaker.state = { phase: "ramp", generation, since: now, consecutive: 0, calls: 0, failures: 0, slow: 0 };
-}
-
-function close(breaker: Breaker, now: number, reason: BreakerTransition["reason"]): void {
-  noteTransition(breaker, "closed", now, reason, 0);
-  resetWindow(breaker.window);
-  breaker.state = { phase: "closed", generation: breaker.state.generation + 1, since: now, consecutive: 0 };
-}
-
-function noteTransition(
-  breaker: Breaker,
-  to: BreakerPhase,
-  at: number,
-  reason: BreakerTransition["reason"],
-  openForMs: number,
-): void {
-  const { window, state } = breaker;
-  breaker.lastTransition = {
-    from: state.phase,
-    to,
-    at,
-    reason,
-    calls: callCount(window),
-    failures: failureCount(window),
-    slow: slowCount(window),
-    openForMs: Math.round(openForMs),
-  };
-}
-
-function failureCount(window: CallWindow): number {
-  return remoteFailureCount(window) + localFailureCount(window);
 }

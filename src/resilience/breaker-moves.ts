@@ -1,0 +1,78 @@
+// The moves of a breaker from one phase to another, for whoever decides them: the isolate that sees calls, or the
+// hub that adds isolates up. Each move starts a new generation and notes why, with the numbers that decided.
+
+import type { Breaker, BreakerOptions, BreakerPhase, BreakerTransition } from "./breaker-state.ts";
+import type { CallWindow } from "./call-window.ts";
+import { callCount, localFailureCount, remoteFailureCount, resetWindow, slowCount } from "./call-window.ts";
+import { createProbeLeases } from "./probe-leases.ts";
+
+const HEALTHY_MS_PER_STRIKE = 10_000;
+
+/** Opens for a time that grows with each opening; `random` in [0, 1) jitters it. */
+export function openBreaker(
+  breaker: Breaker,
+  now: number,
+  random: number,
+  reason: BreakerTransition["reason"],
+): void {
+  const { options, state } = breaker;
+  const healed =
+    state.phase === "closed" ? Math.max(0, Math.floor((now - state.since) / HEALTHY_MS_PER_STRIKE)) : 0;
+  breaker.strikes = Math.min(Math.max(0, breaker.strikes - healed) + 1, strikesAtLongest(options));
+  const fullMs = Math.min(options.maxOpenForMs, options.openForMs * 2 ** (breaker.strikes - 1));
+  const jitteredMs = fullMs / 2 + (random * fullMs) / 2;
+  const openForMs = Math.min(options.maxOpenForMs, Math.max(jitteredMs, breaker.leaveAloneUntil - now));
+  breaker.leaveAloneUntil = 0;
+  noteTransition(breaker, "open", now, reason, openForMs);
+  breaker.state = { phase: "open", generation: state.generation + 1, openUntil: now + openForMs };
+}
+
+/** More strikes than this would only delay the return to short open times. */
+function strikesAtLongest(options: BreakerOptions): number {
+  return 1 + Math.ceil(Math.log2(options.maxOpenForMs / options.openForMs));
+}
+
+/** The open time is over: probes may go out. */
+export function halfOpenBreaker(breaker: Breaker, now: number): void {
+  noteTransition(breaker, "half-open", now, "open-time-over", 0);
+  const generation = breaker.state.generation + 1;
+  breaker.state = { phase: "half-open", generation, leases: createProbeLeases(), good: 0 };
+}
+
+/** Probes were good: traffic comes back step by step. */
+export function rampBreaker(breaker: Breaker, now: number): void {
+  noteTransition(breaker, "ramp", now, "probes-good", 0);
+  const generation = breaker.state.generation + 1;
+  breaker.state = { phase: "ramp", generation, since: now, consecutive: 0, calls: 0, failures: 0, slow: 0 };
+}
+
+export function closeBreaker(breaker: Breaker, now: number, reason: BreakerTransition["reason"]): void {
+  noteTransition(breaker, "closed", now, reason, 0);
+  resetWindow(breaker.window);
+  breaker.state = { phase: "closed", generation: breaker.state.generation + 1, since: now, consecutive: 0 };
+}
+
+function noteTransition(
+  breaker: Breaker,
+  to: BreakerPhase,
+  at: number,
+  reason: BreakerTransition["reason"],
+  openForMs: number,
+): void {
+  const { window, state } = breaker;
+  breaker.lastTransition = {
+    from: state.phase,
+    to,
+    at,
+    reason,
+    calls: callCount(window),
+    failures: failureCount(window),
+    slow: slowCount(window),
+    openForMs: Math.round(openForMs),
+  };
+}
+
+/** Failures of either kind. */
+export function failureCount(window: CallWindow): number {
+  return remoteFailureCount(window) + localFailureCount(window);
+}
