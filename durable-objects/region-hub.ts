@@ -174,6 +174,7 @@ export class RegionHub extends DurableObject<HubBindings> {
     if (isInUse(this.#hub)) {
       if (this.#isRoundLate()) this.#round();
       this.#peers.follow();
+      logTransitions(this.#hub);
       if (hasUnstored(this.#hub)) await (shared ? this.#storeTogether() : this.#store(false));
       if (this.#alarmAt === null) this.#arm();
     }
@@ -274,6 +275,15 @@ function gotNothing(reply: SyncReply): boolean {
 
 function isNone(faults: unknown): boolean {
   return typeof faults === "object" && faults !== null && Object.keys(faults).length === 0;
+}
+
+/** Why a breaker of this region moved: one line for each move, with the numbers that decided. */
+function logTransitions(hub: Hub): void {
+  for (const { at, ...transition } of hub.transitions.splice(0)) {
+    const time = new Date(at ?? Date.now()).toISOString();
+    const level = transition.to === "open" ? "warn" : "info";
+    console.log(JSON.stringify({ time, level, event: "region_breaker", region: hub.region, ...transition }));
+  }
 }
 
 function report(hub: Hub, event: string, error: unknown): void {

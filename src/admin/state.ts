@@ -1,8 +1,9 @@
 // `GET /_gateway/state`: what the gateway knows about its upstreams and regions, for people and dashboards.
-// Upstreams are this isolate's; the hub adds who it hears from and what operators have forced.
+// Of its own region it shows the greater of what the hub has added up and what this isolate has not told it yet;
+// of other regions what their hubs have told ours.
 
 import type { Engine, Upstream } from "../edge/engine.ts";
-import type { HubDescription } from "../hub/description.ts";
+import type { HubDescription, RegionalUpstream } from "../hub/description.ts";
 import type { OverrideTerms } from "../hub/protocol.ts";
 import { isAlone, overrideOf } from "../region/replica.ts";
 import type { BreakerPhase } from "../resilience/breaker.ts";
@@ -33,8 +34,11 @@ export interface GatewayState {
   readonly region: string;
   readonly isolate: { session: string; snapshotAgeMs: number | null; mode: "alone" | "synced" };
   readonly upstreams: Record<string, UpstreamState>;
-  /** Every region in use; of other regions, how long ago this one heard from them. */
-  readonly regions: Record<string, { ageMs: number | null; upstreams: Record<string, UpstreamState> }>;
+  /** Every region in use, and how long ago this one heard from it. */
+  readonly regions: Record<
+    string,
+    { ageMs: number | null; upstreams: Record<string, Partial<UpstreamState>> }
+  >;
   /** null: the hub did not answer. */
   readonly hub: HubDescription | null;
   readonly queues: Record<string, never>;
@@ -48,12 +52,13 @@ export function describeState(engine: Engine, described: HubDescription | null, 
   const upstreams = Object.fromEntries(
     engine.upstreams.map((upstream) => {
       const override = replica === null ? null : overrideOf(replica, upstream.plan.name, now);
-      return [upstream.plan.name, describeUpstream(upstream, override, now)];
+      const own = described?.upstreams[upstream.plan.name]?.[engine.region] ?? null;
+      return [upstream.plan.name, addRegion(describeUpstream(upstream, override, now), own)];
     }),
   );
   const others = Object.entries(described?.peers ?? {}).map(([region, { ageMs }]) => [
     region,
-    { ageMs, upstreams: {} },
+    { ageMs, upstreams: upstreamsOf(described, region, now) },
   ]);
   return {
     region: engine.region,
@@ -70,6 +75,41 @@ export function describeState(engine: Engine, described: HubDescription | null, 
     sagas: {},
     config: engine.plan.hash,
   };
+}
+
+/** The isolate's view with what the other isolates of its region add. */
+function addRegion(view: UpstreamState, own: RegionalUpstream | null): UpstreamState {
+  if (own === null) return view;
+  const { window, gauges } = own;
+  return {
+    ...view,
+    limit: Math.max(view.limit, gauges?.limit ?? 0),
+    inflight: Math.max(view.inflight, gauges?.inflight ?? 0),
+    waiting: Math.max(view.waiting, gauges?.waiting ?? 0),
+    window: {
+      ok: Math.max(view.window.ok, window.ok),
+      failRemote: Math.max(view.window.failRemote, window.failRemote),
+      failLocal: Math.max(view.window.failLocal, window.failLocal),
+      slow: Math.max(view.window.slow, window.slow),
+    },
+  };
+}
+
+/** Another region's upstreams; an open time that is over reads as half-open, as it does here. */
+function upstreamsOf(
+  described: HubDescription | null,
+  region: string,
+  now: number,
+): Record<string, Partial<UpstreamState>> {
+  const entries = Object.entries(described?.upstreams ?? {}).flatMap(([name, byRegion]) => {
+    const other = byRegion[region];
+    if (other === undefined) return [];
+    const { breaker, window } = other;
+    const isOver = breaker.phase === "open" && breaker.openUntil !== null && breaker.openUntil <= now;
+    const shown = isOver ? { ...breaker, phase: "half-open" as const, openUntil: null } : breaker;
+    return [[name, { breaker: shown, window }] as const];
+  });
+  return Object.fromEntries(entries);
 }
 
 export function describeUpstream(

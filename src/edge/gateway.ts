@@ -15,6 +15,7 @@ import { DEFAULT_REGION, regionOfRequest } from "../region/placement.ts";
 import { WorkerHub, objectBindingsOf } from "../region/worker-hub.ts";
 import type { Bindings, Engine, EngineIdentity } from "./engine.ts";
 import { createEngine, missingFromBindings, textOf } from "./engine.ts";
+import { createUpstreamSource } from "./upstream-source.ts";
 import { runPipeline } from "./pipeline.ts";
 
 export type GatewayApp = Hono<{ Bindings: Record<string, unknown> }>;
@@ -154,5 +155,13 @@ function buildEngine(
   const { session, region, hub } = isolate ?? { session: "", region: DEFAULT_REGION, hub: null };
   const identity = { session, region, hub, seed: crypto.getRandomValues(new Uint32Array(1))[0] };
   hub?.configured(plan.hash);
-  return createEngine(plan, bindings, identity, new Telemetry(plan, (line) => console.log(line)), previous);
+  const engine = createEngine(
+    plan,
+    bindings,
+    identity,
+    new Telemetry(plan, (line) => console.log(line)),
+    previous,
+  );
+  if (hub !== null) hub.link.upstreams = createUpstreamSource(engine);
+  return engine;
 }

@@ -1,8 +1,11 @@
 // A hub as an operator reads it: who it hears from, how old that is, what it keeps.
 
+import type { CallCounts } from "../crdt/call-vectors.ts";
 import { gCounterValue } from "../crdt/g-counter.ts";
 import type { Hub, HubTally } from "./hub.ts";
 import { countPresent } from "./sessions.ts";
+import { callsByRegion, statusByRegion } from "./upstream-book.ts";
+import type { BreakerStatus, UpstreamGauges } from "./upstream-protocol.ts";
 
 export interface PeerDescription {
   /** Ms since it was heard; null: never. */
@@ -10,6 +13,19 @@ export interface PeerDescription {
   /** Whether it has everything that this hub wrote. */
   readonly caughtUp: boolean;
   readonly failures: number;
+}
+
+/** An upstream as one region has it. */
+export interface RegionalUpstream {
+  readonly breaker: {
+    readonly phase: BreakerStatus["phase"];
+    readonly generation: number;
+    readonly openUntil: number | null;
+  };
+  /** Calls of the last ten seconds. */
+  readonly window: CallCounts;
+  /** Of the own region alone. */
+  readonly gauges?: UpstreamGauges;
 }
 
 export interface HubDescription {
@@ -23,6 +39,8 @@ export interface HubDescription {
   readonly states: number;
   readonly peers: Readonly<Record<string, PeerDescription>>;
   readonly tally: HubTally;
+  /** Every upstream that any region has told of, region by region. */
+  readonly upstreams: Readonly<Record<string, Readonly<Record<string, RegionalUpstream>>>>;
   /** Sum over the keys of each usage counter, for metrics. */
   readonly counters: Readonly<Record<string, number>>;
 }
@@ -47,8 +65,52 @@ export function describeHub(hub: Hub, now: number): HubDescription {
     states: hub.states.size,
     peers: Object.fromEntries(peers),
     tally: { ...hub.tally },
+    upstreams: describeUpstreams(hub, now),
     counters: sumCounters(hub),
   };
+}
+
+function describeUpstreams(hub: Hub, now: number): Record<string, Record<string, RegionalUpstream>> {
+  const names = new Set(hub.upstreams.keys());
+  for (const name of hub.states.keys()) {
+    const parsed = name.startsWith("s:") || name.startsWith("c:") ? name.slice("s:".length) : null;
+    if (parsed !== null) names.add(parsed);
+  }
+  return Object.fromEntries([...names].map((name) => [name, describeRegions(hub, name, now)]));
+}
+
+function describeRegions(hub: Hub, upstream: string, now: number): Record<string, RegionalUpstream> {
+  const statuses = statusByRegion(hub, upstream);
+  const calls = callsByRegion(hub, upstream, now);
+  const regions = new Set([...statuses.keys(), ...calls.keys()]);
+  return Object.fromEntries(
+    [...regions].map((region) => [
+      region,
+      {
+        breaker: phaseOf(statuses.get(region)),
+        window: calls.get(region) ?? { ok: 0, failRemote: 0, failLocal: 0, slow: 0 },
+        ...(region === hub.region ? { gauges: sumGauges(hub, upstream) } : {}),
+      },
+    ]),
+  );
+}
+
+function phaseOf(status: BreakerStatus | undefined): RegionalUpstream["breaker"] {
+  if (status === undefined) return { phase: "closed", generation: 1, openUntil: null };
+  const { phase, generation, openUntil } = status;
+  return { phase, generation, openUntil };
+}
+
+/** What the isolates of this region hold together; the cursor of the one that cuts most. */
+function sumGauges(hub: Hub, upstream: string): UpstreamGauges {
+  const sums = { cursor: 512, limit: 0, inflight: 0, waiting: 0 };
+  for (const { gauges } of hub.upstreams.get(upstream)?.gauges.values() ?? []) {
+    sums.cursor = Math.min(sums.cursor, gauges.cursor);
+    sums.limit += gauges.limit;
+    sums.inflight += gauges.inflight;
+    sums.waiting += gauges.waiting;
+  }
+  return sums;
 }
 
 function sumCounters(hub: Hub): Record<string, number> {

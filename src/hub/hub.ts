@@ -19,11 +19,16 @@ import type { Replicated } from "../crdt/replicated.ts";
 import { copyState } from "../crdt/replicated.ts";
 import type { SlotId } from "../crdt/slot-id.ts";
 import { MAX_EPOCH, slotIdOf } from "../crdt/slot-id.ts";
+import type { BreakerTransition } from "../resilience/breaker-state.ts";
+import { hashText } from "../resilience/level.ts";
+import type { RandomSource } from "../resilience/random.ts";
+import { createRandom } from "../resilience/random.ts";
 import type { LimitBook } from "./limit-book.ts";
 import { isDurable } from "./names.ts";
 import type { Peer } from "./peers.ts";
 import type { QuotaBook } from "./quota-book.ts";
 import type { Session } from "./sessions.ts";
+import type { UpstreamBook } from "./upstream-book.ts";
 
 /** States that one hub keeps at most; past it new keys are counted under one that stands for the rest. */
 export const MAX_STATES = 200_000;
@@ -83,6 +88,7 @@ export interface Hub {
   readonly present: Map<string, number>;
   readonly limits: Map<string, LimitBook>;
   readonly quotas: Map<string, QuotaBook>;
+  readonly upstreams: Map<string, UpstreamBook>;
   readonly peers: Map<string, Peer>;
   /** Names whose state must be stored before anything that depends on it is answered. */
   readonly unstored: Set<string>;
@@ -98,7 +104,16 @@ export interface Hub {
   urgent: boolean;
   /** Regions that are no peers and have been greeted. */
   readonly greetings: Map<string, Greeting>;
+  /** Breakers that moved, for the log; whoever writes it takes them out. */
+  readonly transitions: HubTransition[];
+  /** For jitter. Seeded by who the hub is and which boot, so that a run can be repeated. */
+  readonly random: RandomSource;
   readonly tally: HubTally;
+}
+
+/** A move of an upstream's breaker, with the numbers that decided it. */
+export interface HubTransition extends Partial<BreakerTransition> {
+  readonly upstream: string;
 }
 
 /** A hub at its boot: what was stored, and a boot number that nobody has used before. Store it before use. */
@@ -120,6 +135,7 @@ export function bootHub(region: string, shard: number, stored: StoredHub, now: n
     present: new Map(),
     limits: new Map(),
     quotas: new Map(),
+    upstreams: new Map(),
     peers: new Map(),
     unstored: new Set(),
     unstoredForeign: new Set(),
@@ -130,6 +146,8 @@ export function bootHub(region: string, shard: number, stored: StoredHub, now: n
     changedAt: now,
     urgent: false,
     greetings: new Map(),
+    transitions: [],
+    random: createRandom(hashText(region, boot)),
     tally: {
       reports: 0,
       duplicates: 0,
@@ -153,7 +171,7 @@ export function bootHub(region: string, shard: number, stored: StoredHub, now: n
 /** Keeps a state under its name. */
 export function putState(hub: Hub, name: string, state: Replicated): void {
   hub.states.set(name, state);
-  if (state.kind === "lww-register") hub.overridden.add(name.slice(name.indexOf(":") + 1));
+  if (state.kind === "lww-register" && name.startsWith("o:")) hub.overridden.add(name.slice("o:".length));
 }
 
 /** Counts a change and gives its version. */

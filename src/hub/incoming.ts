@@ -2,6 +2,7 @@
 // were lost. From a region only its own rows are taken; of ours, only what this boot could not have known.
 
 import { MINT } from "../crdt/bounded-counter.ts";
+import { believedCalls, createCallVectors } from "../crdt/call-vectors.ts";
 import { receiveStamp } from "../crdt/hybrid-clock.ts";
 import { believedRegister, createLwwRegister, latestStamp } from "../crdt/lww-register.ts";
 import { believedMembership, createMembership } from "../crdt/membership.ts";
@@ -25,6 +26,7 @@ import type { StateName } from "./names.ts";
 import { KIND_OF_FAMILY, isDurable, isShared, parseStateName } from "./names.ts";
 import { OVERRIDE_DRIFT_MS } from "./overrides.ts";
 import { isOldQuota } from "./quota-book.ts";
+import { CALL_SLOTS, CALL_SLOT_MS } from "./upstream-book.ts";
 import { CELLS_KEPT } from "./window-cells.ts";
 
 export interface Merged {
@@ -101,6 +103,8 @@ function believe(
   switch (spoken.kind) {
     case "sliding-window":
       return "cellMs" in parsed ? believedWindow(spoken, now, parsed.cellMs, CELLS_KEPT) : null;
+    case "call-vectors":
+      return believedCalls(spoken, now, CALL_SLOT_MS, CALL_SLOTS);
     case "lww-register":
       return believedRegister(spoken, now, OVERRIDE_DRIFT_MS);
     case "membership":
@@ -129,6 +133,8 @@ function emptyOf(kind: Replicated["kind"]): Replicated {
       return createBoundedCounter();
     case "lww-register":
       return createLwwRegister();
+    case "call-vectors":
+      return createCallVectors();
     default:
       return createMembership();
   }

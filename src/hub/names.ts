@@ -5,7 +5,9 @@
 //   u:<counter>:<key>                 usage counter           stored, sent to other regions
 //   q:<periodMs>:<period>:<limit>:<key>  rights of a capped limit   stored, sent
 //   o:<upstream>                      operator override       stored, sent
+//   s:<upstream>                      breaker of each region  stored, sent
 //   m                                 regions                 stored, sent
+//   c:<upstream>                      calls by outcome        memory, sent
 //   w:<cellMs>:<limit>:<key>          units used              memory, sent
 //   k:<cellMs>:<limit>:<key>          units claimed           memory, sent
 //   r:<cellMs>:<limit>:<key>          units used, regional    memory, stays here
@@ -28,7 +30,7 @@ export type StateName =
       readonly limit: string;
       readonly key: string;
     }
-  | { readonly family: "override"; readonly upstream: string }
+  | { readonly family: "override" | "status" | "calls"; readonly upstream: string }
   | { readonly family: "membership" }
   | {
       readonly family: "used" | "claimed" | "regional";
@@ -42,6 +44,8 @@ export const KIND_OF_FAMILY: Readonly<Record<StateName["family"], Replicated["ki
   usage: "g-counter",
   quota: "bounded-counter",
   override: "lww-register",
+  status: "lww-register",
+  calls: "call-vectors",
   membership: "membership",
   used: "sliding-window",
   claimed: "sliding-window",
@@ -58,6 +62,16 @@ export function quotaName(periodMs: number, period: number, limit: string, key: 
 
 export function overrideName(upstream: string): string {
   return `o:${upstream}`;
+}
+
+/** The breaker of an upstream, as each region's hub has it. */
+export function statusName(upstream: string): string {
+  return `s:${upstream}`;
+}
+
+/** The calls of an upstream, as regions exchange them. */
+export function callsName(upstream: string): string {
+  return `c:${upstream}`;
 }
 
 export function usedName(cellMs: number, limit: string, key: string): string {
@@ -90,7 +104,7 @@ export function isKey(text: unknown): text is string {
 /** Whether a hub must not forget a state of this name. */
 export function isDurable(name: string): boolean {
   const letter = name[0];
-  return letter === "u" || letter === "q" || letter === "o" || letter === "m";
+  return letter === "u" || letter === "q" || letter === "o" || letter === "s" || letter === "m";
 }
 
 /** Whether other regions get a state of this name. */
@@ -108,7 +122,11 @@ export function parseStateName(name: string): StateName | null {
       return isPlainName(parts[1]) && isKey(key) ? { family: "usage", counter: parts[1], key } : null;
     }
     case "o":
-      return parts.length === 2 && isPlainName(parts[1]) ? { family: "override", upstream: parts[1] } : null;
+    case "s":
+    case "c": {
+      const family = parts[0] === "o" ? "override" : parts[0] === "s" ? "status" : "calls";
+      return parts.length === 2 && isPlainName(parts[1]) ? { family, upstream: parts[1] } : null;
+    }
     case "q": {
       const key = parts.slice(4).join(":");
       const [, periodMs, period, limit] = parts;

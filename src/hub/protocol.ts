@@ -2,6 +2,8 @@
 // their numbers: two versions of the configuration live side by side during a deploy, and a hub serves both.
 // The other side may be an older or a newer version of this Worker, so fields are only ever added.
 
+import type { CallsEntry, UpstreamAsk, UpstreamVerdict } from "./upstream-protocol.ts";
+
 /** Greatest amount that one entry of a report may add. */
 export const MAX_ENTRY_AMOUNT = 1_000_000_000;
 /** Entries of one list in a report; an isolate sends the rest with the next one. */
@@ -52,6 +54,8 @@ export interface Report {
   readonly counts: readonly CountEntry[];
   readonly uses: readonly UseEntry[];
   readonly returns: readonly ReturnEntry[];
+  /** Absent from isolates that keep their breakers to themselves. */
+  readonly calls?: readonly CallsEntry[];
 }
 
 /** Asks for units of a limit before they are used. */
@@ -71,6 +75,8 @@ export interface SyncRequest {
   readonly session: string;
   readonly report: Report | null;
   readonly asks: readonly LeaseAsk[];
+  /** Upstreams that the isolate has had traffic for. */
+  readonly upstreams?: readonly UpstreamAsk[];
   /** Whether the isolate needs the answers while a request waits. */
   readonly urgent: boolean;
 }
@@ -123,6 +129,7 @@ export type SyncReply =
       /** The last report of this session that is applied and, where it must be, stored. */
       readonly seq: number;
       readonly leases: readonly LeaseAnswer[];
+      readonly verdicts?: readonly UpstreamVerdict[];
       readonly snapshot: Snapshot;
     }
   | { readonly kind: "refused"; readonly reason: RefusalReason };

@@ -23,6 +23,7 @@ import {
   resetWindow,
   slowCount,
 } from "../resilience/call-window.ts";
+import type { BreakerVerdict } from "../resilience/regional-breaker.ts";
 import { returnLease, takeLease } from "../resilience/probe-leases.ts";
 
 /** From so many isolates with calls on, no single one decides. */
@@ -145,6 +146,24 @@ export function isHealthyHere({ breaker }: RegionBreaker, now: number): boolean 
   const calls = callCount(breaker.window);
   const failures = remoteFailureCount(breaker.window) + localFailureCount(breaker.window);
   return calls >= breaker.options.minimumCalls && failures < RAMP_FAILURE_RATE * calls;
+}
+
+/** The breaker as isolates are told of it, in durations; `lease`: a probe for who is told, or 0. */
+export function verdictOf(
+  { breaker }: RegionBreaker,
+  lease: number,
+  leaseMs: number,
+  now: number,
+): BreakerVerdict {
+  const { state } = breaker;
+  return {
+    generation: state.generation,
+    phase: state.phase,
+    openForMs: state.phase === "open" ? Math.max(0, Math.ceil(state.openUntil - now)) : 0,
+    rampedMs: state.phase === "ramp" ? Math.max(0, now - state.since) : 0,
+    lease,
+    leaseMs: lease === 0 ? 0 : leaseMs,
+  };
 }
 
 function moveOn(breaker: Breaker, now: number): void {

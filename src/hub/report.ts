@@ -13,6 +13,7 @@ import {
   type UseEntry,
 } from "./protocol.ts";
 import { isKey, isPlainName } from "./names.ts";
+import { isCallsEntry, isUpstreamAsk } from "./upstream-protocol.ts";
 import { isSession } from "./sessions.ts";
 
 /** Longest window that a limit may have: as long as a configuration may say. */
@@ -25,6 +26,8 @@ export function isSyncRequest(value: unknown): value is SyncRequest {
   if (!isObject(value)) return false;
   const { region, session, report, asks, urgent } = value;
   if (typeof region !== "string" || !isSession(session) || typeof urgent !== "boolean") return false;
+  const { upstreams } = value;
+  if (upstreams !== undefined && !isListOf(upstreams, isUpstreamAsk)) return false;
   return isListOf(asks, isAsk) && (report === null || isReport(report, session));
 }
 
@@ -43,14 +46,15 @@ export function isTerms(value: unknown): value is LimitTerms {
 
 function isReport(value: unknown, of: string): value is Report {
   if (!isObject(value)) return false;
-  const { session, seq, config, counts, uses, returns } = value;
+  const { session, seq, config, counts, uses, returns, calls } = value;
   return (
     session === of &&
     isAmount(seq, Number.MAX_SAFE_INTEGER) &&
     typeof config === "string" &&
     isListOf(counts, isCountEntry) &&
     isListOf(uses, isUseEntry) &&
-    isListOf(returns, isReturnEntry)
+    isListOf(returns, isReturnEntry) &&
+    (calls === undefined || isListOf(calls, isCallsEntry))
   );
 }
 

@@ -12,6 +12,7 @@ import { expireLimits } from "./limit-book.ts";
 import { isInUse } from "./membership.ts";
 import type { Peer } from "./peers.ts";
 import { expireQuotas } from "./quota-book.ts";
+import { expireUpstreams } from "./upstream-book.ts";
 import { expireSessions } from "./sessions.ts";
 
 /** Rounds go on for so long after the last change or use. */
@@ -44,6 +45,7 @@ export function beginRound(
   expireSessions(hub, now);
   expireLimits(hub, now);
   expireQuotas(hub, now);
+  expireUpstreams(hub, now);
   if (!isInUse(hub)) return { exchange: [], greet: [] };
   const due = [...hub.peers.values()].filter((peer) => isDue(hub, peer, roundMs, now));
   for (const peer of due) peer.askedAt = now;

@@ -9,6 +9,7 @@ import type { Report, Snapshot, SyncReply } from "./protocol.ts";
 import { leaseRights, takeBackRights } from "./quota-book.ts";
 import { isSyncRequest } from "./report.ts";
 import { countPresent, judgeBatch, noteBatch, notePresence } from "./sessions.ts";
+import { answerUpstreamAsk, noteReportedCalls } from "./upstream-book.ts";
 import { addUsage } from "./usage.ts";
 
 /** Serves one sync. A refusal changes nothing. */
@@ -29,8 +30,11 @@ export function serveSync(hub: Hub, request: unknown, now: number): SyncReply {
       ? leaseRights(hub, ask, session, now)
       : leaseUnits(hub, ask, session, now),
   );
+  const verdicts = (request.upstreams ?? []).flatMap(
+    (ask) => answerUpstreamAsk(hub, session, ask, now) ?? [],
+  );
   const seq = hub.sessions.get(session)?.seq ?? 0;
-  return { kind: "synced", seq, leases, snapshot: snapshotOf(hub, now) };
+  return { kind: "synced", seq, leases, verdicts, snapshot: snapshotOf(hub, now) };
 }
 
 /** What every isolate of the region gets with each answer. */
@@ -52,6 +56,7 @@ function applyReport(hub: Hub, report: Report, now: number): void {
     isDurable = true;
   }
   for (const { terms, at, units } of uses) noteUse(hub, terms, session, at, units, now);
+  for (const entry of report.calls ?? []) noteReportedCalls(hub, session, entry, now);
   for (const { terms, period, units } of returns) {
     if (takeBackRights(hub, terms, period, units, now)) isDurable = true;
   }

@@ -16,6 +16,7 @@ import {
   takeUnits,
   wantsPrefetch,
 } from "./limit-view.ts";
+import type { UpstreamSource } from "./upstream-source.ts";
 import type { Replica } from "./replica.ts";
 import {
   SYNC_MS,
@@ -34,6 +35,8 @@ import {
 
 /** A request waits for a lease at most this long. */
 export const LEASE_WAIT_MS = 20;
+/** What is urgent does not wait for the next sync, but it comes no more often than this. */
+const URGENT_SYNC_MS = 100;
 /** A flush that has not come by then is armed again. */
 const FLUSH_LOST_MS = 2 * SYNC_MS;
 /** An ask that was not answered by then is given up; the next request asks again. */
@@ -64,6 +67,8 @@ export interface LinkTally {
 
 export class HubLink {
   readonly replica: Replica;
+  /** null: the isolate keeps its upstreams to itself. */
+  upstreams: UpstreamSource | null = null;
   readonly tally: LinkTally = { syncs: 0, asks: 0, failed: 0, unanswered: 0 };
   readonly #ports: LinkPorts;
   readonly #waiters = new Map<LimitView, Waiter[]>();
@@ -118,13 +123,18 @@ export class HubLink {
   /** Call behind each response: starts what is due. */
   afterResponse(): void {
     const now = this.#ports.now();
-    if (isSyncDue(this.replica, now)) this.#sync();
+    if (isSyncDue(this.replica, now) || this.#isUrgent(now)) this.#sync();
     else if (!this.#isFlushArmed(now) && hasPending(this.replica)) this.#armFlush();
   }
 
   /** Call after a take: renews a lease that runs low before a request has to wait. */
   prefetch(view: LimitView): void {
     if (wantsPrefetch(view, this.#ports.now())) this.#ask(view, 1);
+  }
+
+  #isUrgent(now: number): boolean {
+    const { syncing, sentAt } = this.replica;
+    return !syncing && now - sentAt >= URGENT_SYNC_MS && this.upstreams?.hasUrgentNews() === true;
   }
 
   #sharing(view: LimitView): number {
@@ -138,13 +148,17 @@ export class HubLink {
 
   #sync(): void {
     const askedAt = this.#ports.now();
-    const request = beginSync(this.replica, this.#ports.newSession(), askedAt);
+    const request = beginSync(this.replica, this.#ports.newSession(), askedAt, this.upstreams);
     this.tally.syncs++;
     this.#ports.send(request, (reply) => {
       if (reply === null) {
         this.tally.failed++;
         failSync(this.replica, askedAt);
-      } else endSync(this.replica, reply, askedAt, this.#ports.now(), this.#ports.newSession());
+        return;
+      }
+      const now = this.#ports.now();
+      endSync(this.replica, reply, askedAt, now, this.#ports.newSession());
+      if (reply.kind === "synced") this.upstreams?.follow(reply.verdicts ?? [], now);
     });
   }
 

@@ -18,6 +18,7 @@ import type {
 } from "../hub/protocol.ts";
 import { MAX_ENTRY_AMOUNT, MAX_REPORT_ENTRIES } from "../hub/protocol.ts";
 import { SESSION_RENEW_MS } from "../hub/sessions.ts";
+import type { CallsEntry } from "../hub/upstream-protocol.ts";
 import type { LimitView } from "./limit-view.ts";
 import {
   acceptAnswer,
@@ -29,6 +30,7 @@ import {
   isForgettable,
   isHeldBack,
 } from "./limit-view.ts";
+import type { UpstreamSource } from "./upstream-source.ts";
 
 /** An isolate speaks to its hub at most this often, but for leases near a limit. */
 export const SYNC_MS = 1_000;
@@ -150,7 +152,12 @@ export function isSyncDue(replica: Replica, now: number): boolean {
 }
 
 /** The next sync: the batch that is on its way, or a new one with all that waits. */
-export function beginSync(replica: Replica, newSession: string, now: number): SyncRequest {
+export function beginSync(
+  replica: Replica,
+  newSession: string,
+  now: number,
+  upstreams: UpstreamSource | null = null,
+): SyncRequest {
   replica.syncing = true;
   replica.sentAt = now;
   const { frozen: waiting } = replica;
@@ -159,11 +166,12 @@ export function beginSync(replica: Replica, newSession: string, now: number): Sy
   if (replica.frozen === null) {
     // The hub forgets sessions that are silent for long; a batch of a forgotten one could not be placed.
     if (now - replica.ackedAt > SESSION_RENEW_MS) startSession(replica, newSession);
-    replica.frozen = freezeReport(replica, now);
+    replica.frozen = freezeReport(replica, upstreams?.takeCalls(now) ?? [], now);
     replica.frozenAt = now;
   }
   const { region, session, frozen } = replica;
-  return { region, session, report: frozen, asks: renewals(replica, now), urgent: false };
+  const asks = renewals(replica, now);
+  return { region, session, report: frozen, asks, upstreams: upstreams?.asks(now) ?? [], urgent: false };
 }
 
 /** An ask that a request waits for, or that spares one from waiting. */
@@ -234,7 +242,7 @@ function acceptLease(replica: Replica, answer: LeaseAnswer, askedAt: number, now
   if (view !== undefined) acceptAnswer(view, answer, askedAt, now);
 }
 
-function freezeReport(replica: Replica, now: number): Report | null {
+function freezeReport(replica: Replica, calls: readonly CallsEntry[], now: number): Report | null {
   const counts: CountEntry[] = [];
   for (const [id, entry] of replica.counts) {
     if (counts.length >= MAX_REPORT_ENTRIES) break;
@@ -250,10 +258,10 @@ function freezeReport(replica: Replica, now: number): Report | null {
     const back = returns.length < MAX_REPORT_ENTRIES ? freezeReturn(view, now) : null;
     if (back !== null) returns.push(back);
   }
-  if (counts.length + uses.length + returns.length === 0) return null;
+  if (counts.length + uses.length + returns.length + calls.length === 0) return null;
   replica.seq++;
   const { session, seq, config } = replica;
-  return { session, seq, config, counts, uses, returns };
+  return { session, seq, config, counts, uses, returns, calls };
 }
 
 /** Leases that are worth renewing along with a sync: of keys that are in use and not held back. */

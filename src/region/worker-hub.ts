@@ -99,8 +99,8 @@ export class WorkerHub {
   }
 
   /**
-   * Goes on syncing for a while after a request. Deployed, an idle isolate says and hears nothing, because each
-   * sync costs; on one's own machine the first request after a pause should already see what was just forced.
+   * Goes on syncing for a while after a request. Deployed, an idle isolate says and hears nothing, because
+   * each sync costs; on one's own machine the first request after a pause should see what was just forced.
    */
   linger(): void {
     this.#usedAt = Date.now();

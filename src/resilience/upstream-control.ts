@@ -64,6 +64,8 @@ export interface UpstreamControl {
   rampPlacedAt: number;
   /** The breaker's generation at the last tick. */
   tickGeneration: number;
+  /** When the last request for it came. */
+  arrivedAt: number;
 }
 
 /** What one try came to, for `finishTry`. */
@@ -101,11 +103,13 @@ export function createUpstreamControl(options: UpstreamOptions): UpstreamControl
     latencies: 0,
     rampPlacedAt: 0,
     tickGeneration: 0,
+    arrivedAt: Number.NEGATIVE_INFINITY,
   };
 }
 
 /** A request of this level has come for the upstream, whatever becomes of it. Runs the tick when due. */
 export function noteArrival(control: UpstreamControl, level: number, now: number): void {
+  control.arrivedAt = now;
   if (hasPhaseChanged(control) || isTickDue(control.shed, control.tally, now)) runTick(control, now);
   else if (control.breaker !== null && control.breaker.state.phase === "ramp") followRamp(control, now);
   control.tally.arrivals[level]++;

@@ -152,9 +152,11 @@ function runHealed(world: World): void {
     }
   }
   queue.runFor(5 * roundMs);
-  const hubs = world.hubs().flatMap(({ current, region }) =>
-    current !== null && world.isolates.some((isolate) => isolate.region === region) ? [current.hub] : [],
-  );
+  const hubs = world
+    .hubs()
+    .flatMap(({ current, region }) =>
+      current !== null && world.isolates.some((isolate) => isolate.region === region) ? [current.hub] : [],
+    );
   checkEqual(witness, hubs);
   for (const hub of hubs) witness.readFinalUsage(hub);
   queue.runFor(3 * CAPPED_PERIOD_MS);

@@ -1,0 +1,108 @@
+// What isolates and their hub say to each other about upstreams. An upstream comes with the numbers of its
+// breaker, so a hub serves two versions of the configuration at once.
+
+import type { BreakerOptions, BreakerPhase } from "../resilience/breaker-state.ts";
+import type { BreakerVerdict, RegionalNews } from "../resilience/regional-breaker.ts";
+import { isPlainName } from "./names.ts";
+import { MAX_ENTRY_AMOUNT } from "./protocol.ts";
+
+export interface UpstreamTerms {
+  readonly upstream: string;
+  readonly breaker: BreakerOptions;
+  /** How long a probe may take. */
+  readonly probeMs: number;
+}
+
+/** Calls that an isolate made since its last report: part of a frozen batch. */
+export interface CallsEntry extends RegionalNews {
+  readonly terms: UpstreamTerms;
+}
+
+/** What an isolate holds at the moment, for the sums of the region. */
+export interface UpstreamGauges {
+  readonly cursor: number;
+  readonly limit: number;
+  readonly inflight: number;
+  readonly waiting: number;
+}
+
+/** An upstream that the isolate has traffic for, and so could probe. */
+export interface UpstreamAsk {
+  readonly terms: UpstreamTerms;
+  readonly gauges: UpstreamGauges;
+}
+
+/** The hub's word about an upstream. */
+export interface UpstreamVerdict extends BreakerVerdict {
+  readonly upstream: string;
+}
+
+/** A breaker as a region tells the others. */
+export interface BreakerStatus {
+  readonly phase: BreakerPhase;
+  readonly generation: number;
+  /** Ms since 1970, by the region's own clock; null: not open. */
+  readonly openUntil: number | null;
+  readonly strikes: number;
+  /** When the phase began. */
+  readonly since: number;
+}
+
+const MAX_DURATION_MS = 2 ** 31;
+const MAX_PROBES = 1_000;
+
+/** Whether a report's entry is one, with every number within its bounds. */
+export function isCallsEntry(value: unknown): value is CallsEntry {
+  if (!isObject(value) || !isUpstreamTerms(value.terms)) return false;
+  const { generation, ok, failRemote, failLocal, slow, consecutive, retryAfterMs, probes } = value;
+  return (
+    [generation, ok, failRemote, failLocal, slow, retryAfterMs].every(isCount) &&
+    typeof consecutive === "boolean" &&
+    Array.isArray(probes) &&
+    probes.length <= MAX_PROBES &&
+    probes.every(isProbe)
+  );
+}
+
+export function isUpstreamAsk(value: unknown): value is UpstreamAsk {
+  if (!isObject(value) || !isUpstreamTerms(value.terms) || !isObject(value.gauges)) return false;
+  const { cursor, limit, inflight, waiting } = value.gauges;
+  return [cursor, limit, inflight, waiting].every(isCount);
+}
+
+function isUpstreamTerms(value: unknown): value is UpstreamTerms {
+  if (!isObject(value) || !isObject(value.breaker) || !isPlainName(value.upstream)) return false;
+  const { breaker, probeMs } = value;
+  const numbers = [
+    breaker.failureRate,
+    breaker.slowCallRate,
+    breaker.minimumCalls,
+    breaker.windowMs,
+    breaker.consecutive,
+    breaker.openForMs,
+    breaker.maxOpenForMs,
+    breaker.probes,
+    probeMs,
+  ];
+  return (
+    numbers.every((number) => isDuration(number) && number > 0) &&
+    isDuration(breaker.rampUpMs) &&
+    (breaker.slowCallMs === null || isDuration(breaker.slowCallMs))
+  );
+}
+
+function isProbe(value: unknown): boolean {
+  return isObject(value) && isCount(value.lease) && (value.good === null || typeof value.good === "boolean");
+}
+
+function isCount(value: unknown): value is number {
+  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0 && value <= MAX_ENTRY_AMOUNT;
+}
+
+function isDuration(value: unknown): value is number {
+  return typeof value === "number" && value >= 0 && value <= MAX_DURATION_MS;
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null;
+}

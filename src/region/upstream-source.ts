@@ -1,0 +1,14 @@
+// What the link to the hub needs of the isolate's upstreams: what they have seen, what they could use, and
+// somebody who follows the hub's word. The edge provides it; a simulation may as well.
+
+import type { CallsEntry, UpstreamAsk, UpstreamVerdict } from "../hub/upstream-protocol.ts";
+
+export interface UpstreamSource {
+  /** Takes what has not been reported: it is part of a batch from now on. */
+  takeCalls(now: number): CallsEntry[];
+  /** Upstreams that there is traffic for. */
+  asks(now: number): UpstreamAsk[];
+  follow(verdicts: readonly UpstreamVerdict[], now: number): void;
+  /** Whether the hub should hear before its time: of a probe's result, of an opening on own evidence. */
+  hasUrgentNews(): boolean;
+}
