@@ -21,6 +21,8 @@ export type Ending = "taken" | "refused" | "taken after a wait" | "refused after
 export class IsolateNode {
   readonly region: string;
   readonly name: string;
+  /** Runs under the newer one of two configurations. */
+  isNewer = false;
   readonly link: HubLink;
   readonly clock: NodeClock;
   isDead = false;
@@ -33,6 +35,8 @@ export class IsolateNode {
   readonly #world: World;
   #sessions = 0;
   #sentInside = false;
+  /** The batch that was sent and is not settled. */
+  #unsettled: Report | null = null;
 
   constructor(world: World, region: string, name: string, clock: NodeClock) {
     this.#world = world;
@@ -103,7 +107,14 @@ export class IsolateNode {
     const { network, queue, chance, witness, localMs } = this.#world;
     this.#sentInside = true;
     this.calls++;
-    if (!request.urgent) this.syncedAt.push(queue.now);
+    if (!request.urgent) {
+      this.syncedAt.push(queue.now);
+      // Given up without an answer.
+      if (this.#unsettled !== null && this.#unsettled !== request.report) {
+        witness.ambiguous(this.region, this.#unsettled);
+      }
+      this.#unsettled = request.report;
+    }
     // A copy, as a call over the network makes one.
     const sent = structuredClone(request);
     const isDropped = chance.happens(this.dropped);
@@ -122,6 +133,7 @@ export class IsolateNode {
         const unsure = replica.ambiguous;
         done(reply);
         if (before === null || replica.frozen === before) return;
+        this.#unsettled = null;
         if (replica.ambiguous === unsure) witness.acknowledged(this.region, before);
         else witness.ambiguous(this.region, before);
       },
