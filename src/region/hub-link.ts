@@ -34,6 +34,8 @@ import {
 
 /** A request waits for a lease at most this long. */
 export const LEASE_WAIT_MS = 20;
+/** So many share what is free that nobody gets any. */
+const NOBODY_FREE = Number.POSITIVE_INFINITY;
 /** A flush that has not come by then is armed again. */
 const FLUSH_LOST_MS = 2 * SYNC_MS;
 /** An ask that was not answered by then is given up; the next request asks again. */
@@ -48,8 +50,12 @@ export interface LinkPorts {
   newSession(): string;
 }
 
+/** What becomes of requests that the hub would have to decide, while it does not answer. */
+export type OnUnavailable = "allow" | "deny";
+
 interface Waiter {
   readonly cost: number;
+  readonly onUnavailable: OnUnavailable;
   readonly done: (taken: boolean) => void;
   readonly cancelTimer: () => void;
 }
@@ -85,9 +91,13 @@ export class HubLink {
     return limitViewOf(this.replica, terms, this.#ports.now());
   }
 
-  /** Takes units at once, if that can be decided here; `ask`: see `wait`. */
-  take(view: LimitView, cost: number): "taken" | "refused" | "ask" {
-    return takeUnits(view, cost, this.#sharing(view), this.#ports.now());
+  /**
+   * Takes units at once, if that can be decided here; `ask`: see `wait`. Where `deny` is configured, nothing
+   * but leased units is taken while the hub is gone.
+   */
+  take(view: LimitView, cost: number, onUnavailable: OnUnavailable = "allow"): "taken" | "refused" | "ask" {
+    const sharing = onUnavailable === "deny" && this.#isHubGone() ? NOBODY_FREE : this.#sharing(view);
+    return takeUnits(view, cost, sharing, this.#ports.now());
   }
 
   /** Gives back what was taken at `takenAt`; rights of a period that has ended since are not given back. */
@@ -96,8 +106,8 @@ export class HubLink {
   }
 
   /** Waits for the hub to lease units; `deny`: refuse when it does not answer. Calls back once. */
-  wait(view: LimitView, cost: number, onUnavailable: "allow" | "deny", done: (taken: boolean) => void): void {
-    if (isAlone(this.replica) && this.replica.failures > 0) {
+  wait(view: LimitView, cost: number, onUnavailable: OnUnavailable, done: (taken: boolean) => void): void {
+    if (this.#isHubGone()) {
       done(onUnavailable === "allow" && takeAlone(view, cost, this.#ports.now()));
       return;
     }
@@ -110,7 +120,7 @@ export class HubLink {
       this.tally.unanswered++;
       done(onUnavailable === "allow" && this.#takeUnanswered(view, cost));
     });
-    const waiter: Waiter = { cost, done, cancelTimer };
+    const waiter: Waiter = { cost, onUnavailable, done, cancelTimer };
     waiters.push(waiter);
     this.#ask(view, cost);
   }
@@ -125,6 +135,10 @@ export class HubLink {
   /** Call after a take: renews a lease that runs low before a request has to wait. */
   prefetch(view: LimitView): void {
     if (wantsPrefetch(view, this.#ports.now())) this.#ask(view, 1);
+  }
+
+  #isHubGone(): boolean {
+    return this.replica.failures > 0;
   }
 
   #sharing(view: LimitView): number {
@@ -166,6 +180,7 @@ export class HubLink {
       if (reply === null) {
         view.asking = false;
         this.tally.failed++;
+        this.#failWaiters(view);
         return;
       }
       endAsk(this.replica, view, reply, askedAt, this.#ports.now());
@@ -185,6 +200,16 @@ export class HubLink {
       const [waiter] = waiters.splice(0, 1);
       waiter.cancelTimer();
       waiter.done(outcome === "taken");
+    }
+    this.#waiters.delete(view);
+  }
+
+  /** The hub cannot be asked: who waits goes by what is known here. */
+  #failWaiters(view: LimitView): void {
+    const now = this.#ports.now();
+    for (const waiter of this.#waiters.get(view)?.splice(0) ?? []) {
+      waiter.cancelTimer();
+      waiter.done(waiter.onUnavailable === "allow" && takeAlone(view, waiter.cost, now));
     }
     this.#waiters.delete(view);
   }

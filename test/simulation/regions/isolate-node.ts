@@ -58,7 +58,7 @@ export class IsolateNode {
     const view = this.link.view(terms);
     if (view === null) throw new Error("too many views");
     this.#sentInside = false;
-    const outcome = this.link.take(view, cost);
+    const outcome = this.link.take(view, cost, onUnavailable);
     if (outcome !== "ask") {
       if (this.#sentInside) this.#world.witness.fail("I9", `${this.name} called while it decided`);
       done(outcome, view);
@@ -115,8 +115,6 @@ export class IsolateNode {
       }
       this.#unsettled = request.report;
     }
-    // A copy, as a call over the network makes one.
-    const sent = structuredClone(request);
     const isDropped = chance.happens(this.dropped);
     network.call<SyncReply>({
       from: this.name,
@@ -124,7 +122,7 @@ export class IsolateNode {
       delayMs: localMs,
       timeoutMs: CALL_TIMEOUT_MS,
       serve: (answer) => {
-        this.#world.hub(this.region).reach((instance) => instance.sync(sent, answer), answer);
+        this.#world.hub(this.region).reach((instance) => instance.sync(request, answer), answer);
       },
       done: (reply) => {
         if (this.isDead || isDropped) return;
