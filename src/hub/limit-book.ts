@@ -194,7 +194,7 @@ function makeRoom(
 
 function viewOf(hub: Hub, book: LimitBook, terms: LimitTerms, now: number): View {
   const claims = book.claimed === null ? null : windowIfAny(hub, book.claimed);
-  const uses = usesByRegion(windowOf(hub, book.used), claims, book.cells, now);
+  const uses = usesByRegion(windowOf(hub, book.used), claims, book.cells, hub.region, now);
   const own = uses.get(hub.region) ?? { past: 0, current: 0, claimed: 0 };
   const weights = weightsOf(hub, book, terms, uses, now);
   let used = own.past + own.current;
