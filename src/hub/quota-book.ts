@@ -132,6 +132,12 @@ export function takeRefills(hub: Hub, now: number): Refill[] {
   return refills;
 }
 
+/** Whether rights of the current period are on their way. */
+export function isRefilling(hub: Hub, terms: LimitTerms, now: number): boolean {
+  const name = quotaName(terms.windowMs, spanAt(now, terms.windowMs), terms.limit, terms.key);
+  return hub.quotas.get(name)?.refilling === true;
+}
+
 /** The ledger has answered: `total` rights minted to the slot in all, `left` still there. */
 export function acceptMint(hub: Hub, refill: Refill, total: number, left: number, now: number): void {
   const counter = quotaOf(hub, refill.name);
