@@ -102,6 +102,9 @@ export interface Hub {
   changedAt: number;
   /** Whether peers should hear of a change at once instead of with the next round. */
   urgent: boolean;
+  /** When this region was used for the first time, if that was in this boot; whether others were greeted. */
+  announcedAt: number;
+  hasGreeted: boolean;
   /** Regions that are no peers and have been greeted. */
   readonly greetings: Map<string, Greeting>;
   /** Breakers that moved, for the log; whoever writes it takes them out. */
@@ -145,6 +148,8 @@ export function bootHub(region: string, shard: number, stored: StoredHub, now: n
     usedAt: Number.NEGATIVE_INFINITY,
     changedAt: now,
     urgent: false,
+    announcedAt: Number.NEGATIVE_INFINITY,
+    hasGreeted: false,
     greetings: new Map(),
     transitions: [],
     random: createRandom(hashText(region, boot)),

@@ -19,6 +19,7 @@ import type { Hub } from "./hub.ts";
 import { MAX_STATES, nextVersion } from "./hub.ts";
 import { cellMsOf, claimedName, regionalName, usedName } from "./names.ts";
 import { PEER_GONE_MS, isFresh, versionHeardByAll } from "./peers.ts";
+import { isNewcomer } from "./membership.ts";
 import type { LeaseAnswer, LeaseAsk, LimitTerms } from "./protocol.ts";
 import type { Cells, RegionUse } from "./window-cells.ts";
 import { CELLS_KEPT, cellsOf, totalsByCell, usesByRegion, waitUntilAtMost } from "./window-cells.ts";
@@ -33,6 +34,8 @@ export const MAX_HOLDERS = 5_000;
 const SPREAD = 1.1;
 /** Smallest part of a limit that a region may claim. */
 const FLOOR = 0.02;
+/** The part of a region that does not know yet which others there are. */
+const NEWCOMER_PART = 0.2;
 /** Weight of regions that have used nothing yet, as a part of the limit shared by all. */
 const PRIOR = 0.05;
 /** Peers hear of a claim at once when this part of what is left is unheard. */
@@ -152,6 +155,8 @@ interface View {
   /** The same with what others have claimed, or may use without being heard. */
   readonly foreign: number;
   readonly weight: number;
+  /** Whether there may be regions that have not been met yet. */
+  readonly isNewcomer: boolean;
 }
 
 interface Room {
@@ -182,7 +187,7 @@ function makeRoom(
   let waitsForPeers = false;
   if (total - covered < goal) {
     const open = terms.units - view.foreign - own.past - total;
-    const unheard = Math.max(0, total - book.heard);
+    const unheard = view.isNewcomer ? total : Math.max(0, total - book.heard);
     const part = view.weight >= 1 ? open : SPREAD * view.weight * (open + unheard) - unheard;
     const more = Math.floor(Math.min(goal - (total - covered), open, part));
     if (more > 0) total += more;
@@ -194,7 +199,7 @@ function makeRoom(
 
 function viewOf(hub: Hub, book: LimitBook, terms: LimitTerms, now: number): View {
   const claims = book.claimed === null ? null : windowIfAny(hub, book.claimed);
-  const uses = usesByRegion(windowOf(hub, book.used), claims, book.cells, now);
+  const uses = usesByRegion(windowOf(hub, book.used), claims, book.cells, hub.region, now);
   const own = uses.get(hub.region) ?? { past: 0, current: 0, claimed: 0 };
   const weights = weightsOf(hub, book, terms, uses, now);
   let used = own.past + own.current;
@@ -210,7 +215,9 @@ function viewOf(hub: Hub, book: LimitBook, terms: LimitTerms, now: number): View
     const counted = known === undefined ? 0 : known.past + Math.max(known.current, known.claimed);
     foreign += Math.max(0, (weights.get(peer.region) ?? 0) * terms.units - counted);
   }
-  return { own, used, foreign, weight: weights.get(hub.region) ?? 1 };
+  const weight = weights.get(hub.region) ?? 1;
+  const isAlone = book.claimed === null || !isNewcomer(hub, now);
+  return { own, used, foreign, weight: isAlone ? weight : Math.min(weight, NEWCOMER_PART), isNewcomer: !isAlone };
 }
 
 /** Each region's part: by what it used, with a little for everybody. */

@@ -9,6 +9,9 @@ import { markChanged, nextVersion, putState } from "./hub.ts";
 import { MEMBERSHIP_NAME } from "./names.ts";
 import { peerOf } from "./peers.ts";
 
+/** By then a region that is in use has answered a greeting. */
+export const NEWCOMER_MS = 300;
+
 /** Notes that the region is in use; true when it was not before. */
 export function announceUse(hub: Hub, now: number): boolean {
   hub.usedAt = now;
@@ -26,7 +29,14 @@ export function announceUse(hub: Hub, now: number): boolean {
   putState(hub, MEMBERSHIP_NAME, membership);
   markChanged(hub, MEMBERSHIP_NAME);
   hub.urgent = true;
+  hub.announcedAt = now;
   return true;
+}
+
+/** Whether regions that are in use may not have been met yet: this one has just begun. */
+export function isNewcomer(hub: Hub, now: number): boolean {
+  if (now - hub.announcedAt >= NEWCOMER_MS) return false;
+  return !hub.hasGreeted || [...hub.greetings.values()].some(({ unanswered }) => unanswered > 0);
 }
 
 /** Whether this region has ever been used. A hub that was only asked whether it is there has not. */

@@ -34,6 +34,11 @@ export const NEXT_PERIOD_LEAD_MS = 3_000;
 const HOLDER_PART = 0.5;
 /** A region asks for at most this part of the cap at a time, divided among the regions. */
 const REFILL_PART = 0.25;
+/** A region asks for more when it has less than its demand in so many seconds, and then for so much. */
+const LOW_WATER_S = 2;
+const HIGH_WATER_S = 8;
+/** An isolate gets as much as it would use in so many seconds, if that is within its part. */
+const LEASE_S = 4;
 /** An isolate counts as interested for this long. */
 const HOLDER_MS = 3_000;
 const RETRY_MS = 100;
@@ -78,7 +83,7 @@ export function leaseRights(hub: Hub, ask: LeaseAsk, session: string, now: numbe
   const counter = quotaOf(hub, name);
   const rights = rightsOf(counter, hub.durableSlot);
   const part = Math.floor((rights * HOLDER_PART) / Math.max(1, countHolders(book, now)));
-  const fair = Math.max(need, Math.min(2 * ask.want - ask.held, part));
+  const fair = Math.max(need, Math.min(LEASE_S * ask.want - ask.held, part));
   const units = rights < need ? 0 : Math.min(rights, fair);
   if (units > 0) {
     spendRights(counter, hub.durableSlot, units, nextVersion(hub, now));
@@ -125,6 +130,12 @@ export function takeRefills(hub: Hub, now: number): Refill[] {
     if (!following.refilling) addRefill(hub, nameOf(following), following, now, refills);
   }
   return refills;
+}
+
+/** Whether rights of the current period are on their way. */
+export function isRefilling(hub: Hub, terms: LimitTerms, now: number): boolean {
+  const name = quotaName(terms.windowMs, spanAt(now, terms.windowMs), terms.limit, terms.key);
+  return hub.quotas.get(name)?.refilling === true;
 }
 
 /** The ledger has answered: `total` rights minted to the slot in all, `left` still there. */
@@ -185,10 +196,10 @@ function addRefill(hub: Hub, name: string, book: QuotaBook, now: number, refills
   const counter = quotaOf(hub, name);
   const rights = rightsOf(counter, hub.durableSlot);
   const demand = demandPerSecond(book, now);
-  if (demand === 0 || rights >= demand) return;
+  if (demand === 0 || rights >= LOW_WATER_S * demand + countHolders(book, now)) return;
   const regions = hub.peers.size + 1;
   const most = Math.max(1, Math.ceil((book.terms.units * REFILL_PART) / regions));
-  const want = Math.min(most, Math.max(1, 2 * demand - rights));
+  const want = Math.min(most, Math.max(1, HIGH_WATER_S * demand - rights));
   const minted = cellAt(counter.transfers, transferId(MINT, hub.durableSlot), 0);
   const refill = { name, terms: book.terms, period: book.period, slot: hub.durableSlot, want, minted };
   if (!book.mintedOut) refills.push({ ...refill, from: "ledger" });

@@ -53,6 +53,7 @@ export function beginRound(
   for (const region of greet) {
     hub.greetings.set(region, { askedAt: now, unanswered: unansweredBy(hub, region) + 1 });
   }
+  hub.hasGreeted = true;
   if (greet.length > 0) state.searchedAt = now;
   return { exchange: due.map((peer) => peer.region), greet };
 }

@@ -5,8 +5,8 @@ import type { Hub } from "./hub.ts";
 import { leaseUnits, noteUse } from "./limit-book.ts";
 import { announceUse } from "./membership.ts";
 import { overridesInForce } from "./overrides.ts";
-import type { Report, Snapshot, SyncReply } from "./protocol.ts";
-import { leaseRights, takeBackRights } from "./quota-book.ts";
+import type { LeaseAsk, Report, Snapshot, SyncReply, SyncRequest } from "./protocol.ts";
+import { isRefilling, leaseRights, takeBackRights } from "./quota-book.ts";
 import { isSyncRequest } from "./report.ts";
 import { countPresent, judgeBatch, noteBatch, notePresence } from "./sessions.ts";
 import { answerUpstreamAsk, noteReportedCalls } from "./upstream-book.ts";
@@ -35,6 +35,37 @@ export function serveSync(hub: Hub, request: unknown, now: number): SyncReply {
   );
   const seq = hub.sessions.get(session)?.seq ?? 0;
   return { kind: "synced", seq, leases, verdicts, snapshot: snapshotOf(hub, now) };
+}
+
+/**
+ * Whether a request waits for rights that are on their way: the first of a key, or the last of a stock. Call
+ * after `takeRefills`; the answer is worth holding back until the refill has ended, then see `leaseAgain`.
+ */
+export function waitsForRights(hub: Hub, request: SyncRequest, reply: SyncReply, now: number): boolean {
+  return reply.kind === "synced" && request.urgent && emptyHanded(hub, request, reply, now).length > 0;
+}
+
+/** The answer with what can be leased by now to those that got nothing. To be stored before it leaves. */
+export function leaseAgain(hub: Hub, request: SyncRequest, reply: SyncReply, now: number): SyncReply {
+  if (reply.kind !== "synced") return reply;
+  const leases = request.asks.map((ask, at) =>
+    ask.terms.consistency === "capped" && reply.leases[at].units === 0
+      ? leaseRights(hub, ask, request.session, now)
+      : reply.leases[at],
+  );
+  return { ...reply, leases };
+}
+
+function emptyHanded(
+  hub: Hub,
+  { asks }: SyncRequest,
+  { leases }: Extract<SyncReply, { kind: "synced" }>,
+  now: number,
+): LeaseAsk[] {
+  return asks.filter(
+    ({ terms }, at) =>
+      terms.consistency === "capped" && leases[at].units === 0 && isRefilling(hub, terms, now),
+  );
 }
 
 /** What every isolate of the region gets with each answer. */

@@ -44,11 +44,12 @@ export interface RegionUse {
   claimed: number;
 }
 
-/** What each region has used and claimed at `now`. */
+/** What each region has used and claimed at `now`, as seen from the region `here`. */
 export function usesByRegion(
   used: SlidingWindow,
   claimed: SlidingWindow | null,
   { count, cellMs }: Cells,
+  here: string,
   now: number,
 ): Map<string, RegionUse> {
   const uses = new Map<string, RegionUse>();
@@ -68,7 +69,11 @@ export function usesByRegion(
   }
   for (const [index, byRegion] of claims) {
     if (index >= current) for (const [region, units] of byRegion) useOf(uses, region).claimed += units;
-    else if (index === current - 1 && now - current * cellMs < LATE_MS) addLate(uses, used, index, byRegion);
+    else if (index === current - 1 && now - current * cellMs < LATE_MS) {
+      // What is still to be reported here is leased, and counted as that.
+      byRegion.delete(here);
+      addLate(uses, used, index, byRegion);
+    }
   }
   return uses;
 }

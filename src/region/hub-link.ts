@@ -37,6 +37,8 @@ import {
 export const LEASE_WAIT_MS = 20;
 /** What is urgent does not wait for the next sync, but it comes no more often than this. */
 const URGENT_SYNC_MS = 100;
+/** So many share what is free that nobody gets any. */
+const NOBODY_FREE = Number.POSITIVE_INFINITY;
 /** A flush that has not come by then is armed again. */
 const FLUSH_LOST_MS = 2 * SYNC_MS;
 /** An ask that was not answered by then is given up; the next request asks again. */
@@ -51,8 +53,12 @@ export interface LinkPorts {
   newSession(): string;
 }
 
+/** What becomes of requests that the hub would have to decide, while it does not answer. */
+export type OnUnavailable = "allow" | "deny";
+
 interface Waiter {
   readonly cost: number;
+  readonly onUnavailable: OnUnavailable;
   readonly done: (taken: boolean) => void;
   readonly cancelTimer: () => void;
 }
@@ -90,9 +96,13 @@ export class HubLink {
     return limitViewOf(this.replica, terms, this.#ports.now());
   }
 
-  /** Takes units at once, if that can be decided here; `ask`: see `wait`. */
-  take(view: LimitView, cost: number): "taken" | "refused" | "ask" {
-    return takeUnits(view, cost, this.#sharing(view), this.#ports.now());
+  /**
+   * Takes units at once, if that can be decided here; `ask`: see `wait`. Where `deny` is configured, nothing
+   * but leased units is taken while the hub is gone.
+   */
+  take(view: LimitView, cost: number, onUnavailable: OnUnavailable = "allow"): "taken" | "refused" | "ask" {
+    const sharing = onUnavailable === "deny" && this.#isHubGone() ? NOBODY_FREE : this.#sharing(view);
+    return takeUnits(view, cost, sharing, this.#ports.now());
   }
 
   /** Gives back what was taken at `takenAt`; rights of a period that has ended since are not given back. */
@@ -101,8 +111,8 @@ export class HubLink {
   }
 
   /** Waits for the hub to lease units; `deny`: refuse when it does not answer. Calls back once. */
-  wait(view: LimitView, cost: number, onUnavailable: "allow" | "deny", done: (taken: boolean) => void): void {
-    if (isAlone(this.replica) && this.replica.failures > 0) {
+  wait(view: LimitView, cost: number, onUnavailable: OnUnavailable, done: (taken: boolean) => void): void {
+    if (this.#isHubGone()) {
       done(onUnavailable === "allow" && takeAlone(view, cost, this.#ports.now()));
       return;
     }
@@ -115,7 +125,7 @@ export class HubLink {
       this.tally.unanswered++;
       done(onUnavailable === "allow" && this.#takeUnanswered(view, cost));
     });
-    const waiter: Waiter = { cost, done, cancelTimer };
+    const waiter: Waiter = { cost, onUnavailable, done, cancelTimer };
     waiters.push(waiter);
     this.#ask(view, cost);
   }
@@ -135,6 +145,10 @@ export class HubLink {
   #isUrgent(now: number): boolean {
     const { syncing, sentAt } = this.replica;
     return !syncing && now - sentAt >= URGENT_SYNC_MS && this.upstreams?.hasUrgentNews() === true;
+  }
+
+  #isHubGone(): boolean {
+    return this.replica.failures > 0;
   }
 
   #sharing(view: LimitView): number {
@@ -180,6 +194,7 @@ export class HubLink {
       if (reply === null) {
         view.asking = false;
         this.tally.failed++;
+        this.#failWaiters(view);
         return;
       }
       endAsk(this.replica, view, reply, askedAt, this.#ports.now());
@@ -199,6 +214,16 @@ export class HubLink {
       const [waiter] = waiters.splice(0, 1);
       waiter.cancelTimer();
       waiter.done(outcome === "taken");
+    }
+    this.#waiters.delete(view);
+  }
+
+  /** The hub cannot be asked: who waits goes by what is known here. */
+  #failWaiters(view: LimitView): void {
+    const now = this.#ports.now();
+    for (const waiter of this.#waiters.get(view)?.splice(0) ?? []) {
+      waiter.cancelTimer();
+      waiter.done(waiter.onUnavailable === "allow" && takeAlone(view, waiter.cost, now));
     }
     this.#waiters.delete(view);
   }

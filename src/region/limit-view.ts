@@ -188,10 +188,11 @@ export function retryMs(view: LimitView, now: number): number {
   return view.retryAt > now ? view.retryAt - now : Math.max(DENY_MS, view.terms.windowMs / view.terms.units);
 }
 
-/** Whether the lease should be renewed before a request has to wait for it. */
+/** Whether to ask before a request has to wait: the lease runs low, or what was free is used up. */
 export function wantsPrefetch(view: LimitView, now: number): boolean {
   if (view.asking || isHeldBack(view, now) || now - view.askedAt < PREFETCH_MS) return false;
-  return view.lastLease > 0 && view.lease <= view.lastLease * PREFETCH_PART && demandPerSecond(view, now) > 0;
+  if (view.free >= 1 || demandPerSecond(view, now) === 0) return false;
+  return leaseLeft(view, now) <= view.lastLease * PREFETCH_PART;
 }
 
 /** What to ask the hub for; `along`: along with the report, so what is in flight is reported first. */

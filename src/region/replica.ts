@@ -40,7 +40,7 @@ const SYNC_LOST_MS = 6_000;
 export const MAX_VIEWS = 20_000;
 export const MAX_COUNTS = 20_000;
 /** Until the hub has said how many isolates there are. */
-const ASSUMED_ISOLATES = 8;
+const ASSUMED_ISOLATES = 32;
 /** Counts what belongs to a key that there is no more room for. */
 const OVERFLOW_KEY = "(other)";
 

@@ -16,7 +16,7 @@ import type { Refill } from "../../../src/hub/quota-book.ts";
 import { acceptMint, endRefill, giveRights, takeRefills } from "../../../src/hub/quota-book.ts";
 import { beginRound, nextRoundMs, noteFailure } from "../../../src/hub/rounds.ts";
 import { hasUnstored, takeCommit } from "../../../src/hub/storage.ts";
-import { serveSync } from "../../../src/hub/sync.ts";
+import { leaseAgain, serveSync, waitsForRights } from "../../../src/hub/sync.ts";
 import type { HubNode } from "./hub-node.ts";
 import type { MintAnswer } from "./ledger-model.ts";
 
@@ -46,6 +46,8 @@ export class HubInstance {
   readonly #rounds = { searchedAt: Number.NEGATIVE_INFINITY };
   readonly #exchanges = new Map<string, { isUnderWay: boolean; at: number; again: boolean }>();
   #waiting: (() => void)[] = [];
+  /** Answers that rights are on their way for. */
+  #held: (() => void)[] = [];
   #roundAt: number;
 
   constructor(node: HubNode, id: number, hub: Hub) {
@@ -65,9 +67,14 @@ export class HubInstance {
     const serve = (asked: SyncRequest): SyncReply => serveSync(hub, asked, this.#node.now());
     const reply = flaws.sync === undefined ? serve(request) : flaws.sync(hub, request, serve);
     this.#node.world.witness.served(this.hub);
-    if (flaws.answersEarly === true) answer(reply);
-    else this.#afterCommit(request.urgent, () => answer(reply));
     this.#afterWork();
+    if (flaws.answersEarly === true) answer(reply);
+    else if (waitsForRights(hub, request, reply, this.#node.now())) {
+      this.#held.push(() => {
+        const again = leaseAgain(hub, request, reply, this.#node.now());
+        this.#afterCommit(true, () => answer(again));
+      });
+    } else this.#afterCommit(request.urgent, () => answer(reply));
   }
 
   exchange(message: GossipMessage, answer: (reply: GossipMessage | null) => void): void {
@@ -120,6 +127,7 @@ export class HubInstance {
 
   #afterCommit(urgent: boolean, leave: () => void): void {
     const { queue, chance } = this.#node.world;
+    if (this.isDead) return;
     if (!hasUnstored(this.hub)) leave();
     else if (urgent) {
       if (this.commit(false)) leave();
@@ -216,6 +224,13 @@ export class HubInstance {
     });
   }
 
+  #endRefill(refill: Refill, gave: boolean): void {
+    endRefill(this.hub, refill, gave, this.#node.now());
+    for (const lease of this.#held.splice(0)) lease();
+    // What the ledger has given is stored before it is asked again.
+    if (this.commit(false)) this.#afterWork();
+  }
+
   #receive(message: GossipMessage): boolean {
     const { world } = this.#node;
     const taken = world.flaws.received?.(this.hub, message) ?? message;
@@ -234,8 +249,7 @@ export class HubInstance {
         done: (reply) => {
           if (this.isDead) return;
           if (reply !== null) acceptMint(this.hub, refill, reply.total, reply.left, this.#node.now());
-          endRefill(this.hub, refill, reply !== null, this.#node.now());
-          this.#afterWork();
+          this.#endRefill(refill, reply !== null);
         },
       });
       return;
@@ -250,8 +264,7 @@ export class HubInstance {
         if (this.isDead) return;
         const decoded = reply === null || reply.bytes === null ? null : decodeStates(reply.bytes);
         if (decoded?.kind === "decoded") mergeIncoming(this.hub, region, decoded.entries, this.#node.now());
-        endRefill(this.hub, refill, reply !== null && reply.gave > 0, this.#node.now());
-        this.#afterWork();
+        this.#endRefill(refill, reply !== null && reply.gave > 0);
       },
     });
   }

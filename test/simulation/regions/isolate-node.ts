@@ -21,6 +21,8 @@ export type Ending = "taken" | "refused" | "taken after a wait" | "refused after
 export class IsolateNode {
   readonly region: string;
   readonly name: string;
+  /** Runs under the newer one of two configurations. */
+  isNewer = false;
   readonly link: HubLink;
   readonly clock: NodeClock;
   isDead = false;
@@ -33,6 +35,8 @@ export class IsolateNode {
   readonly #world: World;
   #sessions = 0;
   #sentInside = false;
+  /** The batch that was sent and is not settled. */
+  #unsettled: Report | null = null;
 
   constructor(world: World, region: string, name: string, clock: NodeClock) {
     this.#world = world;
@@ -54,7 +58,7 @@ export class IsolateNode {
     const view = this.link.view(terms);
     if (view === null) throw new Error("too many views");
     this.#sentInside = false;
-    const outcome = this.link.take(view, cost);
+    const outcome = this.link.take(view, cost, onUnavailable);
     if (outcome !== "ask") {
       if (this.#sentInside) this.#world.witness.fail("I9", `${this.name} called while it decided`);
       done(outcome, view);
@@ -103,9 +107,14 @@ export class IsolateNode {
     const { network, queue, chance, witness, localMs } = this.#world;
     this.#sentInside = true;
     this.calls++;
-    if (!request.urgent) this.syncedAt.push(queue.now);
-    // A copy, as a call over the network makes one.
-    const sent = structuredClone(request);
+    if (!request.urgent) {
+      this.syncedAt.push(queue.now);
+      // Given up without an answer.
+      if (this.#unsettled !== null && this.#unsettled !== request.report) {
+        witness.ambiguous(this.region, this.#unsettled);
+      }
+      this.#unsettled = request.report;
+    }
     const isDropped = chance.happens(this.dropped);
     network.call<SyncReply>({
       from: this.name,
@@ -113,7 +122,7 @@ export class IsolateNode {
       delayMs: localMs,
       timeoutMs: CALL_TIMEOUT_MS,
       serve: (answer) => {
-        this.#world.hub(this.region).reach((instance) => instance.sync(sent, answer), answer);
+        this.#world.hub(this.region).reach((instance) => instance.sync(request, answer), answer);
       },
       done: (reply) => {
         if (this.isDead || isDropped) return;
@@ -122,6 +131,7 @@ export class IsolateNode {
         const unsure = replica.ambiguous;
         done(reply);
         if (before === null || replica.frozen === before) return;
+        this.#unsettled = null;
         if (replica.ambiguous === unsure) witness.acknowledged(this.region, before);
         else witness.ambiguous(this.region, before);
       },

@@ -27,14 +27,16 @@ export interface Scenario {
   readonly dropped: number;
   /** Two configurations side by side. */
   readonly mixed: boolean;
+  /** New isolates hear nothing of their hub, and then it nothing of them, for so long in the middle. */
+  readonly silentMinutes: number;
 }
 
 const CALM: Scenario = {
   name: "calm",
   regions: 3,
   isolates: 2,
-  seconds: 40,
-  rate: 10,
+  seconds: 30,
+  rate: 7,
   joining: 0,
   loss: 0,
   duplicate: 0,
@@ -50,6 +52,7 @@ const CALM: Scenario = {
   alarms: 0,
   dropped: 0,
   mixed: false,
+  silentMinutes: 0,
 };
 
 export const SCENARIOS: readonly Scenario[] = [
@@ -58,9 +61,10 @@ export const SCENARIOS: readonly Scenario[] = [
   { ...CALM, name: "restarts", hubKills: 6, isolateKills: 4, loss: 0.05, alarms: 0.2, dropped: 0.05 },
   { ...CALM, name: "clocks", skewMs: 5_000, clockSteps: 6, overrides: 6, loss: 0.05 },
   { ...CALM, name: "twins", twins: 4, hubKills: 2, loss: 0.1, duplicate: 0.1, late: 0.02 },
-  { ...CALM, name: "lost-storage", lostStorages: 3, hubKills: 2, loss: 0.1, duplicate: 0.05, late: 0.02 },
+  { ...CALM, name: "lost-storage", lostStorages: 3, hubKills: 2, loss: 0.1, duplicate: 0.2, late: 0.1 },
   { ...CALM, name: "joining", regions: 5, joining: 3, loss: 0.3, partitions: 2, hubKills: 2 },
   { ...CALM, name: "mixed-versions", mixed: true, loss: 0.05, hubKills: 1, overrides: 4 },
+  { ...CALM, name: "silence", silentMinutes: 20, rate: 5, hubKills: 2 },
   {
     ...CALM,
     name: "everything",

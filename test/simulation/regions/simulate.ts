@@ -64,22 +64,45 @@ function runActive(world: World, scenario: Scenario): number {
   const arrive = (): void => {
     if (world.isHealed) return;
     const living = world.living();
-    const count = Math.max(1, living.length);
-    queue.after(chance.gap((scenario.rate * count) / 1_000), arrive);
+    const perMs = (scenario.rate * Math.max(1, living.length)) / 1_000;
+    queue.after(chance.gap(world.isSilent ? perMs / 50 : perMs), arrive);
     if (living.length === 0) return;
     requests++;
     request(world, chance.pick(living), scenario);
   };
   queue.after(1, arrive);
   queue.after(READ_MS, () => readAll(world));
-  queue.runFor(lengthMs);
+  queue.runFor(lengthMs / 2);
+  if (scenario.silentMinutes > 0) keepSilent(world, regions, scenario.silentMinutes * chance.next());
+  queue.runFor(lengthMs / 2);
   checkCalls(world);
   return requests;
 }
 
+/** Isolates whose first batches are not acknowledged and that cannot be heard for long. */
+function keepSilent(world: World, regions: readonly string[], minutes: number): void {
+  const { network, queue, chance } = world;
+  for (const region of regions) {
+    const isolate = world.bearIsolate(region);
+    network.cut.add(`${region}>${isolate.name}`);
+    isolate.count(chance.pick(COUNTERS), chance.pick(KEYS), 1);
+    isolate.link.afterResponse();
+    queue.after(chance.within([0, 5_000]), () => network.cut.add(`${isolate.name}>${region}`));
+    queue.after(minutes * 60_000, () => {
+      network.cut.delete(`${region}>${isolate.name}`);
+      network.cut.delete(`${isolate.name}>${region}`);
+    });
+  }
+  world.isSilent = true;
+  queue.runFor(minutes * 60_000);
+  world.isSilent = false;
+}
+
 function request(world: World, isolate: IsolateNode, scenario: Scenario): void {
   const { chance, witness, queue } = world;
-  const terms = chance.pick(termsOf(scenario.mixed && chance.happens(0.5)));
+  // A deploy replaces isolates, and may change one where it runs.
+  if (scenario.mixed && chance.happens(0.02)) isolate.isNewer = chance.happens(0.5);
+  const terms = chance.pick(termsOf(isolate.isNewer));
   const cost = chance.happens(0.9) ? 1 : chance.whole(2, 4);
   const asked = { terms, cost, onUnavailable: chance.pick(["allow", "deny"] as const) };
   isolate.request(asked, (ending, view) => {
@@ -101,7 +124,7 @@ function request(world: World, isolate: IsolateNode, scenario: Scenario): void {
 }
 
 /** The greatest cap that any version configures. */
-const CAPS: Readonly<Record<string, number>> = { plan: 150, tiny: 5 };
+const CAPS: Readonly<Record<string, number>> = { plan: 150, tiny: 5, brief: 12 };
 
 function termsOf(isNewer: boolean): LimitTerms[] {
   return KEYS.flatMap((key) => [
@@ -109,6 +132,7 @@ function termsOf(isNewer: boolean): LimitTerms[] {
     { limit: "local-like", key, consistency: "regional", units: 20, windowMs: isNewer ? 3_000 : 5_000 },
     { limit: "plan", key, consistency: "capped", units: isNewer ? 150 : 100, windowMs: CAPPED_PERIOD_MS },
     { limit: "tiny", key, consistency: "capped", units: 5, windowMs: CAPPED_PERIOD_MS },
+    { limit: "brief", key, consistency: "capped", units: 12, windowMs: 2_000 },
   ]);
 }
 

@@ -36,6 +36,8 @@ export class World {
   readonly ledger = new LedgerModel();
   readonly universe: readonly string[];
   readonly isolates: IsolateNode[] = [];
+  /** There is little traffic. */
+  isSilent = false;
   /** Faults are over. */
   isHealed = false;
   readonly roundMs: number;
