@@ -69,10 +69,17 @@ export class RegionHub extends DurableObject<HubBindings> {
   async sync(request: unknown): Promise<SyncReply> {
     const urgent = isUrgent(request);
     const reply = await this.#serve(!urgent, (hub, now) => serveSync(hub, request, now));
-    if (!urgent || !this.#peers.isRefilling() || !gotNothing(reply)) return reply;
+    if (!urgent || !this.#peers.isRefilling() || !gotNothing(reply)) return this.#withNewestSnapshot(reply);
     // A ledger nearby answers sooner than the isolate gives up.
     await this.#peers.refilled(REFILL_WAIT_MS);
-    return await this.#serve(false, (hub, now) => serveSync(hub, request, now));
+    return this.#withNewestSnapshot(
+      await this.#serve(false, (hub, now) => serveSync(hub, request, now)),
+    );
+  }
+
+  /** What was forced while an answer waited for storage must not be undone by it in the isolate. */
+  #withNewestSnapshot(reply: SyncReply): SyncReply {
+    return reply.kind === "synced" ? { ...reply, snapshot: snapshotOf(this.#hub, Date.now()) } : reply;
   }
 
   /** Adds to a usage counter; answered once it is stored. */
