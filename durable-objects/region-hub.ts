@@ -72,9 +72,7 @@ export class RegionHub extends DurableObject<HubBindings> {
     if (!urgent || !this.#peers.isRefilling() || !gotNothing(reply)) return this.#withNewestSnapshot(reply);
     // A ledger nearby answers sooner than the isolate gives up.
     await this.#peers.refilled(REFILL_WAIT_MS);
-    return this.#withNewestSnapshot(
-      await this.#serve(false, (hub, now) => serveSync(hub, request, now)),
-    );
+    return this.#withNewestSnapshot(await this.#serve(false, (hub, now) => serveSync(hub, request, now)));
   }
 
   /** What was forced while an answer waited for storage must not be undone by it in the isolate. */

@@ -113,7 +113,10 @@ function tellHub(x: Exchange): void {
   hub.keepBegun(x.shell);
 }
 
-/** Tells the upstream's loop what became of the request. A caller's own bounds, and what an operator forces, say nothing about it. */
+/**
+ * Tells the upstream's loop what became of the request. A caller's own bounds say nothing about it, nor does
+ * what an operator forces.
+ */
 function settle(x: Exchange, verdict: Verdict): void {
   if (!x.unsettled || x.upstream === null) return;
   x.unsettled = false;

@@ -98,8 +98,7 @@ describe("regions", () => {
     const samples = parsePrometheus(await readMetrics(gateway, "weur"));
     const valueOf = (name: string, labels: Record<string, string>): number =>
       samples.find(
-        (sample) =>
-          sample.name === name && JSON.stringify(sample.labels) === JSON.stringify(labels),
+        (sample) => sample.name === name && JSON.stringify(sample.labels) === JSON.stringify(labels),
       )?.value ?? Number.NaN;
     expect(valueOf("tidegate_hub_calls_total", { reason: "sync" })).toBeGreaterThan(0);
     expect(valueOf("tidegate_hub_calls_failed_total", {})).toBe(0);
@@ -177,11 +176,12 @@ describe("while the hub of a region is killed again and again", () => {
   });
 });
 
+/** Kills weur's hub again and again until the load is over. */
 async function killWhile<Answer>(load: Promise<Answer>): Promise<{ kills: number; answer: Answer }> {
   let kills = 0;
-  let isOver = false;
+  const over = new AbortController();
   const killing = async (): Promise<void> => {
-    while (!isOver) {
+    while (!over.signal.aborted) {
       await setFaults(gateway, { abort: ["weur"] });
       kills++;
       await pause(200);
@@ -189,7 +189,7 @@ async function killWhile<Answer>(load: Promise<Answer>): Promise<{ kills: number
   };
   const killed = killing();
   const answer = await load;
-  isOver = true;
+  over.abort();
   await killed;
   return { kills, answer };
 }

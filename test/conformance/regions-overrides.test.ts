@@ -240,7 +240,9 @@ describe("what the endpoint takes", () => {
 
   it("no upstream that there is not", async ({ expect }) => {
     const answer = await put("weur", "nope", { ...FOR_LONG, breaker: "open" });
-    expect(expectProblem(expect, answer, { status: 404, code: "route_not_found" })["detail"]).toContain("app");
+    expect(expectProblem(expect, answer, { status: 404, code: "route_not_found" })["detail"]).toContain(
+      "app",
+    );
   });
 
   it("a duration as a text", async ({ expect }) => {

@@ -12,9 +12,7 @@ export async function askAdmin(
 ): Promise<Answer> {
   const headers = { authorization: `Bearer ${gateway.adminToken}` };
   const text = body === undefined ? null : typeof body === "string" ? body : JSON.stringify(body);
-  return readAnswer(
-    await fetch(`${gateway.url(region)}/_gateway/${path}`, { method, headers, body: text }),
-  );
+  return readAnswer(await fetch(`${gateway.url(region)}/_gateway/${path}`, { method, headers, body: text }));
 }
 
 /** The same where anything but 200 is a failure. */
@@ -76,7 +74,9 @@ export async function settledValue(
     return values.every((value) => value === values[0]) && holds(values[0]);
   };
   await until(`all regions read the same, not ${values.join(", ")}`, timeoutMs, settled).catch(() => {
-    throw new Error(`not within ${timeoutMs} ms: every region reads the right value; they read ${values.join()}`);
+    throw new Error(
+      `not within ${timeoutMs} ms: every region reads the right value; they read ${values.join()}`,
+    );
   });
   return values[0];
 }
