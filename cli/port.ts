@@ -9,3 +9,13 @@ export function portProblem(host: string, port: number): Promise<string | null> 
     probe.listen({ host, port, exclusive: true }, () => probe.close(() => resolve(null)));
   });
 }
+
+const MAX_PORT = 65_535;
+
+/** The first port from `first` on that somebody could listen on; 0, any, when there is none. */
+export async function freePort(host: string, first: number): Promise<number> {
+  for (let port = first; port <= MAX_PORT; port++) {
+    if ((await portProblem(host, port)) === null) return port;
+  }
+  return 0;
+}

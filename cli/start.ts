@@ -7,7 +7,7 @@ import { DemoServers } from "./demo/servers.ts";
 import { waitUntilHealthy } from "./gateway-client.ts";
 import { bindLifetime } from "./lifetime.ts";
 import { print, report, reportAll } from "./output.ts";
-import { portProblem } from "./port.ts";
+import { freePort, portProblem } from "./port.ts";
 import { compileForWorker, prepareConfig, type PreparedConfig } from "./prepare.ts";
 import { WRANGLER_TOML } from "./project.ts";
 import { ConfigReload } from "./reload.ts";
@@ -114,13 +114,13 @@ function printRegions(regions: readonly string[], urls: readonly string[]): void
   for (const [index, region] of regions.entries()) print(`ready ${region} ${urls[index]}`);
 }
 
-/** The first region gets the port that was asked for, the others the next ones, or any free ones. */
+/** The first region gets the port that was asked for, the others the next free ones. */
 async function regionSockets({ regions, host, port }: StartOptions): Promise<RegionSocket[]> {
   const sockets: RegionSocket[] = [];
-  for (const [index, region] of regions.entries()) {
-    const wished = port === 0 ? 0 : port + index;
-    const isFree = index === 0 || wished === 0 || (await portProblem(host, wished)) === null;
-    sockets.push({ region, port: isFree ? wished : 0 });
+  let next = port;
+  for (const region of regions) {
+    if (sockets.length > 0 && port !== 0) next = await freePort(host, next + 1);
+    sockets.push({ region, port: next });
   }
   return sockets;
 }

@@ -20,7 +20,8 @@ import { isKey, isPlainName } from "../src/hub/names.ts";
 import { beginRound, nextRoundMs, type RoundState } from "../src/hub/rounds.ts";
 import type { Commit } from "../src/hub/storage.ts";
 import { hasUnstored, readStoredHub, takeCommit } from "../src/hub/storage.ts";
-import { serveSync, snapshotOf } from "../src/hub/sync.ts";
+import { isSyncRequest } from "../src/hub/report.ts";
+import { leaseAgain, serveSync, snapshotOf, waitsForRights } from "../src/hub/sync.ts";
 import { addUsage, readUsage, type UsageReading } from "../src/hub/usage.ts";
 import { HubPeers, localFaults, type HubBindings } from "../src/region/hub-peers.ts";
 
@@ -34,6 +35,8 @@ export const COMMIT_DELAY_MS = 20;
 const FOREIGN_COMMIT_MS = 10_000;
 /** An ask for rights waits this long for a ledger, within what the isolate waits for the hub. */
 const REFILL_WAIT_MS = 12;
+/** The first isolate of a region waits this long for what other regions know, of the 20 ms that it has. */
+const FIRST_SYNC_WAIT_MS = 10;
 /** The first to read in a region waits at most this long for what other regions know. */
 const JOIN_WAIT_MS = 500;
 /** An alarm that is late by so many rounds is made up for. */
@@ -67,12 +70,20 @@ export class RegionHub extends DurableObject<HubBindings> {
 
   /** An isolate's report and asks. */
   async sync(request: unknown): Promise<SyncReply> {
-    const urgent = isUrgent(request);
-    const reply = await this.#serve(!urgent, (hub, now) => serveSync(hub, request, now));
-    if (!urgent || !this.#peers.isRefilling() || !gotNothing(reply)) return reply;
+    if (!isSyncRequest(request)) return this.#withNewestSnapshot(serveSync(this.#hub, request, Date.now()));
+    if (!isInUse(this.#hub)) await this.#join(FIRST_SYNC_WAIT_MS);
+    const reply = await this.#serve(!request.urgent, (hub, now) => serveSync(hub, request, now));
+    if (!waitsForRights(this.#hub, request, reply, Date.now())) return this.#withNewestSnapshot(reply);
     // A ledger nearby answers sooner than the isolate gives up.
     await this.#peers.refilled(REFILL_WAIT_MS);
-    return await this.#serve(false, (hub, now) => serveSync(hub, request, now));
+    return this.#withNewestSnapshot(
+      await this.#serve(false, (hub, now) => leaseAgain(hub, request, reply, now)),
+    );
+  }
+
+  /** What was forced while an answer waited for storage must not be undone by it in the isolate. */
+  #withNewestSnapshot(reply: SyncReply): SyncReply {
+    return reply.kind === "synced" ? { ...reply, snapshot: snapshotOf(this.#hub, Date.now()) } : reply;
   }
 
   /** Adds to a usage counter; answered once it is stored. */
@@ -86,7 +97,7 @@ export class RegionHub extends DurableObject<HubBindings> {
 
   async read(counter: unknown, key: unknown): Promise<UsageReading | null> {
     if (!isPlainName(counter) || !isKey(key)) return null;
-    await this.#join();
+    await this.#join(JOIN_WAIT_MS);
     return await this.#serve(false, (hub, now) => readUsage(hub, counter, key, ROUND_MS, now));
   }
 
@@ -101,12 +112,12 @@ export class RegionHub extends DurableObject<HubBindings> {
   }
 
   async overrides(): Promise<Record<string, OverrideReading>> {
-    await this.#join();
+    await this.#join(JOIN_WAIT_MS);
     return await this.#serve(false, readOverrides);
   }
 
   async describe(): Promise<HubDescription> {
-    await this.#join();
+    await this.#join(JOIN_WAIT_MS);
     return await this.#serve(false, describeHub);
   }
 
@@ -158,14 +169,14 @@ export class RegionHub extends DurableObject<HubBindings> {
   }
 
   /** A region appears by being used, also by an operator who reads: who waits for what others know. */
-  async #join(): Promise<void> {
+  async #join(ms: number): Promise<void> {
     const hub = this.#hub;
     if (isInUse(hub) && hub.usedAt >= hub.bootedAt) return;
     await this.#serve(false, (_hub, now) => {
       announceUse(hub, now);
       this.#round();
     });
-    await this.#peers.settled(JOIN_WAIT_MS);
+    await this.#peers.settled(ms);
   }
 
   /** Does something with the hub, stores what must be stored, and lets follow what follows. */
@@ -263,14 +274,6 @@ function isAmount(value: unknown): value is number {
   return (
     typeof value === "number" && Number.isSafeInteger(value) && value >= 1 && value <= Number.MAX_SAFE_INTEGER
   );
-}
-
-function isUrgent(request: unknown): boolean {
-  return typeof request === "object" && request !== null && "urgent" in request && request.urgent === true;
-}
-
-function gotNothing(reply: SyncReply): boolean {
-  return reply.kind === "synced" && reply.leases.some(({ units }) => units === 0);
 }
 
 function isNone(faults: unknown): boolean {

@@ -49,6 +49,8 @@ function renderLink(text: PrometheusText, { link }: WorkerHub): void {
   text.sample("tidegate_hub_calls_total", { reason: "lease" }, link.tally.asks);
   text.metric("tidegate_hub_calls_failed_total", "counter", "Calls to the hub without an answer.");
   text.sample("tidegate_hub_calls_failed_total", {}, link.tally.failed);
+  text.metric("tidegate_lease_waits_unanswered_total", "counter", "Waits that ended without the hub's word.");
+  text.sample("tidegate_lease_waits_unanswered_total", {}, link.tally.unanswered);
   text.metric("tidegate_ambiguous_units_total", "counter", "Units that may or may not be counted.");
   text.sample("tidegate_ambiguous_units_total", {}, link.replica.ambiguous);
 }

@@ -2,7 +2,9 @@
 // write in force and those that were made without knowing of it.
 
 import { parseDuration } from "../http/durations.ts";
+import type { UpstreamPlan } from "../config/plan.ts";
 import type { Exchange } from "../edge/exchange.ts";
+import { isTargetNamed } from "../edge/overrides.ts";
 import { MAX_OVERRIDE_MS, toOverrideTerms } from "../hub/overrides.ts";
 import type { OverrideTerms } from "../hub/protocol.ts";
 import { notAnswered, problem, readJson } from "./answers.ts";
@@ -24,9 +26,15 @@ export async function readOverride(x: Exchange, upstream: string): Promise<Respo
 }
 
 export async function putOverride(x: Exchange, upstream: string, request: Request): Promise<Response> {
-  if (!x.engine.plan.upstreams.some(({ name }) => name === upstream)) return unknownUpstream(x);
+  const plan = x.engine.plan.upstreams.find(({ name }) => name === upstream);
+  if (plan === undefined) return unknownUpstream(x);
   const parsed = parseOverride(await readJson(request), Date.now());
   if ("rule" in parsed) return problem(x, "bad_request", parsed.rule);
+  const strangers = unknownTargets(plan, parsed.terms);
+  if (strangers > 0) {
+    const rule = `there are ${strangers} in \`drain\` that this upstream does not have`;
+    return problem(x, "bad_request", `Send targets of the upstream, as /_gateway/state lists them: ${rule}.`);
+  }
   return write(x, upstream, parsed.terms);
 }
 
@@ -67,6 +75,11 @@ function parseOverride(body: unknown, now: number): ParsedOverride {
   return {
     rule: 'Send `breaker` as "open" or "closed", `cursor` from 0 to 512, `drain` as a list of target URLs, `note` as text.',
   };
+}
+
+/** How many targets to drain the upstream does not have: a typo would leave traffic where it must not be. */
+function unknownTargets({ targets }: UpstreamPlan, { drain = [] }: OverrideTerms): number {
+  return drain.filter((name) => !targets.some((target) => isTargetNamed(target, name))).length;
 }
 
 function unknownUpstream(x: Exchange): Response {

@@ -179,9 +179,11 @@ function createUpstream(
   previous: Engine | null,
 ): Upstream {
   const before = previous?.upstreams.find((other) => other.plan.name === upstream.name);
+  const kept =
+    before !== undefined && alike({ ...before.plan, index: 0 }, { ...upstream, index: 0 }) ? before : null;
   const control =
-    before !== undefined && alike({ ...before.plan, index: 0 }, { ...upstream, index: 0 })
-      ? before.control
+    kept !== null
+      ? kept.control
       : createUpstreamControl({
           timeoutMs: upstream.timeoutMs,
           breaker: upstream.breaker,
@@ -194,7 +196,8 @@ function createUpstream(
     return { baseUrl, fetcher: isFetcher(bound) ? bound : null };
   });
   const tenantShares = plan.tenants.map((tenant) => (tenant.share < 1 ? createPermits(MAX_PERMITS) : null));
-  return { plan: upstream, forced: null, control, targets, tenantShares };
+  // What an operator has drained goes with the control, so what is forced does too: it is known to be undone.
+  return { plan: upstream, forced: kept?.forced ?? null, control, targets, tenantShares };
 }
 
 /** Counted here when the limit is local, or when there is no hub. */

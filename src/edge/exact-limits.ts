@@ -21,7 +21,8 @@ export async function takeLedgerUnits(
 ): Promise<Verdict> {
   const id = rowIdOf(x);
   const request = { id, amount: plan.cost, rate: plan.windowLimit, windowMs: plan.windowMs };
-  const asked = hub.consume(plan.name, take.key, request);
+  const passesUncounted = plan.shadow || plan.onUnavailable === "allow";
+  const asked = hub.consume(plan.name, take.key, request, passesUncounted ? "keep" : "give-back");
   if (plan.shadow) {
     x.shell.waitUntil(asked.then((reply) => noteLimit(x, plan, reply?.kind !== "refused", 0, 0)));
     return Verdict.admit;
@@ -39,9 +40,8 @@ export async function takeLedgerUnits(
     noteLimit(x, plan, false, reply.remaining, reply.waitMs);
     return refuseByLimit(x, plan, reply.waitMs);
   }
-  const passes = plan.onUnavailable === "allow";
-  noteLimit(x, plan, passes, 0, UNAVAILABLE_RETRY_MS);
-  return passes ? Verdict.admit : refuseByLimit(x, plan, UNAVAILABLE_RETRY_MS);
+  noteLimit(x, plan, passesUncounted, 0, UNAVAILABLE_RETRY_MS);
+  return passesUncounted ? Verdict.admit : refuseByLimit(x, plan, UNAVAILABLE_RETRY_MS);
 }
 
 function rowIdOf(x: Exchange): string {

@@ -28,7 +28,7 @@ import type { InboundHeaders } from "./inbound-headers.ts";
 import { readInboundHeaders } from "./inbound-headers.ts";
 import { keyOf } from "./limit-keys.ts";
 import { awaitLimits, returnLimits, takeLimits } from "./limits.ts";
-import { followOverrides } from "./overrides.ts";
+import { followOverrides, isOperatorsRefusal } from "./overrides.ts";
 import { reportAnswer } from "./report.ts";
 import type { Shell } from "./shell.ts";
 import { runTries } from "./tries.ts";
@@ -114,13 +114,17 @@ function tellHub(x: Exchange): void {
   hub.keepBegun(x.shell);
 }
 
-/** Tells the upstream's loop what became of the request. A caller's own bounds say nothing about it. */
+/**
+ * Tells the upstream's loop what became of the request. A caller's own bounds say nothing about it, nor does
+ * what an operator forces.
+ */
 function settle(x: Exchange, verdict: Verdict): void {
   if (!x.unsettled || x.upstream === null) return;
   x.unsettled = false;
   if (verdict === Verdict.tenantConcurrency || verdict === Verdict.routeConcurrency) return;
   if (verdict === Verdict.rateLimited || verdict === Verdict.quotaExceeded) return;
   if (verdict === Verdict.bodyTooLarge || verdict === Verdict.badRequest) return;
+  if (isOperatorsRefusal(x.upstream, verdict)) return;
   const status = x.response?.status ?? 0;
   settleRequest(x.upstream.control, verdict === Verdict.admit && status < 500 && status !== 429);
 }

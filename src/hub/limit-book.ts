@@ -217,7 +217,13 @@ function viewOf(hub: Hub, book: LimitBook, terms: LimitTerms, now: number): View
   }
   const weight = weights.get(hub.region) ?? 1;
   const isAlone = book.claimed === null || !isNewcomer(hub, now);
-  return { own, used, foreign, weight: isAlone ? weight : Math.min(weight, NEWCOMER_PART), isNewcomer: !isAlone };
+  return {
+    own,
+    used,
+    foreign,
+    weight: isAlone ? weight : Math.min(weight, NEWCOMER_PART),
+    isNewcomer: !isAlone,
+  };
 }
 
 /** Each region's part: by what it used, with a little for everybody. */

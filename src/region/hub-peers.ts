@@ -101,11 +101,6 @@ export class HubPeers {
     this.#keepAmong(this.#greetings, this.#greet(region));
   }
 
-  /** Whether rights are being asked for. */
-  isRefilling(): boolean {
-    return this.#refills.size > 0;
-  }
-
   /** Waits for the refills that are under way, at most `ms`. */
   async refilled(ms: number): Promise<void> {
     await Promise.race([Promise.all(this.#refills), pause(ms)]);

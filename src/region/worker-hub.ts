@@ -18,7 +18,7 @@ import type { UsageReading } from "../hub/usage.ts";
 import { HubLink } from "./hub-link.ts";
 import { ledgerName } from "./hub-peers.ts";
 import { hubName, isLocationHint } from "./placement.ts";
-import { SYNC_MS, createReplica } from "./replica.ts";
+import { SYNC_MS, createReplica, hasPending } from "./replica.ts";
 
 /** Deadline of a sync, and of an ask, after which both are failures. */
 const SYNC_TIMEOUT_MS = 2_000;
@@ -27,6 +27,8 @@ const ASK_TIMEOUT_MS = 1_000;
 const ADMIN_TIMEOUT_MS = 5_000;
 /** Longest wait for an exact limit's ledger, which may live on another continent. */
 export const LEDGER_TIMEOUT_MS = 2_000;
+/** So many syncs in a row may fail before the next one waits for a request. */
+const MAX_LONE_SYNCS = 20;
 const SHARD = 0;
 /** In local development an isolate goes on syncing for so long after its last request (see `linger`). */
 const LINGER_MS = 20_000;
@@ -137,14 +139,21 @@ export class WorkerHub {
     return hubs.get(hubs.idFromName(hubName(region, SHARD)), hint);
   }
 
-  /** Consumes units of an exact limit; null when the ledger cannot be asked or does not answer. */
-  async consume(limit: string, key: string, request: ConsumeRequest): Promise<ConsumeOutcome | null> {
+  /**
+   * Consumes units of an exact limit; null when the ledger cannot be asked or does not answer in time.
+   * `late`: what becomes of units that are counted after that, by whether the request passes without them.
+   */
+  async consume(
+    limit: string,
+    key: string,
+    request: ConsumeRequest,
+    late: "keep" | "give-back",
+  ): Promise<ConsumeOutcome | null> {
     const ledger = this.#ledger(limit, key);
     if (ledger === null) return null;
     const call = ledger.consume(request);
     const reply = await within(LEDGER_TIMEOUT_MS, call);
-    // What is counted after the caller has given up was not used.
-    if (reply === null) call.then(() => ledger.giveBack(request.id)).catch(() => {});
+    if (reply === null && late === "give-back") this.#begin(giveBackLate(ledger, request.id, call));
     return reply;
   }
 
@@ -165,9 +174,20 @@ export class WorkerHub {
 
   async #send(request: SyncRequest, done: (reply: SyncReply | null) => void): Promise<void> {
     const timeoutMs = request.urgent ? ASK_TIMEOUT_MS : SYNC_TIMEOUT_MS;
-    done(await within(timeoutMs, this.stub(this.region).sync(request)));
+    const reply = await within(timeoutMs, this.stub(this.region).sync(request));
+    done(reply);
+    if (reply === null && !request.urgent) await this.#goOnLater();
     // An answer may lead to the next ask; it belongs to the request that this one belongs to.
     await this.takeBegun();
+  }
+
+  /** A sync has failed: what it held must not have to wait for the next request, which may never come. */
+  async #goOnLater(): Promise<void> {
+    await new Promise((resolve) => setTimeout(resolve, SYNC_MS));
+    const { replica } = this.link;
+    if (replica.failures > 0 && replica.failures <= MAX_LONE_SYNCS && hasPending(replica)) {
+      this.link.afterResponse();
+    }
   }
 
   #startTimer(ms: number, fire: () => void): () => void {
@@ -181,6 +201,16 @@ export class WorkerHub {
       clearTimeout(timer);
       resolve(null);
     };
+  }
+}
+
+/** Only what this very call took: a replayed id was counted for a request that has passed. */
+async function giveBackLate(ledger: LedgerStub, id: string, call: Promise<ConsumeOutcome>): Promise<void> {
+  try {
+    const outcome = await call;
+    if (outcome.kind === "taken" && !outcome.replayed) await ledger.giveBack(id);
+  } catch {
+    // Whether it was counted is not known, and nobody is left to ask.
   }
 }
 

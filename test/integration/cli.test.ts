@@ -56,7 +56,12 @@ describe("command line", () => {
   it.for([
     [["start", "--port", "70000"], "--port"],
     [["start", "--env", "noequals"], "NAME=VALUE"],
-    [["start", "--regions", "weur,Enam"], "--regions must be names"],
+    [["start", "--regions", "weur,West"], '"West"'],
+    [["start", "--regions", "weur,,enam"], '""'],
+    [["start", "--regions", ""], '""'],
+    [["start", "--regions", "weur,enam,weur"], "each once"],
+    [["start", "--regions", Array.from({ length: 17 }, (_, index) => `r${index}`).join(",")], "at most 16"],
+    [["start", "--region", "weur,enam"], "--region must"],
     [["load", "--mix", "nope"], "--mix"],
     [["load", "--url", "localhost:1"], "--url"],
     [["load", "--arrivals", "bursty"], "--arrivals"],

@@ -1,9 +1,11 @@
 // What wrangler.toml binds, for the tests that run inside the Worker.
 import type { Ledger } from "../../durable-objects/ledger.ts";
+import type { RegionHub } from "../../durable-objects/region-hub.ts";
 
 declare global {
   namespace Cloudflare {
     interface Env {
+      readonly HUB: DurableObjectNamespace<RegionHub>;
       readonly LEDGER: DurableObjectNamespace<Ledger>;
     }
   }

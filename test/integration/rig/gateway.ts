@@ -77,11 +77,13 @@ export function runProcess(
   program: string,
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
+  { ownGroup = false }: { readonly ownGroup?: boolean } = {},
 ): RunningCommand {
   const child = spawn(program, args, {
     cwd: PROJECT_ROOT,
     env: { ...process.env, ...env },
     stdio: ["ignore", "pipe", "pipe"],
+    detached: ownGroup,
   });
   let stdout = "";
   let stderr = "";
@@ -93,11 +95,16 @@ export function runProcess(
 
 /** The address of the ready line; throws with what the command printed when it ends without one. */
 export async function readyUrl(command: RunningCommand): Promise<string> {
+  return (await readyLine(command, /^ready (\S+)$/m))[1];
+}
+
+/** Waits for a line of standard output; throws as `readyUrl` does. */
+export async function readyLine(command: RunningCommand, line: RegExp): Promise<RegExpExecArray> {
   const { child, ended, stdout, stderr } = command;
   const giveUpAt = Date.now() + START_TIMEOUT_MS;
   while (Date.now() < giveUpAt) {
-    const match = /^ready (\S+)$/m.exec(stdout());
-    if (match !== null) return match[1];
+    const match = line.exec(stdout());
+    if (match !== null) return match;
     if (child.exitCode !== null || child.signalCode !== null) break;
     await Promise.race([ended, pause(READY_POLL_MS)]);
   }

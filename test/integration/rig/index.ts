@@ -4,8 +4,10 @@
 //   const gateway = await startGateway({ config: { upstreams: { a: { targets: [upstream.url] } }, ... } });
 //   await fetch(`${gateway.url}/x`); upstream.requests[0].headers;
 //   await gateway.stop(); await upstream.stop();
-export { COMMAND, readyUrl, runCommand, runProcess, startGateway } from "./gateway.ts";
+export { COMMAND, readyLine, readyUrl, runCommand, runProcess, startGateway } from "./gateway.ts";
 export type { GatewayOptions, RunningCommand, RunningGateway } from "./gateway.ts";
+export { startRegions } from "./regions.ts";
+export type { RegionsOptions, RunningRegions } from "./regions.ts";
 export { startUpstream } from "./upstream.ts";
 export type { RecordedRequest, RunningUpstream, UpstreamHandler } from "./upstream.ts";
 export { portIsOpen, processIsAlive, until, workerdOf } from "./processes.ts";
