@@ -1,5 +1,6 @@
 // Rate limits in one region: who shares one, what it admits (a burst at once; GCRA drips where the limit is
-// local), what a refused request costs (nothing), and the fields that tell (draft-ietf-httpapi-ratelimit-headers-11).
+// local), what a refused request costs (nothing), and the fields that tell
+// (draft-ietf-httpapi-ratelimit-headers-11).
 import { setTimeout as pause } from "node:timers/promises";
 import { parseList } from "structured-headers";
 import { afterAll, beforeAll, describe, it } from "vitest";
