@@ -1,4 +1,4 @@
-// When a hub speaks to its peers: at once where it matters, one exchange at a time, and no word is left behind.
+// When a hub speaks to its peers: at once where it matters, one exchange at a time, no word left behind.
 
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { GossipMessage } from "../../../src/hub/gossip.ts";
@@ -28,8 +28,11 @@ function hubOf(region: string): Hub {
   return hub;
 }
 
+function idFromName(name: string): string {
+  return name;
+}
+
 function peersOf(hub: Hub, gossip: (message: GossipMessage) => Promise<GossipMessage | null>): HubPeers {
-  const idFromName = (name: string): string => name;
   const HUB = { idFromName, get: () => ({ gossip, give: () => Promise.resolve(null) }) };
   const LEDGER = { idFromName, get: () => ({ mint: () => Promise.reject(new Error("no ledger")) }) };
   return new HubPeers(hub, { HUB, LEDGER }, SILENT);
