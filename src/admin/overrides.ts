@@ -50,8 +50,8 @@ async function write(x: Exchange, upstream: string, terms: OverrideTerms | null)
   if (reply.kind !== "written") return problem(x, "bad_request", "The hub did not take the override.");
   // This isolate follows at once, the others of the region with their next sync.
   hub.link.replica.snapshot = (await hub.ask((stub) => stub.snapshot())) ?? hub.link.replica.snapshot;
-  const readings = await hub.ask((stub) => stub.overrides());
-  return Response.json(readings?.[upstream] ?? {});
+  const readings = (await hub.ask((stub) => stub.overrides())) ?? {};
+  return Response.json(Object.hasOwn(readings, upstream) ? readings[upstream] : {});
 }
 
 type ParsedOverride = { readonly terms: OverrideTerms } | { readonly rule: string };

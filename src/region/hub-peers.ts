@@ -70,6 +70,8 @@ export class HubPeers {
   readonly #bindings: HubBindings;
   readonly #ports: PeerPorts;
   readonly #underWay = new Map<string, Promise<void>>();
+  /** Regions with which an exchange must follow the one that is under way: that one was told too little. */
+  readonly #again = new Set<string>();
   readonly #greetings = new Set<Promise<void>>();
   readonly #refills = new Set<Promise<void>>();
 
@@ -85,13 +87,19 @@ export class HubPeers {
     for (const refill of takeRefills(hub, Date.now())) this.#keepAmong(this.#refills, this.#refill(refill));
     if (!hub.urgent) return;
     hub.urgent = false;
-    for (const region of hub.peers.keys()) this.exchange(region);
+    for (const region of hub.peers.keys()) {
+      if (this.#underWay.has(region)) this.#again.add(region);
+      else this.exchange(region);
+    }
   }
 
   /** Exchanges with a peer, behind whatever goes on. */
   exchange(region: string): void {
     if (this.#underWay.has(region)) return;
-    const exchange = this.#exchange(region).finally(() => this.#underWay.delete(region));
+    const exchange = this.#exchange(region).finally(() => {
+      this.#underWay.delete(region);
+      if (this.#again.delete(region)) this.exchange(region);
+    });
     this.#underWay.set(region, exchange);
     this.#ports.keep(exchange);
   }
@@ -145,19 +153,17 @@ export class HubPeers {
     peer.askedAt = Date.now();
     // What is told must not be forgotten by a crash: a peer would then prove that it was.
     this.#ports.store();
+    this.#again.delete(region);
     const reply = await this.#call(region, composeMessage(hub, peer, Date.now()));
     const outcome = reply === null ? null : receiveMessage(hub, reply, Date.now());
     if (outcome?.kind !== "merged") {
       noteFailure(peer);
+      this.#again.delete(region);
       return;
     }
     if (outcome.amnesia) this.#ports.store();
-    if (peer.resume !== null || (reply !== null && reply.version === 0)) this.#goOn(region);
-  }
-
-  /** The next part of a delta that is too large for one message. */
-  #goOn(region: string): void {
-    queueMicrotask(() => this.exchange(region));
+    // The next part of a delta that is too large for one message, in either direction.
+    if (peer.resume !== null || (reply !== null && reply.version === 0)) this.#again.add(region);
   }
 
   async #greet(region: string): Promise<void> {

@@ -1,5 +1,6 @@
 // What an operator forces on an upstream in one region is in force in all of them, for its time, whatever
 // happens to hubs meanwhile.
+import { writeFile } from "node:fs/promises";
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, describe, it } from "vitest";
 import {
@@ -29,25 +30,7 @@ beforeAll(async () => {
   second = await startUpstream((_request, response) => response.end("second"));
   gateway = await startRegions({
     regions: REGIONS,
-    config: {
-      upstreams: {
-        app: {
-          targets: [first.url, `${second.url}/base/`],
-          retry: false,
-          breaker: { consecutive: 2, openFor: "60s", maxOpenFor: "60s" },
-        },
-        single: {
-          targets: [first.url],
-          retry: false,
-          breaker: { consecutive: 2, openFor: "60s", maxOpenFor: "60s" },
-        },
-      },
-      routes: [
-        { path: "/p0/*", upstream: "app", priority: "P0" },
-        { path: "/p1/*", upstream: "app", priority: "P1" },
-        { path: "/single/*", upstream: "single" },
-      ],
-    },
+    config: configuration(),
   });
   await Promise.all(REGIONS.map((region) => ask(region, "/p1/first")));
 });
@@ -64,6 +47,28 @@ afterEach(async () => {
   await everywhere("nothing is forced any more", "/p1/x", 200);
 });
 
+function configuration(): object {
+  return {
+    upstreams: {
+      app: {
+        targets: [first.url, `${second.url}/base/`],
+        retry: false,
+        breaker: { consecutive: 2, openFor: "60s", maxOpenFor: "60s" },
+      },
+      single: {
+        targets: [first.url],
+        retry: false,
+        breaker: { consecutive: 2, openFor: "60s", maxOpenFor: "60s" },
+      },
+    },
+    routes: [
+      { path: "/p0/*", upstream: "app", priority: "P0" },
+      { path: "/p1/*", upstream: "app", priority: "P1" },
+      { path: "/single/*", upstream: "single" },
+    ],
+  };
+}
+
 async function ask(region: string, path: string): Promise<Answer> {
   return readAnswer(await fetch(gateway.url(region) + path));
 }
@@ -74,6 +79,12 @@ async function everywhere(what: string, path: string, status: number): Promise<v
     const answers = await Promise.all(REGIONS.map((region) => ask(region, path)));
     return answers.every((answer) => answer.status === status);
   });
+}
+
+/** What 40 answers of a region say, each once. */
+async function textsFrom(region: string): Promise<Set<string>> {
+  const answers = await Promise.all(Array.from({ length: 40 }, () => ask(region, "/p1/x")));
+  return new Set(answers.map(({ text }) => text));
 }
 
 function put(region: string, upstream: string, body: unknown): Promise<Answer> {
@@ -133,9 +144,9 @@ describe("an override", () => {
   it("drains all targets: no_target", async ({ expect }) => {
     await force("weur", "app", { drain: [`${first.url}/`, `${second.url}/base`] });
     await everywhere("there is no target", "/p1/x", 503);
-    for (const region of REGIONS) {
-      expectProblem(expect, await ask(region, "/p1/x"), { status: 503, code: "no_target" });
-    }
+    const answers = await Promise.all(REGIONS.map((region) => ask(region, "/p1/x")));
+    expect(answers.map(({ text }) => jsonObject(text)["code"])).toEqual(REGIONS.map(() => "no_target"));
+    for (const answer of answers) expectProblem(expect, answer, { status: 503, code: "no_target" });
   });
 
   it("pins the cursor: P1 is shed, P0 passes", async ({ expect }) => {
@@ -189,6 +200,39 @@ describe("an override", () => {
     await force("apac", "app", { cursor: 512 });
     const settled = await tellAdmin(gateway, "apac", "GET", "overrides/app");
     expect(settled).toMatchObject({ region: "apac", cursor: 512, concurrent: [] });
+  });
+
+  it("teaches the shedding nothing: whoever is refused by it says nothing about the upstream", async ({
+    expect,
+  }) => {
+    await force("weur", "app", { breaker: "open" });
+    for (let ticks = 0; ticks < 3; ticks++) {
+      const refused = await Promise.all(Array.from({ length: 80 }, () => ask("weur", "/p1/x")));
+      expect(new Set(refused.map(({ status }) => status))).toEqual(new Set([503]));
+      await pause(510);
+    }
+    await tellAdmin(gateway, "weur", "DELETE", "overrides/app");
+    const passed = await Promise.all(Array.from({ length: 40 }, () => ask("weur", "/p1/x")));
+    expect(new Set(passed.map(({ status }) => status))).toEqual(new Set([200]));
+    const { upstreams } = await tellAdmin(gateway, "weur", "GET", "state");
+    expect(upstreams).toMatchObject({ app: { cursor: 512 } });
+  });
+
+  it("goes on over a change of the configuration, and ends after it", async ({ expect }) => {
+    const reload = async (config: object): Promise<void> => {
+      const before = gateway.stderr().split("configuration reloaded").length;
+      await writeFile(gateway.configFile, JSON.stringify(config));
+      await until("it is reloaded", 5_000, () => {
+        return gateway.stderr().split("configuration reloaded").length > before;
+      });
+    };
+    await force("weur", "app", { drain: [first.url] });
+    expect(await textsFrom("weur")).toEqual(new Set(["second"]));
+    await reload({ ...configuration(), name: "renamed" });
+    expect(await textsFrom("weur")).toEqual(new Set(["second"]));
+    await reload(configuration());
+    await tellAdmin(gateway, "weur", "DELETE", "overrides/app");
+    expect(await textsFrom("weur")).toEqual(new Set(["first", "second"]));
   });
 
   it("survives the end of everything", async ({ expect }) => {
