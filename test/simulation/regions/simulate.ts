@@ -47,6 +47,11 @@ export function simulate(scenario: Scenario, seed: number, flaws: Flaws = {}): R
   return { scenario: scenario.name, seed, violation, invariant, requests, messages: world.network.sent };
 }
 
+/** What runs a result again. */
+export function commandFor({ scenario, seed }: RunResult): string {
+  return `npm run simulate -- --scenario ${scenario} --seed ${seed}`;
+}
+
 function runActive(world: World, scenario: Scenario): number {
   const { chance, queue } = world;
   const regions = REGIONS.slice(0, scenario.regions);
