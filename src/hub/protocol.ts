@@ -80,7 +80,7 @@ export interface LeaseAnswer {
   readonly limit: string;
   readonly key: string;
   readonly units: number;
-  /** How long they may be used, ms from when the ask was sent; a capped lease is bound to its period instead. */
+  /** For how long, ms from when the ask was sent; a capped lease is bound to its period instead. */
   readonly forMs: number;
   readonly period: number;
   /** Units used in the window, as far as this region knows. */
@@ -112,7 +112,7 @@ export interface Snapshot {
 export type RefusalReason =
   | "malformed"
   | "wrong-region"
-  /** The hub does not know the session though it is not new: what the batch holds may or may not be counted. */
+  /** The hub does not know the session though it is not new: whether the batch is counted is unknown. */
   | "unknown-session"
   /** The hub follows too many sessions already: nothing is counted, and the batch may come again. */
   | "full";

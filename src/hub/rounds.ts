@@ -1,4 +1,5 @@
-// When a hub does what on its own: the round of its alarm. Pure: it says what is to be sent, the object sends.
+// When a hub does what on its own: the round of its alarm. Pure: it says what is to be sent, and the object
+// sends it.
 //
 //   every round        expire, then an exchange with each peer that lacks something or was not heard lately
 //   a peer that does not answer is asked again after 1, 2, 4 .. 30 rounds
@@ -75,7 +76,9 @@ export function nextRoundMs(hub: Hub, roundMs: number, now: number): number | nu
   if (isActive) return roundMs;
   if (hub.unstoredForeign.size > 0 || hub.droppedSessions.size > 0) return roundMs;
   const waits = [...hub.peers.values()].filter((peer) => owesPeer(hub, peer)).map(backoffRounds);
-  for (const { unanswered } of hub.greetings.values()) if (unanswered > 0) waits.push(roundsAfter(unanswered));
+  for (const { unanswered } of hub.greetings.values()) {
+    if (unanswered > 0) waits.push(roundsAfter(unanswered));
+  }
   return waits.length === 0 ? null : roundMs * Math.min(...waits);
 }
 

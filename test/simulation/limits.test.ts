@@ -1,5 +1,5 @@
-// What limits admit beyond their units, in the real code under simulated load: four regions of eight isolates,
-// 3-9 ms to the hub, 40-120 ms between regions, a gossip round of a second.
+// What limits admit beyond their units, in the real code under simulated load: four regions of eight
+// isolates, 3-9 ms to the hub, 40-120 ms between regions, a gossip round of a second.
 
 import { describe, it } from "vitest";
 import type { LimitLoad } from "./regions/limit-load.ts";

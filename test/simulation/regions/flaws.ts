@@ -10,11 +10,7 @@ export interface Flaws {
   readonly stored?: (stored: StoredHub) => StoredHub;
   /** A hub that has just booted. */
   readonly booted?: (hub: Hub) => Hub;
-  readonly sync?: (
-    hub: Hub,
-    request: SyncRequest,
-    serve: (request: SyncRequest) => SyncReply,
-  ) => SyncReply;
+  readonly sync?: (hub: Hub, request: SyncRequest, serve: (request: SyncRequest) => SyncReply) => SyncReply;
   /** A message of a peer before it is taken in. */
   readonly received?: (hub: Hub, message: GossipMessage) => GossipMessage;
   /** After each round. */

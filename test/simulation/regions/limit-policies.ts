@@ -161,7 +161,9 @@ function startPeriodic(setup: LimitSetup, times: PeriodicTimes): RunningPolicy {
     });
   };
   setup.regions.forEach((_name, region) => {
-    for (const isolate of isolates[region]) if (times.flushMs > 0) every(times.flushMs, () => flush(region, isolate));
+    for (const isolate of times.flushMs > 0 ? isolates[region] : []) {
+      every(times.flushMs, () => flush(region, isolate));
+    }
     every(times.gossipMs, () => {
       const { own } = totals[region];
       if (own < times.floor * units) return;
@@ -187,6 +189,21 @@ function startPeriodic(setup: LimitSetup, times: PeriodicTimes): RunningPolicy {
   };
 }
 
-export const PERIODIC_5S = periodicFlush("flush every 5 s", { flushMs: 5_000, gossipMs: 5_000, jitter: 0.1, floor: 0 });
-export const PERIODIC_1S = periodicFlush("flush every second", { flushMs: 1_000, gossipMs: 1_000, jitter: 0.1, floor: 0 });
-export const UNKEY = periodicFlush("Unkey's algorithm", { flushMs: 0, gossipMs: 5_000, jitter: 0.2, floor: 0.2 });
+export const PERIODIC_5S = periodicFlush("flush every 5 s", {
+  flushMs: 5_000,
+  gossipMs: 5_000,
+  jitter: 0.1,
+  floor: 0,
+});
+export const PERIODIC_1S = periodicFlush("flush every second", {
+  flushMs: 1_000,
+  gossipMs: 1_000,
+  jitter: 0.1,
+  floor: 0,
+});
+export const UNKEY = periodicFlush("Unkey's algorithm", {
+  flushMs: 0,
+  gossipMs: 5_000,
+  jitter: 0.2,
+  floor: 0.2,
+});
