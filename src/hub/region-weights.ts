@@ -1,7 +1,8 @@
 // Which part of a limit each region may claim: by what it uses (flow-proportional shares, Raghavan et al.,
 // SIGCOMM 2007), with a little for everybody, so that nobody has to begin with nothing.
 //
-//   w(r) = FLOOR + (1 - FLOOR * regions) * activity(r) / sum of activity,   activity = used + PRIOR * units / regions
+//   w(r) = FLOOR + (1 - FLOOR * regions) * activity(r) / sum of activity
+//   activity = used + PRIOR * units / regions
 
 import type { Hub } from "./hub.ts";
 import { PEER_GONE_MS } from "./peers.ts";

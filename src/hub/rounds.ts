@@ -2,9 +2,9 @@
 // sends it.
 //
 //   every round        expire, then an exchange with each peer that lacks something or was not heard lately
-//   a peer that does not answer is asked again after 1, 2, 4 .. 30 rounds
+//   a peer that does not answer is asked again after 1, 1, 1, 2, 4 .. 30 rounds
 //   regions that are no peers are greeted at the first use and every 10 minutes; one that does not answer,
-//   again after 1, 2, 4 .. 30 rounds: it may be in use and know as little of us
+//   again as late: it may be in use and know as little of us
 //   no rounds any more once nothing has changed for IDLE_MS and every peer has everything
 
 import type { Hub } from "./hub.ts";
@@ -20,6 +20,8 @@ export const IDLE_MS = 20_000;
 /** A peer that was not heard is asked at least this often while rounds go on. */
 export const KEEPALIVE_ROUNDS = 2;
 export const MAX_BACKOFF_ROUNDS = 30;
+/** Failures in a row that may be mere loss: the peer is asked again with the next round. */
+const PATIENT_ROUNDS = 3;
 export const SEARCH_MS = 600_000;
 
 export interface Round {
@@ -100,5 +102,5 @@ function backoffRounds(peer: Peer): number {
 }
 
 function roundsAfter(failures: number): number {
-  return Math.min(MAX_BACKOFF_ROUNDS, 2 ** (failures - 1));
+  return Math.min(MAX_BACKOFF_ROUNDS, 2 ** Math.max(0, failures - PATIENT_ROUNDS));
 }

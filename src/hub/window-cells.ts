@@ -1,6 +1,6 @@
 // A limit's window as cells, seen region by region.
 //
-//   window = n cells,  n = clamp(window / 1 s, 1, 10)
+//   window = n cells,  n = clamp(window / 1 s, 1, 20)
 //
 // What is used in a region in the current cell, and before it. The oldest cell counts by the share that is
 // still inside the window. Nobody knows where in it its units were used: evenly, it is taken, where the cell
