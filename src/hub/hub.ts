@@ -86,6 +86,7 @@ export interface Hub {
   readonly sessions: Map<string, Session>;
   /** When each isolate has last spoken. */
   readonly present: Map<string, number>;
+  presence: { readonly isolates: number; readonly countedAt: number };
   readonly limits: Map<string, LimitBook>;
   readonly quotas: Map<string, QuotaBook>;
   readonly upstreams: Map<string, UpstreamBook>;
@@ -136,6 +137,7 @@ export function bootHub(region: string, shard: number, stored: StoredHub, now: n
     overridden: new Set(),
     sessions: new Map(),
     present: new Map(),
+    presence: { isolates: 0, countedAt: Number.NEGATIVE_INFINITY },
     limits: new Map(),
     quotas: new Map(),
     upstreams: new Map(),

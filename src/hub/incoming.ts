@@ -98,7 +98,7 @@ function believe(
     const region = regionOf(writer);
     return region === from || region === hub.region;
   };
-  // Membership rows carry their own stamps, so a relayed one is as good as a direct one.
+  // Membership rows are all regions': each carries its own stamp, so a relayed one is as good as any.
   const spoken = state.kind === "membership" ? state : stateSince(state, 0, keep);
   switch (spoken.kind) {
     case "sliding-window":

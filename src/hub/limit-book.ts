@@ -21,6 +21,7 @@ import { cellMsOf, claimedName, regionalName, usedName } from "./names.ts";
 import { PEER_GONE_MS, isFresh, versionHeardByAll } from "./peers.ts";
 import { isNewcomer } from "./membership.ts";
 import type { LeaseAnswer, LeaseAsk, LimitTerms } from "./protocol.ts";
+import { weightsOf } from "./region-weights.ts";
 import type { Cells, RegionUse } from "./window-cells.ts";
 import { CELLS_KEPT, cellsOf, totalsByCell, usesByRegion, waitUntilAtMost } from "./window-cells.ts";
 
@@ -32,12 +33,8 @@ export const WINDOW_GRACE_MS = 8_000;
 export const MAX_HOLDERS = 5_000;
 /** Units that others use may turn out less than their part: claims may add up to this much. */
 const SPREAD = 1.1;
-/** Smallest part of a limit that a region may claim. */
-const FLOOR = 0.02;
 /** The part of a region that does not know yet which others there are. */
 const NEWCOMER_PART = 0.2;
-/** Weight of regions that have used nothing yet, as a part of the limit shared by all. */
-const PRIOR = 0.05;
 /** Peers hear of a claim at once when this part of what is left is unheard. */
 const URGENT_PART = 0.1;
 /** One isolate gets at most this part of what its region has left, unless it needs more for one request. */
@@ -201,7 +198,7 @@ function viewOf(hub: Hub, book: LimitBook, terms: LimitTerms, now: number): View
   const claims = book.claimed === null ? null : windowIfAny(hub, book.claimed);
   const uses = usesByRegion(windowOf(hub, book.used), claims, book.cells, hub.region, now);
   const own = uses.get(hub.region) ?? { past: 0, current: 0, claimed: 0 };
-  const weights = weightsOf(hub, book, terms, uses, now);
+  const weights = weightsOf(hub, terms, uses, now);
   let used = own.past + own.current;
   let foreign = 0;
   for (const [region, use] of uses) {
@@ -224,30 +221,6 @@ function viewOf(hub: Hub, book: LimitBook, terms: LimitTerms, now: number): View
     weight: isAlone ? weight : Math.min(weight, NEWCOMER_PART),
     isNewcomer: !isAlone,
   };
-}
-
-/** Each region's part: by what it used, with a little for everybody. */
-function weightsOf(
-  hub: Hub,
-  book: LimitBook,
-  terms: LimitTerms,
-  uses: ReadonlyMap<string, RegionUse>,
-  now: number,
-): Map<string, number> {
-  const regions = [hub.region];
-  if (book.claimed !== null) {
-    for (const peer of hub.peers.values()) if (now - peer.heardAt <= PEER_GONE_MS) regions.push(peer.region);
-  }
-  const prior = (PRIOR * terms.units) / regions.length;
-  const activity = regions.map((region) => {
-    const use = uses.get(region);
-    return prior + (use === undefined ? 0 : use.past + Math.max(use.current, use.claimed));
-  });
-  const sum = activity.reduce((total, part) => total + part, 0);
-  const spread = 1 - FLOOR * regions.length;
-  return new Map(
-    regions.map((region, at) => [region, regions.length === 1 ? 1 : FLOOR + (spread * activity[at]) / sum]),
-  );
 }
 
 /** Own claims in the current cell; forgets those that every peer has heard of. */

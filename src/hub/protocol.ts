@@ -86,7 +86,7 @@ export interface LeaseAnswer {
   readonly limit: string;
   readonly key: string;
   readonly units: number;
-  /** Ms that they may be used, from when the ask was sent; a capped lease is bound to its period. */
+  /** For how long, ms from when the ask was sent; a capped lease is bound to its period instead. */
   readonly forMs: number;
   readonly period: number;
   /** Units used in the window, as far as this region knows. */
@@ -118,7 +118,7 @@ export interface Snapshot {
 export type RefusalReason =
   | "malformed"
   | "wrong-region"
-  /** The hub has forgotten the session: what the batch holds may or may not be counted. */
+  /** The hub does not know the session though it is not new: whether the batch is counted is unknown. */
   | "unknown-session"
   /** The hub follows too many sessions already: nothing is counted, and the batch may come again. */
   | "full";

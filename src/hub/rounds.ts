@@ -1,9 +1,10 @@
-// What a hub does on its own: the rounds of its alarm. Here is said what is to be sent, the object sends it.
+// When a hub does what on its own: the round of its alarm. Pure: it says what is to be sent, and the object
+// sends it.
 //
 //   every round        expire, then an exchange with each peer that lacks something or was not heard lately
-//   a peer that does not answer is asked again after 1, 2, 4 .. 30 rounds
+//   a peer that does not answer is asked again after 1, 1, 1, 2, 4 .. 30 rounds
 //   regions that are no peers are greeted at the first use and every 10 minutes; one that does not answer,
-//   again after 1, 2, 4 .. 30 rounds: it may be in use and know as little of us
+//   again as late: it may be in use and know as little of us
 //   no rounds any more once nothing has changed for IDLE_MS and every peer has everything
 
 import type { Hub } from "./hub.ts";
@@ -20,6 +21,8 @@ export const IDLE_MS = 20_000;
 /** A peer that was not heard is asked at least this often while rounds go on. */
 export const KEEPALIVE_ROUNDS = 2;
 export const MAX_BACKOFF_ROUNDS = 30;
+/** Failures in a row that may be mere loss: the peer is asked again with the next round. */
+const PATIENT_ROUNDS = 3;
 export const SEARCH_MS = 600_000;
 
 export interface Round {
@@ -77,8 +80,9 @@ export function nextRoundMs(hub: Hub, roundMs: number, now: number): number | nu
   if (isActive) return roundMs;
   if (hub.unstoredForeign.size > 0 || hub.droppedSessions.size > 0) return roundMs;
   const waits = [...hub.peers.values()].filter((peer) => owesPeer(hub, peer)).map(backoffRounds);
-  for (const { unanswered } of hub.greetings.values())
+  for (const { unanswered } of hub.greetings.values()) {
     if (unanswered > 0) waits.push(roundsAfter(unanswered));
+  }
   return waits.length === 0 ? null : roundMs * Math.min(...waits);
 }
 
@@ -100,5 +104,5 @@ function backoffRounds(peer: Peer): number {
 }
 
 function roundsAfter(failures: number): number {
-  return Math.min(MAX_BACKOFF_ROUNDS, 2 ** (failures - 1));
+  return Math.min(MAX_BACKOFF_ROUNDS, 2 ** Math.max(0, failures - PATIENT_ROUNDS));
 }

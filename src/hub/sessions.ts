@@ -18,6 +18,8 @@ export const SESSION_IDLE_MS = 15 * 60_000;
 export const SESSION_RENEW_MS = 10 * 60_000;
 /** Isolates count as present for this long after their last word. */
 export const SESSION_PRESENT_MS = 15_000;
+/** Every answer says how many isolates there are; they are counted anew at most this often. */
+const RECOUNT_MS = 100;
 /** Sessions that one hub remembers at most. */
 export const MAX_SESSIONS = 20_000;
 
@@ -62,11 +64,14 @@ export function notePresence(hub: Hub, id: string, now: number): void {
   if (hub.present.size < MAX_SESSIONS || hub.present.has(id)) hub.present.set(id, now);
 }
 
-/** Isolates that have spoken lately. */
+/** Isolates that have spoken lately, as of a moment ago. */
 export function countPresent(hub: Hub, now: number): number {
-  let present = 0;
-  for (const at of hub.present.values()) if (now - at < SESSION_PRESENT_MS) present++;
-  return present;
+  const { presence } = hub;
+  if (Math.abs(now - presence.countedAt) < RECOUNT_MS) return presence.isolates;
+  let isolates = 0;
+  for (const at of hub.present.values()) if (now - at < SESSION_PRESENT_MS) isolates++;
+  hub.presence = { isolates, countedAt: now };
+  return isolates;
 }
 
 /** Forgets sessions that have been silent for too long, and no sooner than this after a boot. */

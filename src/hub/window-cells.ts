@@ -1,6 +1,6 @@
 // A limit's window as cells, seen region by region.
 //
-//   window = n cells,  n = clamp(window / 1 s, 1, 10)
+//   window = n cells,  n = clamp(window / 1 s, 1, 20)
 //
 // What is used in a region in the current cell, and before it. The oldest cell counts by the share that is
 // still inside the window. Nobody knows where in it its units were used: evenly, it is taken, where the cell
@@ -8,8 +8,9 @@
 //
 //   share = 1 - max(0, f - (1 - r)),   f = how far the oldest cell is outside,  r = min(1, before / oldest)
 //
-// So a limit that is used up at once is not half given back before its window is over. A region's claim announces use in the current cell before it happens, so the
-// greater of the two counts; shortly after a cell has ended its reports may still be on their way.
+// So a limit that is used up at once is not half given back before its window is over. A region's claim
+// announces use in the current cell before it happens, so the greater of the two counts; shortly after a cell
+// has ended its reports may still be on their way.
 
 import type { SlidingWindow } from "../crdt/sliding-window.ts";
 import { regionOf } from "../crdt/slot-id.ts";
@@ -19,7 +20,7 @@ import { spanAt } from "../crdt/timed-cells.ts";
 export const MAX_CELLS = 20;
 /** Cells before the current one that a window needs: one more than it has, to know how even the oldest is. */
 export const CELLS_KEPT = MAX_CELLS + 1;
-/** With fewer cells the oldest one always counts by its share: to keep it would cost too much of the limit. */
+/** With fewer cells the oldest one always counts by its share: to keep it would cost too much. */
 const MIN_EVEN_CELLS = 5;
 export const MIN_CELL_MS = 1_000;
 /** Reports of a cell arrive within this time after its end: two syncs and some. */

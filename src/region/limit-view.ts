@@ -135,8 +135,8 @@ export function takeAlone(view: LimitView, cost: number, now: number): boolean {
 }
 
 /**
- * Gives back what a request took at `takenAt` and that was refused for another reason. Rights of a period that
- * has ended since are not given back: they would be rights of the next one.
+ * Gives back what a request took at `takenAt` that was then refused for another reason. Rights of a period
+ * that has ended since are not given back: they would be rights of the next one.
  */
 export function giveBackUnits(view: LimitView, cost: number, now: number, takenAt = now): void {
   if (view.terms.consistency === "capped") {

@@ -103,9 +103,8 @@ export function countUsage(replica: Replica, counter: string, key: string, by: n
 export function limitViewOf(replica: Replica, terms: LimitTerms, now: number): LimitView | null {
   const id = `${terms.limit}\n${terms.key}`;
   const known = replica.views.get(id);
-  if (known !== undefined && sameTerms(known.terms, terms)) return known;
   if (known !== undefined && sameWindow(known.terms, terms)) {
-    // Another configuration; what is leased and what is not reported yet stay what they are.
+    // Of another configuration it may be: what is leased and what is not reported yet stay what they are.
     known.terms = terms;
     return known;
   }
@@ -299,10 +298,6 @@ function startSession(replica: Replica, session: string): void {
 
 function forgetViews(replica: Replica, now: number): void {
   for (const [id, view] of replica.views) if (isForgettable(view, now)) replica.views.delete(id);
-}
-
-function sameTerms(left: LimitTerms, right: LimitTerms): boolean {
-  return left.units === right.units && sameWindow(left, right);
 }
 
 function sameWindow(left: LimitTerms, right: LimitTerms): boolean {

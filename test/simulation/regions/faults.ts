@@ -86,8 +86,9 @@ function cutSome(world: World, regions: readonly string[], forMs: number): void 
   if (chance.happens(0.5)) {
     const side = new Set(regions.filter(() => chance.happens(0.5)));
     for (const from of [...regions, "ledger"]) {
-      for (const to of [...regions, "ledger"])
+      for (const to of [...regions, "ledger"]) {
         if (side.has(from) !== side.has(to)) cuts.push(`${from}>${to}`);
+      }
     }
   } else {
     cuts.push(`${chance.pick(regions)}>${chance.pick([...regions, "ledger"])}`);

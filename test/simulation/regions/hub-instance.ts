@@ -23,6 +23,8 @@ import type { MintAnswer } from "./ledger-model.ts";
 /** A peer hears at most so often from a hub that has something urgent to say. */
 const EXCHANGE_GAP_MS = 50;
 const CALL_TIMEOUT_MS = 5_000;
+/** An exchange that is lost must not keep the next round from being used. */
+const EXCHANGE_TIMEOUT_MS = 900;
 
 export interface GiveAsk {
   readonly name: string;
@@ -214,7 +216,7 @@ export class HubInstance {
       from: this.hub.region,
       to: region,
       delayMs: world.worldMs,
-      timeoutMs: CALL_TIMEOUT_MS,
+      timeoutMs: EXCHANGE_TIMEOUT_MS,
       serve: (answer) => world.hub(region).reach((instance) => instance.exchange(message, answer), answer),
       done: (reply) => {
         if (this.isDead) return;

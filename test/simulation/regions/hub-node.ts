@@ -1,5 +1,6 @@
-// The hub object of one region over all its lives: whoever calls it starts it, one instance at a time owns its
-// storage, and its alarm outlives it. An instance that was replaced may go on serving for a while (a twin).
+// The hub object of one region over all its lives: whoever calls it starts it, one instance at a time owns
+// its storage, and its alarm outlives it. An instance that was replaced may go on serving for a while (a
+// twin).
 
 import { bootHub } from "../../../src/hub/hub.ts";
 import { readStoredHub, takeCommit } from "../../../src/hub/storage.ts";

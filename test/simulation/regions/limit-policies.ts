@@ -161,8 +161,9 @@ function startPeriodic(setup: LimitSetup, times: PeriodicTimes): RunningPolicy {
     });
   };
   setup.regions.forEach((_name, region) => {
-    for (const isolate of isolates[region])
-      if (times.flushMs > 0) every(times.flushMs, () => flush(region, isolate));
+    for (const isolate of times.flushMs > 0 ? isolates[region] : []) {
+      every(times.flushMs, () => flush(region, isolate));
+    }
     every(times.gossipMs, () => {
       const { own } = totals[region];
       if (own < times.floor * units) return;

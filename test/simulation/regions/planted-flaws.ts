@@ -76,12 +76,6 @@ export const PLANTED_FLAWS: readonly PlantedFlaw[] = [
     }),
   },
   {
-    name: "a delta that is taken for whole whatever it builds on",
-    scenario: "restarts",
-    breaks: ["I1"],
-    plant: () => ({ received: (_hub, message) => ({ ...message, since: 0 }) }),
-  },
-  {
     name: "an isolate's batch that is acknowledged and forgotten",
     scenario: "calm",
     breaks: ["I2", "I3"],

@@ -3,7 +3,7 @@
 
 import { parseArgs } from "node:util";
 import type { RunResult } from "./simulate.ts";
-import { simulate } from "./simulate.ts";
+import { commandFor, simulate } from "./simulate.ts";
 import { SCENARIOS, scenarioNamed } from "./scenarios.ts";
 
 const { values } = parseArgs({
@@ -30,7 +30,7 @@ for (let run = 0; run < count; run++) {
   if (result.violation === null) continue;
   failed.push(result);
   console.log(`seed ${seed} ${scenario.name}: ${result.violation}`);
-  console.log(`  npm run simulate -- --scenario ${scenario.name} --seed ${seed}`);
+  console.log(`  ${commandFor(result)}`);
 }
 const seconds = ((performance.now() - startedAt) / 1_000).toFixed(1);
 console.log(

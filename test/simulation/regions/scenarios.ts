@@ -59,7 +59,7 @@ export const SCENARIOS: readonly Scenario[] = [
   CALM,
   { ...CALM, name: "bad-network", loss: 0.3, duplicate: 0.2, late: 0.1, partitions: 3, overrides: 4 },
   { ...CALM, name: "restarts", hubKills: 6, isolateKills: 4, loss: 0.05, alarms: 0.2, dropped: 0.05 },
-  { ...CALM, name: "clocks", skewMs: 5_000, clockSteps: 6, overrides: 6, loss: 0.05 },
+  { ...CALM, name: "clocks", skewMs: 5_000, clockSteps: 8, overrides: 12, loss: 0.05, hubKills: 4 },
   { ...CALM, name: "twins", twins: 4, hubKills: 2, loss: 0.1, duplicate: 0.1, late: 0.02 },
   { ...CALM, name: "lost-storage", lostStorages: 3, hubKills: 2, loss: 0.1, duplicate: 0.2, late: 0.1 },
   { ...CALM, name: "joining", regions: 5, joining: 3, loss: 0.3, partitions: 2, hubKills: 2 },

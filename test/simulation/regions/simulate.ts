@@ -41,10 +41,18 @@ export function simulate(scenario: Scenario, seed: number, flaws: Flaws = {}): R
     requests = runActive(world, scenario);
     runHealed(world);
   } catch (error) {
-    violation = error instanceof Violation ? error.message : `bug: ${String((error as Error).stack)}`;
+    violation =
+      error instanceof Violation
+        ? error.message
+        : `bug: ${error instanceof Error ? error.stack : String(error)}`;
     invariant = error instanceof Violation ? error.invariant : "bug";
   }
   return { scenario: scenario.name, seed, violation, invariant, requests, messages: world.network.sent };
+}
+
+/** What runs a result again. */
+export function commandFor({ scenario, seed }: RunResult): string {
+  return `npm run simulate -- --scenario ${scenario} --seed ${seed}`;
 }
 
 function runActive(world: World, scenario: Scenario): number {
@@ -65,7 +73,7 @@ function runActive(world: World, scenario: Scenario): number {
     if (world.isHealed) return;
     const living = world.living();
     const perMs = (scenario.rate * Math.max(1, living.length)) / 1_000;
-    queue.after(chance.gap(world.isSilent ? perMs / 50 : perMs), arrive);
+    queue.after(chance.gap(world.isSilent ? perMs / 400 : perMs), arrive);
     if (living.length === 0) return;
     requests++;
     request(world, chance.pick(living), scenario);

@@ -1,0 +1,101 @@
+// What limits admit beyond their units, in the real code under simulated load: four regions of eight
+// isolates, 3-9 ms to the hub, 40-120 ms between regions, a gossip round of a second.
+
+import { describe, it } from "vitest";
+import type { LimitLoad } from "./regions/limit-load.ts";
+import { summarize } from "./regions/limit-load.ts";
+import { PERIODIC_1S, UNKEY, tidegate } from "./regions/limit-policies.ts";
+import { admitAtOnce, admitInTurn } from "./regions/limit-probes.ts";
+
+const SEEDS = [1, 2, 3, 4];
+
+type Load = Omit<LimitLoad, "seed">;
+
+describe("a global limit", () => {
+  it.for<[name: string, overshoot: number, load: Load]>([
+    ["a steady load of twice the limit", 0.01, { units: 1_000, rho: 2, shape: "steady" }],
+    ["a steady load of ten times the limit", 0.01, { units: 1_000, rho: 10, shape: "steady" }],
+    ["a burst of twice the limit", 0.05, { units: 1_000, rho: 2, shape: "burst" }],
+    ["a burst of ten times the limit", 0.3, { units: 1_000, rho: 10, shape: "burst" }],
+    ["a burst of ten times a small limit", 0.3, { units: 100, rho: 10, shape: "burst" }],
+    ["a burst of twice a large limit", 0.05, { units: 10_000, rho: 2, shape: "burst" }],
+    ["a burst of ten times a large limit", 0.3, { units: 10_000, rho: 10, shape: "burst" }],
+    [
+      "a burst of twice the limit in regions that never met",
+      0.05,
+      { units: 1_000, rho: 2, shape: "burst", policy: tidegate(false) },
+    ],
+    [
+      "a burst of ten times the limit in regions that never met",
+      0.3,
+      { units: 1_000, rho: 10, shape: "burst", policy: tidegate(false) },
+    ],
+  ])("admits little more than its units under %s", ([, most, load], { expect }) => {
+    const summary = summarize(load, SEEDS);
+    expect(summary.cold, JSON.stringify(summary)).toBeLessThanOrEqual(most);
+    expect(summary.warm, JSON.stringify(summary)).toBeLessThanOrEqual(most);
+    // And it is not kept by refusing everybody.
+    expect(summary.cold, JSON.stringify(summary)).toBeGreaterThan(-0.15);
+  });
+
+  it.for<[name: string, load: Load]>([
+    ["evenly", { units: 1_000, rho: 0.8, shape: "steady" }],
+    ["mostly in one region", { units: 1_000, rho: 0.8, shape: "steady", weights: [8, 1, 1, 1] }],
+  ])("refuses next to nothing below its units, used %s", ([, load], { expect }) => {
+    expect(summarize(load, SEEDS).refusedInVain).toBeLessThan(0.002);
+  });
+
+  it("costs an isolate at most a sync a second, and asks near the limit", ({ expect }) => {
+    expect(summarize({ units: 1_000, rho: 0.5, shape: "steady" }, SEEDS).callRate).toBeLessThan(1);
+    expect(summarize({ units: 1_000, rho: 10, shape: "steady" }, SEEDS).callRate).toBeLessThan(6);
+  });
+
+  it.for([1, 5, 20, 100])("counts exactly in one region, a request every %s ms", (gapMs, { expect }) => {
+    for (const seed of SEEDS) {
+      const { admitted } = admitInTurn({ seed, units: 100, requests: 130, gapMs });
+      expect(admitted, `seed ${seed}`).toBe(100);
+    }
+  });
+
+  it("gives an idle world's one busy region half of its units within 200 ms", ({ expect }) => {
+    for (const seed of SEEDS) {
+      const admitted = admitAtOnce({ seed, units: 1_000, retryMs: 50, withinMs: 200 });
+      expect(admitted, `seed ${seed}`).toBeGreaterThan(500);
+      expect(admitted, `seed ${seed}`).toBeLessThanOrEqual(1_000);
+    }
+  });
+
+  it("does better than sums that are sent now and then", ({ expect }) => {
+    const load: Load = { units: 1_000, rho: 10, shape: "burst", windows: 1 };
+    const ours = summarize(load, SEEDS).cold;
+    expect(summarize({ ...load, policy: UNKEY }, SEEDS).cold).toBeGreaterThan(3 * ours);
+    expect(summarize({ ...load, policy: PERIODIC_1S }, SEEDS).cold).toBeGreaterThan(3 * ours);
+  });
+});
+
+describe("a regional limit", () => {
+  it("admits its units in its region", ({ expect }) => {
+    const load: Load = { units: 1_000, rho: 2, shape: "steady", consistency: "regional", regions: 1 };
+    const { cold, coldWorst } = summarize(load, SEEDS);
+    expect(coldWorst).toBeLessThanOrEqual(0.01);
+    expect(cold).toBeGreaterThan(-0.02);
+  });
+});
+
+describe("a capped limit", () => {
+  it.for<[name: string, load: Load]>([
+    ["twice its cap", { units: 1_000, rho: 2, shape: "steady", consistency: "capped" }],
+    ["a burst of ten times its cap", { units: 1_000, rho: 10, shape: "burst", consistency: "capped" }],
+    ["twice a small cap", { units: 100, rho: 2, shape: "steady", consistency: "capped" }],
+  ])("never admits more than its cap under %s, and most of it", ([, load], { expect }) => {
+    const summary = summarize(load, SEEDS);
+    expect(summary.coldWorst, JSON.stringify(summary)).toBeLessThanOrEqual(0);
+    expect(summary.warmWorst, JSON.stringify(summary)).toBeLessThanOrEqual(0);
+    expect(summary.cold, JSON.stringify(summary)).toBeGreaterThan(-0.15);
+  });
+
+  it("refuses little below its cap", ({ expect }) => {
+    const load: Load = { units: 1_000, rho: 0.8, shape: "steady", consistency: "capped" };
+    expect(summarize(load, SEEDS).refusedInVain).toBeLessThan(0.02);
+  });
+});
