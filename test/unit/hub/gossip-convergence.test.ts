@@ -120,7 +120,7 @@ function merge(hub: Hub, message: GossipMessage): number {
   return outcome.raised;
 }
 
-/** The shared states with something in them, windows with the horizon that the clock allows: each hub moves its own by itself. */
+/** The shared states with something in them; windows with the horizon that the clock allows. */
 function shared(hub: Hub): Map<string, Replicated> {
   const states = new Map<string, Replicated>();
   for (const [name, state] of hub.states) {
