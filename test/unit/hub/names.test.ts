@@ -9,10 +9,13 @@ import {
   isKey,
   isPlainName,
   isShared,
+  callsName,
+  cellMsOf,
   overrideName,
   parseStateName,
   quotaName,
   regionalName,
+  statusName,
   usageName,
   usedName,
 } from "../../../src/hub/names.ts";
@@ -42,9 +45,12 @@ describe("a state's name", () => {
           key,
         });
         expect(parseStateName(overrideName(name))).toEqual({ family: "override", upstream: name });
+        expect(parseStateName(statusName(name))).toEqual({ family: "status", upstream: name });
+        expect(parseStateName(callsName(name))).toEqual({ family: "calls", upstream: name });
         const cells = { cellMs: length, limit: name, key };
         expect(parseStateName(usedName(length, name, key))).toEqual({ family: "used", ...cells });
         expect(parseStateName(claimedName(length, name, key))).toEqual({ family: "claimed", ...cells });
+        expect(cellMsOf(claimedName(length, name, key))).toBe(length);
         expect(parseStateName(regionalName(length, name, key))).toEqual({ family: "regional", ...cells });
       }),
     );
@@ -77,6 +83,8 @@ describe("a state's name", () => {
       "u:api:\uD800",
       "o:",
       "o:up:k",
+      "s:up:k",
+      "c:",
       "m:",
       "q:60000:api:k",
       "q:060000:1:api:k",
@@ -98,6 +106,8 @@ describe("a state's name", () => {
       usage: usageName("hits", "k"),
       quota: quotaName(60_000, 1, "api", "k"),
       override: overrideName("up"),
+      status: statusName("up"),
+      calls: callsName("up"),
       membership: MEMBERSHIP_NAME,
       used: usedName(1000, "api", "k"),
       claimed: claimedName(1000, "api", "k"),
@@ -109,6 +119,7 @@ describe("a state's name", () => {
       "usage",
       "quota",
       "override",
+      "status",
       "membership",
     ]);
     expect(all.filter(([, name]) => !isShared(name)).map(([family]) => family)).toEqual(["regional"]);

@@ -5,7 +5,6 @@ import { composeHello, composeMessage, receiveMessage } from "../../../src/hub/g
 import type { Hub } from "../../../src/hub/hub.ts";
 import { announceUse, isInUse, regionsInUse } from "../../../src/hub/membership.ts";
 import { peerOf } from "../../../src/hub/peers.ts";
-import type { RoundState } from "../../../src/hub/rounds.ts";
 import {
   IDLE_MS,
   KEEPALIVE_ROUNDS,
@@ -18,12 +17,13 @@ import {
 import { addUsage } from "../../../src/hub/usage.ts";
 import { snapshotOf } from "../../../src/hub/sync.ts";
 import { takeCommit } from "../../../src/hub/storage.ts";
-import { ROUND_MS, Rows, T0, contentOf, exchange, metHubs, newHub, settle, usedHub } from "./hubs.ts";
+import { ROUND_MS, Rows, T0, contentOf, exchange, messageTo, metHubs } from "./hubs.ts";
+import { newHub, settle, usedHub } from "./hubs.ts";
 
 const UNIVERSE = ["weur", "enam", "apac"];
 
-function begin(hub: Hub, now: number, state: RoundState = { searchedAt: now }) {
-  return beginRound(hub, state, UNIVERSE, ROUND_MS, now);
+function begin(hub: Hub, now: number) {
+  return beginRound(hub, { searchedAt: now }, UNIVERSE, ROUND_MS, now);
 }
 
 describe("a region", () => {
@@ -68,18 +68,33 @@ describe("a region", () => {
     expect(contentOf(weur)).toBe(before);
     expect(isInUse(apac)).toBe(false);
     expect(apac.unstored.size).toBe(0);
-    expect(begin(apac, T0, { searchedAt: -Infinity })).toEqual({ exchange: [], greet: [] });
+    expect(begin(apac, T0)).toEqual({ exchange: [], greet: [] });
     expect(nextRoundMs(apac, ROUND_MS, T0)).toBeNull();
   });
 
-  it("looks for others at the first round and every SEARCH_MS, but for those it knows", () => {
+  it("looks at the first round for those it does not know, and every SEARCH_MS for who is not in use", () => {
     const hub = usedHub("weur");
-    const state = { searchedAt: -Infinity };
-    expect(begin(hub, T0, state).greet).toEqual(["enam", "apac"]);
+    expect(begin(hub, T0).greet).toEqual(["enam", "apac"]);
     peerOf(hub, "enam");
-    expect(begin(hub, T0 + SEARCH_MS - 1, state).greet).toEqual([]);
-    expect(begin(hub, T0 + SEARCH_MS, state).greet).toEqual(["apac"]);
-    expect(begin(hub, T0 + SEARCH_MS + 1, state).greet).toEqual([]);
+    receiveMessage(hub, composeHello(newHub("apac")), T0);
+    expect(begin(hub, T0 + SEARCH_MS / 2).greet).toEqual([]);
+    expect(begin(hub, T0 + SEARCH_MS).greet).toEqual(["apac"]);
+    receiveMessage(hub, composeHello(newHub("apac")), T0 + SEARCH_MS);
+    expect(begin(hub, T0 + SEARCH_MS + 5 * ROUND_MS).greet).toEqual([]);
+  });
+
+  it("that does not answer a greeting gets one again after 1, 2, 4 .. MAX_BACKOFF_ROUNDS rounds", () => {
+    const hub = usedHub("weur");
+    const greeted: number[] = [];
+    for (let round = 0; round <= 125; round++) {
+      if (begin(hub, T0 + round * ROUND_MS).greet.includes("apac")) greeted.push(round);
+    }
+    expect(greeted).toEqual([0, 1, 3, 7, 15, 31, 61, 91, 121]);
+    expect(nextRoundMs(hub, ROUND_MS, T0 + 1_000_000)).toBe(MAX_BACKOFF_ROUNDS * ROUND_MS);
+    receiveMessage(hub, messageTo(usedHub("apac"), "weur", T0), T0);
+    receiveMessage(hub, messageTo(usedHub("enam"), "weur", T0), T0);
+    expect([...hub.peers.keys()].toSorted()).toEqual(["apac", "enam"]);
+    expect(begin(hub, T0 + 10 * SEARCH_MS).greet).toEqual([]);
   });
 });
 
@@ -90,9 +105,10 @@ describe("a round", () => {
     expect(begin(weur, T0 + ROUND_MS).exchange).toEqual([]);
     expect(begin(weur, T0 + KEEPALIVE_ROUNDS * ROUND_MS).exchange).toEqual(["enam", "apac"]);
     addUsage(weur, "hits", "k", 1, T0);
-    expect(begin(weur, T0 + ROUND_MS).exchange).toEqual(["enam", "apac"]);
-    exchange(weur, enam, T0 + ROUND_MS);
-    expect(begin(weur, T0 + ROUND_MS).exchange).toEqual(["apac"]);
+    const next = T0 + (KEEPALIVE_ROUNDS + 1) * ROUND_MS;
+    expect(begin(weur, next).exchange).toEqual(["enam", "apac"]);
+    exchange(weur, enam, next);
+    expect(begin(weur, next + ROUND_MS).exchange).toEqual(["apac"]);
   });
 
   it("that comes a little early still speaks to its peers, one that comes at once does not", () => {

@@ -196,7 +196,7 @@ describe("a session", () => {
       hub.sessions.set(`s${index}`, { seq: 1, seenAt: T0, stored: 1 });
     }
     const reply = serveSync(hub, syncOf("weur", "new", hits("new", 1, 5)), T0);
-    expect(reply).toEqual({ kind: "refused", reason: "unknown-session" });
+    expect(reply).toEqual({ kind: "refused", reason: "full" });
     expect(synced(hub, syncOf("weur", "s7", hits("s7", 2, 5))).seq).toBe(2);
     expect(valueIn(hub, "hits", "k")).toBe(5);
   });

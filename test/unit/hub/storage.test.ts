@@ -146,13 +146,22 @@ describe("a restart", () => {
   it("changes the slot of what lives in memory and keeps that of what is stored", () => {
     const rows = new Rows();
     const boots = [1, 2, 3].map(() => rows.start("weur", T0));
-    expect(boots.map(({ boot }) => boot)).toEqual([1, 2, 3]);
-    expect(boots.map(({ ephemeralSlot }) => ephemeralSlot)).toEqual([
-      "weur.0.0.1",
-      "weur.0.0.2",
-      "weur.0.0.3",
-    ]);
+    const [first, second, third] = boots.map(({ boot }) => boot);
+    expect(second).toBeGreaterThan(first);
+    expect(third).toBeGreaterThan(second);
+    expect(boots.map(({ ephemeralSlot }) => ephemeralSlot)).toEqual(
+      [first, second, third].map((boot) => `weur.0.0.${boot}`),
+    );
     expect(boots.map(({ durableSlot }) => durableSlot)).toEqual(["weur.0.0.0", "weur.0.0.0", "weur.0.0.0"]);
+  });
+
+  it("has a number that no boot before had, also when the count of boots was lost", () => {
+    const lost = new Rows().start("weur", T0);
+    const later = new Rows().start("weur", T0 + 1000);
+    expect(later.boot).toBeGreaterThan(lost.boot);
+    const counted = new Rows();
+    counted.boot = later.boot + 7;
+    expect(counted.start("weur", T0).boot).toBe(later.boot + 8);
   });
 
   it("loses what was not stored, and the count goes on from what was", () => {
