@@ -86,6 +86,21 @@ describe("a message", () => {
     expect(valueIn(enam, "hits", "k")).toBe(3);
   });
 
+  it("acknowledges nothing when it speaks of another boot, or of versions that there are not", () => {
+    const [weur, enam] = metHubs(["weur", "enam"]);
+    addUsage(weur, "hits", "k", 1, T0);
+    exchange(weur, enam, T0);
+    const peer = peerOf(weur, "enam");
+    const acknowledging = messageTo(enam, "weur", T0);
+    for (const wrong of [{ ackBoot: weur.boot - 1 }, { ackVersion: weur.version + 1 }]) {
+      receiveMessage(weur, acknowledging, T0);
+      expect(peer.acked).toBe(weur.version);
+      receiveMessage(weur, { ...acknowledging, ...wrong }, T0);
+      expect(peer.acked).toBe(0);
+    }
+    expect(namesIn(messageTo(weur, "enam", T0))).toContain("u:hits:k");
+  });
+
   it("of a peer's new boot has it told everything, also what it wrote itself (C 5: 24, 26)", () => {
     const rows = new Rows();
     const weur = usedHub("weur");

@@ -22,7 +22,7 @@ import {
   limitViewOf,
   overrideOf,
 } from "../../../src/region/replica.ts";
-import { takeAlone } from "../../../src/region/limit-view.ts";
+import { takeAlone, usedInView } from "../../../src/region/limit-view.ts";
 import { Rows, T0, termsOf, valueIn } from "../hub/hubs.ts";
 import { fc } from "../resilience/property.ts";
 
@@ -86,6 +86,17 @@ describe("a batch", () => {
     const { report } = beginSync(replica, "fresh", now + SYNC_MS);
     expect(report).toMatchObject({ seq: 2, config: "another", counts: [{ by: 4 }] });
     expect(report?.uses.reduce((sum, { units }) => sum + units, 0)).toBe(4);
+  });
+
+  it("still counts in the view when it is acknowledged and the hub says nothing of the limit", () => {
+    const replica = replicaAt();
+    const view = limitViewOf(replica, termsOf({ windowMs: 60_000 }), T0);
+    if (view === null) throw new Error("no view");
+    takeAlone(view, 3, T0);
+    beginSync(replica, "fresh", T0);
+    expect([view.inFlight, usedInView(view, T0)]).toEqual([3, 3]);
+    endSync(replica, acknowledged(1), T0, T0);
+    expect([view.inFlight, usedInView(view, T0)]).toEqual([0, 3]);
   });
 
   it("is none when there is nothing to tell, and none has no number", () => {
