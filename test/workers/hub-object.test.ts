@@ -1,5 +1,5 @@
-// The hub in the real runtime: real SQLite, real alarms, calls between real objects. Every test has a shard of
-// its own: hubs of different shards never speak to each other.
+// The hub among others in the real runtime: real SQLite, real alarms, calls between real objects. Every test
+// has a shard of its own: hubs of different shards never speak to each other.
 
 import { abortAllDurableObjects, evictDurableObject } from "cloudflare:test";
 import { runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
@@ -10,7 +10,7 @@ import type { LimitTerms, Report, SyncReply, SyncRequest } from "../../src/hub/p
 import { hubName } from "../../src/region/placement.ts";
 import { ledgerName } from "../../src/region/hub-peers.ts";
 
-let shards = 0;
+let shards = 1;
 
 function hubOf(region: string, shard: number) {
   return env.HUB.getByName(hubName(region, shard));

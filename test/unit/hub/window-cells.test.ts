@@ -23,6 +23,9 @@ const SLOTS: readonly SlotId[] = ["weur.0.0.1", "weur.0.0.2", "enam.0.0.1", "apa
 /** A time in ms divided by a cell's length leaves so little of the fraction. */
 const ROUNDING = 1e-4;
 
+/** A region without rows of its own. */
+const HERE = "oc";
+
 interface Row {
   readonly slot: SlotId;
   /** Cells before the current one. */
@@ -87,6 +90,7 @@ describe("what regions use", () => {
             windowWith(used, cellMs, current),
             windowWith(claimed, cellMs, current),
             cells,
+            HERE,
             now,
           );
           const isLate = now - current * cellMs < LATE_MS;
@@ -110,11 +114,22 @@ describe("what regions use", () => {
     );
   });
 
+  it("of a cell that has ended is what was claimed, until reports are in; not so for one's own region", () => {
+    const cells = cellsOf(10_000);
+    const current = T0 / 1000;
+    const used = windowWith([{ slot: "weur.0.0.1", ago: 1, units: 5 }], 1000, current);
+    const claimed = windowWith([{ slot: "weur.0.0.1", ago: 1, units: 8 }], 1000, current);
+    const past = (here: string, now: number) =>
+      usesByRegion(used, claimed, cells, here, now).get("weur")?.past;
+    expect([past(HERE, T0), past("weur", T0)]).toEqual([8, 5]);
+    expect(past(HERE, T0 + LATE_MS)).toBe(5);
+  });
+
   it("without claims is what was used", () => {
     const cells = cellsOf(10_000);
     const current = T0 / 1000;
     const window = windowWith([{ slot: "weur.0.0.1", ago: 1, units: 5 }], 1000, current);
-    expect(usesByRegion(window, null, cells, T0)).toEqual(
+    expect(usesByRegion(window, null, cells, HERE, T0)).toEqual(
       new Map([["weur", { past: 5, current: 0, claimed: 0 }]]),
     );
   });
@@ -122,7 +137,8 @@ describe("what regions use", () => {
 
 function insideAt(window: SlidingWindow, cells: Cells, now: number): number {
   let units = 0;
-  for (const { past, current } of usesByRegion(window, null, cells, now).values()) units += past + current;
+  const uses = usesByRegion(window, null, cells, HERE, now);
+  for (const { past, current } of uses.values()) units += past + current;
   return units;
 }
 
