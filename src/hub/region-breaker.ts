@@ -1,11 +1,11 @@
-// The breaker of one upstream for a whole region: it adds up what isolates saw, decides, and hands out probes.
+// The breaker of one upstream for a whole region: adds up what isolates saw, decides, and hands out probes.
 //
-//   closed    opens when the region's calls fail: n >= minimum and fail/n >= rate, or slow/n >= slow rate, over the
-//             window; or n >= minimum and a rate of 0.8 of late. No single one of many isolates suffices.
-//             Consecutive failures of isolates open it too: of any while they are few, of a quarter when not
+//   closed    opens when the region's calls fail: n >= minimum and fail/n >= rate, or slow/n >= slow rate,
+//             over the window; or n >= minimum and a rate of 0.8 of late. No single one of many isolates suffices.
+//             Consecutive failures open it too: of any one of few isolates, of a quarter of many
 //   open      until its time is over, then half-open
-//   half-open probes are leases; one is out at first, then two, four; `probes` good ones lead to the ramp, after a
-//             ramp that failed only when they were good for a while
+//   half-open probes are leases; one is out at first, then two, four; `probes` good ones lead to the ramp,
+//             after a ramp that failed only when they were good for a while
 //   ramp      opens when a quarter of at least ten calls fail; else closes after `rampUpMs`
 //
 // Calls carry the generation that admitted them; results of an earlier one are dropped.
@@ -25,6 +25,7 @@ import { renewLease, returnLease, takeLease } from "../resilience/probe-leases.t
 import type { BreakerVerdict } from "../resilience/regional-breaker.ts";
 import type { Evidence } from "./region-evidence.ts";
 import {
+  createEvidence,
   forgetEvidence,
   hasConsecutive,
   noteEvidence,
@@ -34,11 +35,12 @@ import {
 
 export { MANY_ISOLATES, MAX_ISOLATES, MAX_ISOLATE_PART } from "./region-evidence.ts";
 
+const PRUNE_EVERY_MS = 5_000;
 /** Calls that suffice where other regions see the upstream fail. */
 export const SUSPECT_MINIMUM_CALLS = 5;
 /** Failures, or slow ones, per call of late that open, however good the rest of the window was. */
 const DOWN_RATE = 0.8;
-/** An upstream that failed while it ramped up must then stay good for so much longer, each time, up to a bound. */
+/** After each ramp that failed probes must be good for so much longer, up to a bound. */
 const STEADY_MS_PER_FLAP = 1_000;
 const MAX_STEADY_MS = 3_000;
 /** Once enough probes were good, those that look on are so far apart. */
@@ -48,7 +50,7 @@ const RAMP_MINIMUM_CALLS = 10;
 
 export interface RegionBreaker {
   readonly breaker: Breaker;
-  readonly isolates: Evidence;
+  readonly evidence: Evidence;
   /** Ramps that failed since the last one that did not. */
   flaps: number;
   /** When the first good probe of this half-open phase came back, and when the last one went out. */
@@ -61,7 +63,7 @@ export interface RegionBreaker {
 export function createRegionBreaker(options: BreakerOptions): RegionBreaker {
   return {
     breaker: createBreaker(options),
-    isolates: new Map(),
+    evidence: createEvidence(),
     flaps: 0,
     goodSince: 0,
     leasedAt: Number.NEGATIVE_INFINITY,
@@ -74,7 +76,7 @@ export interface IsolateReport extends CallSums {
   readonly generation: number;
   /** Whether it saw `consecutive` failures in a row. */
   readonly consecutive: boolean;
-  /** Until when the upstream asked to be left alone; 0: it did not. */
+  /** For how long the upstream asked to be left alone; 0: it did not. */
   readonly retryAfterMs: number;
 }
 
@@ -103,7 +105,7 @@ export function noteCalls(
   if (!isCurrent) return;
   if (report.retryAfterMs > 0) noteRetryAfter(breaker, retryAt);
   if (state.phase === "half-open") return;
-  noteEvidence(region.isolates, isolate, report, breaker.options.windowMs, now);
+  noteEvidence(region.evidence, isolate, report, breaker.options.windowMs, now);
   recordCalls(breaker.window, report, now);
   if (report.failRemote + report.failLocal + report.slow === 0 && !report.consecutive) return;
   if (state.phase === "ramp") {
@@ -120,8 +122,8 @@ function longestOpen({ lastTransition, options }: Breaker, now: number): number 
 }
 
 /**
- * A probe for an isolate, as a lease number; 0: none is to be had. It ends by itself after `leaseMs`: as long as
- * the isolate may take to start it and to say so.
+ * A probe for an isolate, as a lease number; 0: none is to be had. It ends by itself after `leaseMs`: as long
+ * as the isolate may take to start it and to say so.
  */
 export function leaseProbe(region: RegionBreaker, leaseMs: number, now: number): number {
   moveOn(region, now);
@@ -174,15 +176,15 @@ export function noteProbe(
 /** Moves on what only time moves: an open time or a ramp that is over. */
 export function advanceRegionBreaker(region: RegionBreaker, now: number): void {
   moveOn(region, now);
-  if (now - region.prunedAt < region.breaker.options.windowMs) return;
+  if (region.breaker.state.phase !== "closed" || now - region.prunedAt < PRUNE_EVERY_MS) return;
   region.prunedAt = now;
-  pruneEvidence(region.isolates, now);
+  pruneEvidence(region.evidence, now);
 }
 
 /**
- * What an isolate is told, with a lease from `leaseProbe` or 0. `leaseMs`: within how long the probe must start;
- * a little less than the lease lasts, for the news of it to arrive. Says what the last move left: to be asked
- * after `advanceRegionBreaker`.
+ * What an isolate is told, with a lease from `leaseProbe` or 0. `leaseMs`: within how long the probe must
+ * start; a little less than the lease lasts, for the news of it to arrive. Says what the last move left: to
+ * be asked after `advanceRegionBreaker`.
  */
 export function verdictOf(
   { breaker }: RegionBreaker,
@@ -226,15 +228,15 @@ function moveOn(region: RegionBreaker, now: number): void {
 type Reason = "consecutive" | "failure-rate" | "slow-rate";
 
 function reasonToOpen(region: RegionBreaker, isSuspect: boolean, now: number): Reason | null {
-  if (hasConsecutive(region.isolates, now)) return "consecutive";
+  if (hasConsecutive(region.evidence, now)) return "consecutive";
   const { options } = region.breaker;
-  const recent = weighedSums(region.isolates, "recent", now);
+  const recent = weighedSums(region.evidence, "recent", now);
   if (recent.calls >= options.minimumCalls) {
     if (recent.failureRate >= Math.max(DOWN_RATE, options.failureRate)) return "failure-rate";
     const isSlow = recent.slowRate >= Math.max(DOWN_RATE, options.slowCallRate);
     if (options.slowCallMs !== null && isSlow) return "slow-rate";
   }
-  const sums = weighedSums(region.isolates, "window", now);
+  const sums = weighedSums(region.evidence, "window", now);
   const minimum =
     isSuspect && !isHealthyHere(region, now)
       ? Math.min(SUSPECT_MINIMUM_CALLS, options.minimumCalls)
@@ -245,10 +247,10 @@ function reasonToOpen(region: RegionBreaker, isSuspect: boolean, now: number): R
   return null;
 }
 
-function isRampFailing({ breaker, isolates }: RegionBreaker, now: number): boolean {
-  if (hasConsecutive(isolates, now)) return true;
+function isRampFailing({ breaker, evidence }: RegionBreaker, now: number): boolean {
+  if (hasConsecutive(evidence, now)) return true;
   const { options } = breaker;
-  const sums = weighedSums(isolates, "window", now);
+  const sums = weighedSums(evidence, "window", now);
   if (sums.calls < RAMP_MINIMUM_CALLS) return false;
   if (sums.failureRate >= RAMP_FAILURE_RATE) return true;
   return options.slowCallMs !== null && sums.slowRate >= options.slowCallRate;
@@ -262,10 +264,10 @@ function openFor(
 ) {
   if (reason === "ramp-failed") region.flaps++;
   openBreaker(region.breaker, now, random, reason);
-  forgetEvidence(region.isolates);
+  forgetEvidence(region.evidence);
 }
 
 function closeFor(region: RegionBreaker, now: number, reason: "probes-good"): void {
   closeBreaker(region.breaker, now, reason);
-  forgetEvidence(region.isolates);
+  forgetEvidence(region.evidence);
 }

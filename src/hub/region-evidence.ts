@@ -1,10 +1,13 @@
-// What the isolates of a region saw of one upstream, kept apart by isolate, so that no single one of many decides.
+// What the isolates of a region saw of one upstream, kept apart by isolate, so that no single one of many
+// decides.
 //
-//   with MANY_ISOLATES or more that made calls
-//     c_i' = min(c_i, cap),  cap = MAX_ISOLATE_PART * sum(c')      one weighs at most a quarter of what counts
+//   with MANY_ISOLATES or more of late, whether or not they make calls now
+//     c_i' = min(c_i, cap),  cap = part * sum(c')      one weighs at most a quarter of what counts
 //     the sums are also taken without the isolate that saw most failures: they must be reason enough as well
 //
-//   cap with the k heaviest at it = MAX_ISOLATE_PART * rest / (1 - k * MAX_ISOLATE_PART),  k < 4
+//   cap with the k heaviest at it = part * rest / (1 - k * part),  part = max(MAX_ISOLATE_PART, 1 / isolates)
+//
+// At first nobody knows how many there are: for LEARN_MS it is as if they were many.
 
 import type { CallSums, CallWindow } from "../resilience/call-window.ts";
 import {
@@ -28,6 +31,10 @@ export const MAX_ISOLATES = 5_000;
 const RECENT_MS = 1_500;
 /** Consecutive failures that an isolate saw count for so long. */
 export const CONSECUTIVE_MS = 2_000;
+/** Isolates that have reported within this time are there. */
+export const PRESENT_MS = 30_000;
+/** From the first report on, this long passes before few isolates decide. */
+export const LEARN_MS = 2_000;
 
 export interface IsolateCalls {
   readonly window: CallWindow;
@@ -35,9 +42,18 @@ export interface IsolateCalls {
   readonly recent: CallWindow;
   /** When it last saw `consecutive` failures in a row. */
   consecutiveAt: number;
+  reportedAt: number;
 }
 
-export type Evidence = Map<string, IsolateCalls>;
+export interface Evidence {
+  readonly isolates: Map<string, IsolateCalls>;
+  /** When the first report came. */
+  since: number;
+}
+
+export function createEvidence(): Evidence {
+  return { isolates: new Map(), since: Number.POSITIVE_INFINITY };
+}
 
 /** Keeps an isolate's calls. Those of an isolate beyond MAX_ISOLATES are not kept. */
 export function noteEvidence(
@@ -47,36 +63,43 @@ export function noteEvidence(
   windowMs: number,
   now: number,
 ): void {
-  let calls = evidence.get(isolate);
+  const { isolates } = evidence;
+  evidence.since = Math.min(evidence.since, now);
+  let calls = isolates.get(isolate);
   if (calls === undefined) {
-    if (evidence.size >= MAX_ISOLATES) return;
+    if (isolates.size >= MAX_ISOLATES) return;
     calls = {
       window: createCallWindow(windowMs),
       recent: createCallWindow(Math.min(windowMs, RECENT_MS)),
       consecutiveAt: Number.NEGATIVE_INFINITY,
+      reportedAt: now,
     };
-    evidence.set(isolate, calls);
+    isolates.set(isolate, calls);
   }
   recordCalls(calls.window, report, now);
   recordCalls(calls.recent, report, now);
+  calls.reportedAt = now;
   if (report.consecutive) calls.consecutiveAt = now;
 }
 
 /** What was seen in another phase is no evidence in the next one. */
-export function forgetEvidence(evidence: Evidence): void {
-  for (const calls of evidence.values()) {
+export function forgetEvidence({ isolates }: Evidence): void {
+  for (const calls of isolates.values()) {
     resetWindow(calls.window);
     resetWindow(calls.recent);
     calls.consecutiveAt = Number.NEGATIVE_INFINITY;
   }
 }
 
-/** Drops isolates that made no call for a whole window. */
-export function pruneEvidence(evidence: Evidence, now: number): void {
-  for (const [isolate, { window }] of evidence) {
-    advanceWindow(window, now);
-    if (callCount(window) === 0) evidence.delete(isolate);
+/** Drops isolates that are there no more. Not while calls are refused: nobody reports any then. */
+export function pruneEvidence({ isolates }: Evidence, now: number): void {
+  for (const [isolate, { reportedAt }] of isolates) {
+    if (now - reportedAt >= PRESENT_MS) isolates.delete(isolate);
   }
+}
+
+function areMany({ isolates, since }: Evidence, now: number): boolean {
+  return isolates.size >= MANY_ISOLATES || now - since < LEARN_MS;
 }
 
 export interface WeighedSums {
@@ -91,14 +114,17 @@ export interface WeighedSums {
 /** The region's sums, over the whole window or of late, each isolate at its weight. */
 export function weighedSums(evidence: Evidence, over: "window" | "recent", now: number): WeighedSums {
   const present: CallWindow[] = [];
-  for (const { [over]: window } of evidence.values()) {
+  for (const isolate of evidence.isolates.values()) {
+    const window = over === "window" ? isolate.window : isolate.recent;
     advanceWindow(window, now);
     if (callCount(window) > 0) present.push(window);
   }
-  const cap = isolateCap(present.map(callCount));
+  const many = areMany(evidence, now);
+  const cap = many ? isolateCap(present) : Number.POSITIVE_INFINITY;
   const sums = { calls: 0, failures: 0, slow: 0 };
-  const mostFailing = { calls: 0, failures: 0 };
-  const slowest = { calls: 0, slow: 0 };
+  // The isolate with most failures, and the one with most slow calls.
+  const failing = { calls: 0, most: 0 };
+  const slowing = { calls: 0, most: 0 };
   for (const window of present) {
     const weight = Math.min(1, cap / callCount(window));
     const calls = callCount(window) * weight;
@@ -107,18 +133,22 @@ export function weighedSums(evidence: Evidence, over: "window" | "recent", now: 
     sums.calls += calls;
     sums.failures += failures;
     sums.slow += slow;
-    if (failures > mostFailing.failures) Object.assign(mostFailing, { calls, failures });
-    if (slow > slowest.slow) Object.assign(slowest, { calls, slow });
+    if (failures > failing.most) {
+      failing.most = failures;
+      failing.calls = calls;
+    }
+    if (slow > slowing.most) {
+      slowing.most = slow;
+      slowing.calls = calls;
+    }
   }
-  const failureRate = sums.failures / sums.calls;
-  const slowRate = sums.slow / sums.calls;
-  if (present.length < MANY_ISOLATES) return { ...sums, failureRate, slowRate };
-  const failureRateOfOthers = (sums.failures - mostFailing.failures) / (sums.calls - mostFailing.calls);
-  const slowRateOfOthers = (sums.slow - slowest.slow) / (sums.calls - slowest.calls);
+  const failureRate = rate(sums.failures, sums.calls);
+  const slowRate = rate(sums.slow, sums.calls);
+  if (!many) return { ...sums, failureRate, slowRate };
   return {
     ...sums,
-    failureRate: Math.min(failureRate, failureRateOfOthers),
-    slowRate: Math.min(slowRate, slowRateOfOthers),
+    failureRate: Math.min(failureRate, rate(sums.failures - failing.most, sums.calls - failing.calls)),
+    slowRate: Math.min(slowRate, rate(sums.slow - slowing.most, sums.calls - slowing.calls)),
   };
 }
 
@@ -126,22 +156,32 @@ export function weighedSums(evidence: Evidence, over: "window" | "recent", now: 
 export function hasConsecutive(evidence: Evidence, now: number): boolean {
   let failing = 0;
   let present = 0;
-  for (const { window, consecutiveAt } of evidence.values()) {
+  for (const { window, consecutiveAt } of evidence.isolates.values()) {
     if (callCount(window) > 0) present++;
     if (now - consecutiveAt < CONSECUTIVE_MS) failing++;
   }
-  const needed = present < MANY_ISOLATES ? 1 : Math.max(2, Math.ceil(present * MAX_ISOLATE_PART));
-  return failing >= needed;
+  return failing >= (areMany(evidence, now) ? Math.max(2, Math.ceil(present * MAX_ISOLATE_PART)) : 1);
+}
+
+function rate(part: number, whole: number): number {
+  return whole > 0 ? part / whole : 0;
 }
 
 /** The most calls that one isolate counts with. */
-function isolateCap(counts: readonly number[]): number {
-  if (counts.length < MANY_ISOLATES) return Number.POSITIVE_INFINITY;
-  const heaviest = counts.toSorted((one, other) => other - one).slice(0, MANY_ISOLATES);
-  let rest = counts.reduce((sum, count) => sum + count, 0);
+function isolateCap(windows: readonly CallWindow[]): number {
+  if (windows.length === 0) return 0;
+  const part = Math.max(MAX_ISOLATE_PART, 1 / windows.length);
+  let rest = 0;
+  let most = 0;
+  for (const window of windows) {
+    rest += callCount(window);
+    most = Math.max(most, callCount(window));
+  }
+  if (most <= part * rest) return part * rest;
+  const heaviest = windows.map(callCount).toSorted((one, other) => other - one);
   for (let capped = 0; ; capped++) {
-    const cap = (MAX_ISOLATE_PART * rest) / (1 - capped * MAX_ISOLATE_PART);
-    if (heaviest[capped] <= cap || capped === MANY_ISOLATES - 1) return cap;
+    const cap = (part * rest) / (1 - capped * part);
+    if (heaviest[capped] <= cap || (capped + 1) * part >= 1) return cap;
     rest -= heaviest[capped];
   }
 }

@@ -1,9 +1,9 @@
-// A breaker that follows its region: the hub's verdict moves it, and what it sees is kept for the next report.
+// A breaker that follows its region: the hub's verdict moves it; what it sees is kept for the next report.
 // While the region decides, the isolate by itself only opens on consecutive failures, at once and for at most
 // EMERGENCY_MS, until the hub speaks; probes it makes under the hub's leases alone.
 //
-// A verdict holds until another one was asked for and did not come for VERDICT_MS: an isolate without traffic asks
-// for none, so age alone says nothing of the hub. After that everything is decided here again.
+// A verdict holds until another one was asked for and did not come for VERDICT_MS: an isolate without traffic
+// asks for none, so age alone says nothing of the hub. After that everything is decided here again.
 
 import { closeBreaker } from "./breaker-moves.ts";
 import type { Breaker, BreakerPhase, BreakerState } from "./breaker-state.ts";
@@ -99,7 +99,7 @@ export function followVerdict(breaker: Breaker, verdict: BreakerVerdict, now: nu
   }
 }
 
-/** Ends an opening on own evidence that the region did not share. False: the region is not letting calls pass. */
+/** Ends an opening on own evidence that the region did not share. False: the region lets no calls pass. */
 export function resumeRegional(breaker: Breaker, regional: Regional, now: number): boolean {
   if (regional.phase === "closed") closeBreaker(breaker, now, "open-time-over");
   else if (regional.phase === "ramp") {
@@ -118,7 +118,7 @@ export function wantsLease({ lease, leaseUntil }: Regional, now: number): boolea
 export function takeRegionalLease(regional: Regional, now: number): number {
   const { lease } = regional;
   regional.lease = 0;
-  if (now >= regional.leaseUntil) return 0;
+  if (lease === 0 || now >= regional.leaseUntil) return 0;
   regional.started = lease;
   return lease;
 }
@@ -151,8 +151,8 @@ export function hasUrgentNews({ started, probes, consecutiveAt }: Regional): boo
 }
 
 /**
- * Takes what the hub has not heard; null when there is nothing. Every sync begins with it, also one that then fails:
- * from now on a verdict is due.
+ * Takes what the hub has not heard; null when there is nothing. Every sync begins with it, also one that then
+ * fails: from now on a verdict is due.
  */
 export function takeNews(breaker: Breaker, now: number): RegionalNews | null {
   const { regional } = breaker;
