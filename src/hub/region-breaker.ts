@@ -1,8 +1,9 @@
 // The breaker of one upstream for a whole region: adds up what isolates saw, decides, and hands out probes.
 //
 //   closed    opens when the region's calls fail: n >= minimum and fail/n >= rate, or slow/n >= slow rate,
-//             over the window; or n >= minimum and a rate of 0.8 of late. No single one of many isolates suffices.
-//             Consecutive failures open it too: of any one of few isolates, of a quarter of many
+//             over the window; or n >= minimum and a rate of 0.8 of late. No single one of many suffices.
+//             Consecutive failures open it too: of any one of few isolates, of a quarter of many, or twice as
+//             many of the region without a good call between
 //   open      until its time is over, then half-open
 //   half-open probes are leases; one is out at first, then two, four; `probes` good ones lead to the ramp,
 //             after a ramp that failed only when they were good for a while
@@ -35,6 +36,9 @@ import {
 
 export { MANY_ISOLATES, MAX_ISOLATES, MAX_ISOLATE_PART } from "./region-evidence.ts";
 
+/** Up to so many isolates every report with failures is weighed; beyond, so many isolates per ms are. */
+const EVERY_REPORT_ISOLATES = 256;
+const WEIGHED_PER_MS = 20;
 const PRUNE_EVERY_MS = 5_000;
 /** Calls that suffice where other regions see the upstream fail. */
 export const SUSPECT_MINIMUM_CALLS = 5;
@@ -56,6 +60,8 @@ export interface RegionBreaker {
   /** When the first good probe of this half-open phase came back, and when the last one went out. */
   goodSince: number;
   leasedAt: number;
+  /** When isolates are weighed again. */
+  weighAt: number;
   /** When isolates without calls were last dropped. */
   prunedAt: number;
 }
@@ -67,6 +73,7 @@ export function createRegionBreaker(options: BreakerOptions): RegionBreaker {
     flaps: 0,
     goodSince: 0,
     leasedAt: Number.NEGATIVE_INFINITY,
+    weighAt: Number.NEGATIVE_INFINITY,
     prunedAt: Number.NEGATIVE_INFINITY,
   };
 }
@@ -228,8 +235,10 @@ function moveOn(region: RegionBreaker, now: number): void {
 type Reason = "consecutive" | "failure-rate" | "slow-rate";
 
 function reasonToOpen(region: RegionBreaker, isSuspect: boolean, now: number): Reason | null {
-  if (hasConsecutive(region.evidence, now)) return "consecutive";
   const { options } = region.breaker;
+  if (hasConsecutive(region.evidence, options.consecutive, now)) return "consecutive";
+  if (now < region.weighAt) return null;
+  region.weighAt = now + Math.max(0, region.evidence.isolates.size - EVERY_REPORT_ISOLATES) / WEIGHED_PER_MS;
   const recent = weighedSums(region.evidence, "recent", now);
   if (recent.calls >= options.minimumCalls) {
     if (recent.failureRate >= Math.max(DOWN_RATE, options.failureRate)) return "failure-rate";
@@ -248,8 +257,8 @@ function reasonToOpen(region: RegionBreaker, isSuspect: boolean, now: number): R
 }
 
 function isRampFailing({ breaker, evidence }: RegionBreaker, now: number): boolean {
-  if (hasConsecutive(evidence, now)) return true;
   const { options } = breaker;
+  if (hasConsecutive(evidence, options.consecutive, now)) return true;
   const sums = weighedSums(evidence, "window", now);
   if (sums.calls < RAMP_MINIMUM_CALLS) return false;
   if (sums.failureRate >= RAMP_FAILURE_RATE) return true;

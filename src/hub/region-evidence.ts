@@ -49,10 +49,21 @@ export interface Evidence {
   readonly isolates: Map<string, IsolateCalls>;
   /** When the first report came. */
   since: number;
+  /** When any isolate last saw `consecutive` failures in a row. */
+  consecutiveAt: number;
+  /** Failures since anybody reported a good call, and the first isolates that reported them. */
+  failuresInRow: number;
+  readonly failingInRow: Set<string>;
 }
 
 export function createEvidence(): Evidence {
-  return { isolates: new Map(), since: Number.POSITIVE_INFINITY };
+  return {
+    isolates: new Map(),
+    since: Number.POSITIVE_INFINITY,
+    consecutiveAt: Number.NEGATIVE_INFINITY,
+    failuresInRow: 0,
+    failingInRow: new Set(),
+  };
 }
 
 /** Keeps an isolate's calls. Those of an isolate beyond MAX_ISOLATES are not kept. */
@@ -65,6 +76,10 @@ export function noteEvidence(
 ): void {
   const { isolates } = evidence;
   evidence.since = Math.min(evidence.since, now);
+  if (report.ok > 0) forgetRow(evidence);
+  const failures = report.failRemote + report.failLocal;
+  evidence.failuresInRow += failures;
+  if (failures > 0 && evidence.failingInRow.size < MANY_ISOLATES) evidence.failingInRow.add(isolate);
   let calls = isolates.get(isolate);
   if (calls === undefined) {
     if (isolates.size >= MAX_ISOLATES) return;
@@ -79,12 +94,16 @@ export function noteEvidence(
   recordCalls(calls.window, report, now);
   recordCalls(calls.recent, report, now);
   calls.reportedAt = now;
-  if (report.consecutive) calls.consecutiveAt = now;
+  if (report.consecutive) {
+    calls.consecutiveAt = now;
+    evidence.consecutiveAt = now;
+  }
 }
 
 /** What was seen in another phase is no evidence in the next one. */
-export function forgetEvidence({ isolates }: Evidence): void {
-  for (const calls of isolates.values()) {
+export function forgetEvidence(evidence: Evidence): void {
+  forgetRow(evidence);
+  for (const calls of evidence.isolates.values()) {
     resetWindow(calls.window);
     resetWindow(calls.recent);
     calls.consecutiveAt = Number.NEGATIVE_INFINITY;
@@ -152,8 +171,14 @@ export function weighedSums(evidence: Evidence, over: "window" | "recent", now: 
   };
 }
 
-/** Whether enough isolates saw `consecutive` failures in a row of late. */
-export function hasConsecutive(evidence: Evidence, now: number): boolean {
+/**
+ * Whether enough isolates saw `consecutive` failures in a row of late; or the region twice as many, from so
+ * many isolates that no single one decides: where each has little traffic, none sees many in a row.
+ */
+export function hasConsecutive(evidence: Evidence, consecutive: number, now: number): boolean {
+  const isRow = evidence.failingInRow.size >= MANY_ISOLATES && evidence.failuresInRow >= 2 * consecutive;
+  if (isRow) return true;
+  if (now - evidence.consecutiveAt >= CONSECUTIVE_MS) return false;
   let failing = 0;
   let present = 0;
   for (const { window, consecutiveAt } of evidence.isolates.values()) {
@@ -161,6 +186,11 @@ export function hasConsecutive(evidence: Evidence, now: number): boolean {
     if (now - consecutiveAt < CONSECUTIVE_MS) failing++;
   }
   return failing >= (areMany(evidence, now) ? Math.max(2, Math.ceil(present * MAX_ISOLATE_PART)) : 1);
+}
+
+function forgetRow(evidence: Evidence): void {
+  evidence.failuresInRow = 0;
+  evidence.failingInRow.clear();
 }
 
 function rate(part: number, whole: number): number {

@@ -121,6 +121,33 @@ describe("closed", () => {
     expect(phase(region)).toBe("open");
   });
 
+  it("opens on twice as many failures in a row of the region, from four isolates at least", ({ expect }) => {
+    const fail = (isolates: number, good: number): string => {
+      const region = known(40);
+      for (let index = 0; index < 9; index++) {
+        report(region, `i${index % isolates}`, { failRemote: 1 }, START + 3_000 * index);
+      }
+      expect(phase(region)).toBe("closed");
+      report(region, "i20", { ok: good }, START + 27_000);
+      report(region, "i0", { failRemote: 1 }, START + 27_000);
+      return phase(region);
+    };
+    expect(fail(MANY_ISOLATES, 0)).toBe("open");
+    expect(fail(MANY_ISOLATES, 1)).toBe("closed");
+    expect(fail(MANY_ISOLATES - 1, 0)).toBe("closed");
+  });
+
+  it("weighs the isolates of a large region now and then only", ({ expect }) => {
+    const region = known(2_256, { consecutive: 1_000_000 });
+    report(region, "i0", { failRemote: 1 }, START);
+    for (let index = 0; index < 1_500; index++) {
+      report(region, `i${index}`, { failRemote: 10 }, START + 99);
+    }
+    expect(phase(region)).toBe("closed");
+    report(region, "i0", { failRemote: 1 }, START + 100);
+    expect(phase(region)).toBe("open");
+  });
+
   it("lets few isolates decide only when it has known the region for a while", ({ expect }) => {
     const region = createRegionBreaker(DEFAULTS);
     report(region, "i0", { failRemote: 100, consecutive: true }, START);
