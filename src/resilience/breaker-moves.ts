@@ -1,5 +1,6 @@
-// The moves of a breaker from one phase to another, for whoever decides them: the isolate that sees calls, or the
-// hub that adds isolates up. Each move starts a new generation and notes why, with the numbers that decided.
+// The moves of a breaker from one phase to another, for whoever decides them: the isolate that sees calls, or
+// the hub that adds isolates up. Each move starts a new generation and notes why, with the numbers that
+// decided.
 
 import type { Breaker, BreakerOptions, BreakerPhase, BreakerTransition } from "./breaker-state.ts";
 import type { CallWindow } from "./call-window.ts";

@@ -27,6 +27,7 @@ import {
   isRegionInCharge,
   noteRegionalCall,
   noteRegionalProbe,
+  resumeRegional,
   takeRegionalLease,
 } from "./regional-breaker.ts";
 import { LEASE_NUMBERS, returnLease, takeLease } from "./probe-leases.ts";
@@ -57,7 +58,7 @@ export function createBreaker(options: BreakerOptions): Breaker {
  * probe lease that ends by itself after `leaseMs`.
  */
 export function admitCall(breaker: Breaker, now: number, leaseMs: number): number {
-  const state = breaker.state;
+  const { state, regional } = breaker;
   switch (state.phase) {
     case "closed":
       return state.generation * LEASE_NUMBERS;
@@ -67,13 +68,12 @@ export function admitCall(breaker: Breaker, now: number, leaseMs: number): numbe
       return breaker.state.generation * LEASE_NUMBERS;
     case "open":
       if (now < state.openUntil) return NOT_ADMITTED;
-      if (!isRegionInCharge(breaker, now)) halfOpenBreaker(breaker, now);
-      else if (breaker.regional?.phase === "closed") closeBreaker(breaker, now, "open-time-over");
-      else return NOT_ADMITTED;
+      if (regional === null || now >= regional.until) halfOpenBreaker(breaker, now);
+      else if (!resumeRegional(breaker, regional, now)) return NOT_ADMITTED;
       return admitCall(breaker, now, leaseMs);
     case "half-open":
-      if (breaker.regional !== null && isRegionInCharge(breaker, now)) {
-        const lease = takeRegionalLease(breaker.regional, now);
+      if (regional !== null && now < regional.until) {
+        const lease = takeRegionalLease(regional, now);
         return lease === 0 ? NOT_ADMITTED : state.generation * LEASE_NUMBERS + lease;
       }
       return admitProbe(state, breaker.options.probes, now, leaseMs);
@@ -109,6 +109,8 @@ export function recordResult(
 /** The upstream said when to come back; an opening waits at least that long, within `maxOpenForMs`. */
 export function noteRetryAfter(breaker: Breaker, until: number): void {
   if (until > breaker.leaveAloneUntil) breaker.leaveAloneUntil = until;
+  const { regional } = breaker;
+  if (regional !== null && until > regional.retryAfterAt) regional.retryAfterAt = until;
 }
 
 /** The phase as a reader should see it: an open time that is over reads as half-open. */
@@ -145,7 +147,7 @@ function recordClosed(
   if (outcome === Outcome.ignored) return;
   const { options, window } = breaker;
   recordCall(window, outcome, slow, now);
-  if (breaker.regional !== null) noteRegionalCall(breaker.regional, outcome, slow);
+  if (breaker.regional !== null) noteRegionalCall(breaker, breaker.regional, outcome, slow, now);
   state.consecutive = outcome === Outcome.ok ? 0 : state.consecutive + 1;
   if (state.consecutive === 0 && !slow) return;
   if (state.consecutive >= options.consecutive) {
@@ -171,7 +173,7 @@ function recordRamp(
   if (outcome === Outcome.ignored) return;
   const { options } = breaker;
   recordCall(breaker.window, outcome, slow, now);
-  if (breaker.regional !== null) noteRegionalCall(breaker.regional, outcome, slow);
+  if (breaker.regional !== null) noteRegionalCall(breaker, breaker.regional, outcome, slow, now);
   state.calls++;
   if (slow) state.slow++;
   state.consecutive = outcome === Outcome.ok ? 0 : state.consecutive + 1;
@@ -223,7 +225,7 @@ function openAtOnce(
   const inCharge = isRegionInCharge(breaker, now);
   openBreaker(breaker, now, random, reason);
   if (breaker.regional === null) return;
-  breaker.regional.consecutive = true;
+  breaker.regional.consecutiveAt = now;
   if (!inCharge || breaker.state.phase !== "open") return;
   const { generation, openUntil } = breaker.state;
   breaker.state = { phase: "open", generation, openUntil: Math.min(openUntil, now + EMERGENCY_MS) };

@@ -37,6 +37,12 @@ export function takeLease(leases: ProbeLeases, allowed: number, now: number, lea
   return leases.lastNumber;
 }
 
+/** Lets an outstanding lease last until `now + leaseMs`. */
+export function renewLease(leases: ProbeLeases, number: number, now: number, leaseMs: number): void {
+  const slot = number === FREE ? -1 : leases.numbers.indexOf(number);
+  if (slot >= 0) leases.expiries[slot] = now + leaseMs;
+}
+
 /** Ends a lease. False when it is not outstanding: expired and given to somebody else, or returned before. */
 export function returnLease(leases: ProbeLeases, number: number): boolean {
   const slot = number === FREE ? -1 : leases.numbers.indexOf(number);

@@ -1,17 +1,19 @@
-// A breaker that follows its region: the hub's verdict moves it, and what it sees is kept for the next report.
-// While the verdict is recent the isolate by itself only opens on consecutive failures, at once and for at most
-// EMERGENCY_MS, until the hub speaks; probes it makes under the hub's leases alone. Without a recent verdict
-// everything is decided here again.
+// A breaker that follows its region: the hub's verdict moves it; what it sees is kept for the next report.
+// While the region decides, the isolate by itself only opens on consecutive failures, at once and for at most
+// EMERGENCY_MS, until the hub speaks; probes it makes under the hub's leases alone.
+//
+// A verdict holds until another one was asked for and did not come for VERDICT_MS: an isolate without traffic
+// asks for none, so age alone says nothing of the hub. After that everything is decided here again.
 
 import { closeBreaker } from "./breaker-moves.ts";
-import type { Breaker, BreakerPhase } from "./breaker-state.ts";
+import type { Breaker, BreakerPhase, BreakerState } from "./breaker-state.ts";
 import type { CallSums } from "./call-window.ts";
 import { Outcome } from "./outcome.ts";
 import { createProbeLeases } from "./probe-leases.ts";
 
 /** An isolate that opens on its own evidence waits at most this long for the hub to agree. */
 export const EMERGENCY_MS = 2_000;
-/** A verdict is in force for so long. */
+/** A verdict holds for so long after the first report that no other one has answered. */
 export const VERDICT_MS = 4_000;
 /** Probes whose results wait for a report, at most. */
 const MAX_PROBE_RESULTS = 16;
@@ -23,7 +25,7 @@ export interface BreakerVerdict {
   /** Ms that it stays open; ms since the ramp began. */
   readonly openForMs: number;
   readonly rampedMs: number;
-  /** A leased probe and how long it may take; 0: none. */
+  /** A leased probe, and within how long it must start; 0: none. */
   readonly lease: number;
   readonly leaseMs: number;
 }
@@ -37,16 +39,23 @@ export interface ProbeResult {
 export interface Regional {
   generation: number;
   phase: BreakerPhase;
-  /** Until when the verdict is in force. */
+  /** Until when the verdict holds; infinite: nothing was reported since it came. */
   until: number;
+  /** When the region's ramp began, by this isolate's clock. */
+  rampedSince: number;
   lease: number;
   leaseUntil: number;
+  /** The leased probe that went out and that the hub has not heard of; 0: none. */
+  started: number;
   /** Seen under this generation and not reported. */
   ok: number;
   failRemote: number;
   failLocal: number;
   slow: number;
-  consecutive: boolean;
+  /** When the first of these calls ended. */
+  newsSince: number;
+  /** When `consecutive` failures in a row were last seen. */
+  consecutiveAt: number;
   retryAfterAt: number;
   probes: ProbeResult[];
 }
@@ -56,66 +65,109 @@ export interface RegionalNews extends CallSums {
   readonly generation: number;
   readonly consecutive: boolean;
   readonly retryAfterMs: number;
+  /** A leased probe that is under way; 0: none. */
+  readonly started: number;
   readonly probes: readonly ProbeResult[];
 }
 
-/** Whether the region decides: there is a verdict, and it is recent. */
+/** Whether the region decides: there is a verdict, and no sign that the hub is gone. */
 export function isRegionInCharge(breaker: Breaker, now: number): boolean {
   return breaker.regional !== null && now < breaker.regional.until;
 }
 
-/** Takes the hub's verdict in. */
+/** Takes the hub's verdict in. One that is older than what is known, and in force, changes nothing. */
 export function followVerdict(breaker: Breaker, verdict: BreakerVerdict, now: number): void {
-  const known = breaker.regional;
-  const regional = known ?? createRegional();
-  breaker.regional = regional;
-  const isNews = verdict.generation !== regional.generation || known === null;
-  regional.until = now + VERDICT_MS;
+  const regional = (breaker.regional ??= createRegional());
+  const wasInCharge = now < regional.until;
+  if (wasInCharge && verdict.generation < regional.generation) return;
+  const isOther = verdict.generation !== regional.generation || verdict.phase !== regional.phase;
+  // What was seen before the first verdict was seen of a closed breaker.
+  const isFirst = regional.generation === 0 && verdict.phase === "closed";
+  regional.until = Number.POSITIVE_INFINITY;
+  regional.generation = verdict.generation;
   regional.phase = verdict.phase;
-  if (verdict.lease !== 0) {
+  regional.rampedSince = now - verdict.rampedMs;
+  if (verdict.lease !== 0 || isOther) {
     regional.lease = verdict.lease;
     regional.leaseUntil = now + verdict.leaseMs;
   }
-  if (!isNews) return;
-  regional.generation = verdict.generation;
-  forgetNews(regional);
-  move(breaker, verdict, now);
+  if (isOther && !isFirst) forgetNews(regional);
+  if (isOther || !wasInCharge) move(breaker, verdict, now);
+  else if (verdict.phase === "open" && breaker.state.phase === "open") {
+    const { generation } = breaker.state;
+    breaker.state = { phase: "open", generation, openUntil: now + verdict.openForMs };
+  }
+}
+
+/** Ends an opening on own evidence that the region did not share. False: the region lets no calls pass. */
+export function resumeRegional(breaker: Breaker, regional: Regional, now: number): boolean {
+  if (regional.phase === "closed") closeBreaker(breaker, now, "open-time-over");
+  else if (regional.phase === "ramp") {
+    const { rampedSince } = regional;
+    breaker.state = createRamp(breaker.state.generation + 1, rampedSince);
+  } else return false;
+  return true;
+}
+
+/** Whether a lease would be of use: there is none that waits for its call. */
+export function wantsLease({ lease, leaseUntil }: Regional, now: number): boolean {
+  return lease === 0 || now >= leaseUntil;
 }
 
 /** Takes a leased probe, for the one call that may be made with it; 0: there is none. */
 export function takeRegionalLease(regional: Regional, now: number): number {
   const { lease } = regional;
   regional.lease = 0;
-  return now < regional.leaseUntil ? lease : 0;
+  if (lease === 0 || now >= regional.leaseUntil) return 0;
+  regional.started = lease;
+  return lease;
 }
 
-/** Keeps a call for the next report. */
-export function noteRegionalCall(regional: Regional, outcome: Outcome, slow: boolean): void {
+/** Keeps a call for the next report. What nobody took for a whole window is no evidence any more. */
+export function noteRegionalCall(
+  breaker: Breaker,
+  regional: Regional,
+  outcome: Outcome,
+  slow: boolean,
+  now: number,
+): void {
+  if (outcome === Outcome.ignored) return;
+  if (now - regional.newsSince >= breaker.options.windowMs) forgetCalls(regional);
+  if (regional.newsSince === Number.POSITIVE_INFINITY) regional.newsSince = now;
   if (outcome === Outcome.ok) regional.ok++;
   else if (outcome === Outcome.failRemote) regional.failRemote++;
-  else if (outcome === Outcome.failLocal) regional.failLocal++;
-  else return;
+  else regional.failLocal++;
   if (slow) regional.slow++;
 }
 
 export function noteRegionalProbe(regional: Regional, lease: number, good: boolean | null): void {
+  if (regional.started === lease) regional.started = 0;
   if (regional.probes.length < MAX_PROBE_RESULTS) regional.probes.push({ lease, good });
 }
 
-/** Whether the hub should hear at once: of a probe's result, or of an opening on the isolate's own evidence. */
-export function hasUrgentNews({ probes, consecutive }: Regional): boolean {
-  return probes.length > 0 || consecutive;
+/** Whether the hub should hear at once: of a probe, or of an opening on the isolate's own evidence. */
+export function hasUrgentNews({ started, probes, consecutiveAt }: Regional): boolean {
+  return started !== 0 || probes.length > 0 || consecutiveAt > Number.NEGATIVE_INFINITY;
 }
 
-/** Takes what the hub has not heard; null when there is nothing. */
+/**
+ * Takes what the hub has not heard; null when there is nothing. Every sync begins with it, also one that then
+ * fails: from now on a verdict is due.
+ */
 export function takeNews(breaker: Breaker, now: number): RegionalNews | null {
   const { regional } = breaker;
   if (regional === null) return null;
-  const { generation, ok, failRemote, failLocal, slow, consecutive, probes } = regional;
+  if (regional.until === Number.POSITIVE_INFINITY) regional.until = now + VERDICT_MS;
+  if (now - regional.newsSince >= breaker.options.windowMs) forgetCalls(regional);
+  const { generation, ok, failRemote, failLocal, slow, started, probes } = regional;
+  const consecutive = now - regional.consecutiveAt < EMERGENCY_MS;
   const retryAfterMs = Math.max(0, Math.ceil(regional.retryAfterAt - now));
-  if (ok + failRemote + failLocal + probes.length === 0 && !consecutive) return null;
   forgetNews(regional);
-  return { generation, ok, failRemote, failLocal, slow, consecutive, retryAfterMs, probes };
+  const isNothing =
+    ok + failRemote + failLocal + started + probes.length === 0 && !consecutive && retryAfterMs === 0;
+  return isNothing
+    ? null
+    : { generation, ok, failRemote, failLocal, slow, consecutive, retryAfterMs, started, probes };
 }
 
 /** Before the first verdict, so that what is seen until then can be reported. */
@@ -134,15 +186,7 @@ function move(breaker: Breaker, { phase, openForMs, rampedMs }: BreakerVerdict, 
       breaker.state = { phase, generation, leases: createProbeLeases(), good: 0 };
       return;
     case "ramp":
-      breaker.state = {
-        phase,
-        generation,
-        since: now - rampedMs,
-        consecutive: 0,
-        calls: 0,
-        failures: 0,
-        slow: 0,
-      };
+      breaker.state = createRamp(generation, now - rampedMs);
       return;
     case "closed":
       // An opening on own evidence that the hub does not share yet runs its short time.
@@ -151,29 +195,42 @@ function move(breaker: Breaker, { phase, openForMs, rampedMs }: BreakerVerdict, 
   }
 }
 
+function createRamp(generation: number, since: number): BreakerState {
+  return { phase: "ramp", generation, since, consecutive: 0, calls: 0, failures: 0, slow: 0 };
+}
+
 function createRegional(): Regional {
   return {
     generation: 0,
     phase: "closed",
     until: Number.NEGATIVE_INFINITY,
+    rampedSince: 0,
     lease: 0,
     leaseUntil: Number.NEGATIVE_INFINITY,
+    started: 0,
     ok: 0,
     failRemote: 0,
     failLocal: 0,
     slow: 0,
-    consecutive: false,
+    newsSince: Number.POSITIVE_INFINITY,
+    consecutiveAt: Number.NEGATIVE_INFINITY,
     retryAfterAt: 0,
     probes: [],
   };
 }
 
 function forgetNews(regional: Regional): void {
+  forgetCalls(regional);
+  regional.consecutiveAt = Number.NEGATIVE_INFINITY;
+  regional.retryAfterAt = 0;
+  regional.started = 0;
+  regional.probes = [];
+}
+
+function forgetCalls(regional: Regional): void {
   regional.ok = 0;
   regional.failRemote = 0;
   regional.failLocal = 0;
   regional.slow = 0;
-  regional.consecutive = false;
-  regional.retryAfterAt = 0;
-  regional.probes = [];
+  regional.newsSince = Number.POSITIVE_INFINITY;
 }
