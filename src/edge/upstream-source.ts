@@ -3,33 +3,43 @@
 
 import type { UpstreamSource } from "../region/upstream-source.ts";
 import type { UpstreamTerms } from "../hub/upstream-protocol.ts";
-import { expectRegion, followVerdict, hasUrgentNews, takeNews } from "../resilience/regional-breaker.ts";
+import {
+  expectRegion,
+  followVerdict,
+  hasUrgentNews,
+  takeNews,
+  wantsLease,
+} from "../resilience/regional-breaker.ts";
 import type { Engine, Upstream } from "./engine.ts";
 
-/** The isolate could probe an upstream that it had a request for within this time. */
+/** An upstream counts as used for so long after its last request, and as long as that may have taken. */
 const TRAFFIC_MS = 3_000;
 /** On one's own machine the next request may come by hand: it should find its probe leased. */
 const LOCAL_TRAFFIC_MS = 30_000;
 
 /** Connects the engine's breakers with a hub. */
 export function createUpstreamSource(engine: Engine): UpstreamSource {
-  const trafficMs = engine.isLocal ? LOCAL_TRAFFIC_MS : TRAFFIC_MS;
+  const idleMs = engine.isLocal ? LOCAL_TRAFFIC_MS : TRAFFIC_MS;
+  // Both what is reported and what is asked for: a verdict that was asked for and does not come means something.
+  const inUse = (now: number): Upstream[] =>
+    followed.filter(({ control, plan }) => now - control.arrivedAt <= idleMs + plan.timeoutMs);
   const followed = engine.upstreams.filter(({ control }) => control.breaker !== null);
   for (const { control } of followed) if (control.breaker !== null) expectRegion(control.breaker);
   const byName = new Map(followed.map((upstream) => [upstream.plan.name, upstream]));
   return {
     takeCalls: (now) =>
-      followed.flatMap((upstream) => {
+      inUse(now).flatMap((upstream) => {
         const terms = termsOf(upstream);
         const { breaker } = upstream.control;
         const news = breaker === null ? null : takeNews(breaker, now);
         return terms === null || news === null ? [] : [{ terms, ...news }];
       }),
     asks: (now) =>
-      followed.flatMap((upstream) => {
+      inUse(now).flatMap((upstream) => {
         const terms = termsOf(upstream);
-        const isQuiet = now - upstream.control.arrivedAt > trafficMs;
-        return terms === null || isQuiet ? [] : [{ terms, gauges: gaugesOf(upstream) }];
+        const regional = upstream.control.breaker?.regional ?? null;
+        if (terms === null || regional === null) return [];
+        return [{ terms, gauges: gaugesOf(upstream), wantsLease: wantsLease(regional, now) }];
       }),
     follow(verdicts, now) {
       for (const verdict of verdicts) {

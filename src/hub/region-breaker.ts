@@ -5,6 +5,7 @@
 //             Consecutive failures open it too: of any one of few isolates, of a quarter of many, or twice as
 //             many of the region without a good call between
 //   open      until its time is over, then half-open
+//             the first probe is promised while it is open, so that it goes out without a round trip
 //   half-open probes are leases; one is out at first, then two, four; `probes` good ones lead to the ramp,
 //             after a ramp that failed only when they were good for a while
 //   ramp      opens when a quarter of at least ten calls fail; else closes after `rampUpMs`
@@ -36,6 +37,12 @@ import {
 
 export { MANY_ISOLATES, MAX_ISOLATES, MAX_ISOLATE_PART } from "./region-evidence.ts";
 
+/** An isolate must start a probe that it got the lease for within this time. */
+export const PROBE_START_MS = 2_000;
+/** News of a probe takes at most this long to arrive. */
+export const PROBE_NEWS_MS = 1_500;
+/** Lease numbers of a phase begin with it. */
+const FIRST_LEASE = 1;
 /** Up to so many isolates every report with failures is weighed; beyond, so many isolates per ms are. */
 const EVERY_REPORT_ISOLATES = 256;
 const WEIGHED_PER_MS = 20;
@@ -60,6 +67,8 @@ export interface RegionBreaker {
   /** When the first good probe of this half-open phase came back, and when the last one went out. */
   goodSince: number;
   leasedAt: number;
+  /** The open phase whose first probe is promised, by its generation. */
+  promised: number;
   /** When isolates are weighed again. */
   weighAt: number;
   /** When isolates without calls were last dropped. */
@@ -73,6 +82,7 @@ export function createRegionBreaker(options: BreakerOptions): RegionBreaker {
     flaps: 0,
     goodSince: 0,
     leasedAt: Number.NEGATIVE_INFINITY,
+    promised: 0,
     weighAt: Number.NEGATIVE_INFINITY,
     prunedAt: Number.NEGATIVE_INFINITY,
   };
@@ -141,6 +151,18 @@ export function leaseProbe(region: RegionBreaker, leaseMs: number, now: number):
   const lease = takeLease(state.leases, missing <= 0 ? 1 : Math.min(2 ** state.good, missing), now, leaseMs);
   if (lease !== 0) region.leasedAt = now;
   return lease;
+}
+
+/**
+ * Promises the first probe of the half-open phase to come: the lease number, valid once the open time is over,
+ * for PROBE_START_MS; 0: it is promised already, or the breaker is not open.
+ */
+export function promiseProbe(region: RegionBreaker, now: number): number {
+  moveOn(region, now);
+  const { state } = region.breaker;
+  if (state.phase !== "open" || region.promised === state.generation) return 0;
+  region.promised = state.generation;
+  return FIRST_LEASE;
 }
 
 /** A leased probe is under way: its lease lasts for `leaseMs` more, as long as its answer may take. */
@@ -225,11 +247,20 @@ function steadyMs({ flaps }: RegionBreaker): number {
 function moveOn(region: RegionBreaker, now: number): void {
   const { breaker } = region;
   const { state, options } = breaker;
-  if (state.phase === "open" && now >= state.openUntil) halfOpenBreaker(breaker, now);
+  if (state.phase === "open" && now >= state.openUntil) {
+    halfOpenBreaker(breaker, now);
+    if (region.promised === state.generation) keepPromise(region, now);
+  }
   const isRamped = state.phase === "ramp" && now - state.since >= options.rampUpMs;
   if (!isRamped) return;
   region.flaps = 0;
   closeBreaker(breaker, now, "ramp-done");
+}
+
+/** The first lease of a phase is the one that was promised. */
+function keepPromise({ breaker }: RegionBreaker, now: number): void {
+  if (breaker.state.phase !== "half-open") return;
+  takeLease(breaker.state.leases, 1, now, PROBE_START_MS + PROBE_NEWS_MS);
 }
 
 type Reason = "consecutive" | "failure-rate" | "slow-rate";

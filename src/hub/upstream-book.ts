@@ -25,12 +25,16 @@ import { callsName, statusName } from "./names.ts";
 import { SESSION_PRESENT_MS } from "./sessions.ts";
 import type { RegionBreaker } from "./region-breaker.ts";
 import {
+  PROBE_NEWS_MS,
+  PROBE_START_MS,
   advanceRegionBreaker,
   createRegionBreaker,
   isHealthyHere,
   leaseProbe,
   noteCalls,
   noteProbe,
+  noteProbeStart,
+  promiseProbe,
   verdictOf,
 } from "./region-breaker.ts";
 import type {
@@ -50,8 +54,6 @@ const CALL_GRACE_MS = 8_000;
 /** Calls of a region that make its word about an upstream count. */
 const VOTING_CALLS = 20;
 const BAD_RATE = 0.5;
-/** A leased probe may take this much longer than its call: the result comes with a sync. */
-const LEASE_SLACK_MS = 1_500;
 /** Upstreams that one hub follows, at most. */
 export const MAX_UPSTREAMS = 1_000;
 
@@ -71,8 +73,10 @@ export function noteReportedCalls(hub: Hub, session: string, entry: CallsEntry, 
   const random = nextRandom(hub.random);
   noteCalls(book.region, session, entry, isSuspect(hub, book, now), now, random);
   // A probe is one of the generation that leased it.
+  const { generation, started, terms } = entry;
+  if (started !== 0) noteProbeStart(book.region, generation, started, terms.probeMs + PROBE_NEWS_MS, now);
   for (const { lease, good } of entry.probes) {
-    noteProbe(book.region, entry.generation, lease, good, now, random);
+    noteProbe(book.region, generation, lease, good, now, random);
   }
   storeStatus(hub, book, now);
 }
@@ -87,11 +91,16 @@ export function answerUpstreamAsk(
   const book = upstreamBookOf(hub, ask.terms, now);
   if (book === null) return null;
   book.gauges.set(session, { at: now, gauges: ask.gauges });
-  const leaseMs = ask.terms.probeMs + LEASE_SLACK_MS;
   advanceRegionBreaker(book.region, now);
-  const lease = leaseProbe(book.region, leaseMs, now);
+  const lease = ask.wantsLease ? leaseTo(book.region, now) : 0;
   storeStatus(hub, book, now);
-  return { upstream: ask.terms.upstream, ...verdictOf(book.region, lease, leaseMs, now) };
+  const verdict = verdictOf(book.region, lease, PROBE_START_MS, now);
+  const leaseMs = lease === 0 ? 0 : verdict.openForMs + PROBE_START_MS;
+  return { upstream: ask.terms.upstream, ...verdict, leaseMs };
+}
+
+function leaseTo(region: RegionBreaker, now: number): number {
+  return promiseProbe(region, now) || leaseProbe(region, PROBE_START_MS + PROBE_NEWS_MS, now);
 }
 
 /** Moves on what only time moves, and forgets what is over. */

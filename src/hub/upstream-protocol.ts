@@ -30,6 +30,8 @@ export interface UpstreamGauges {
 export interface UpstreamAsk {
   readonly terms: UpstreamTerms;
   readonly gauges: UpstreamGauges;
+  /** Whether a leased probe would be of use. */
+  readonly wantsLease: boolean;
 }
 
 /** The hub's word about an upstream. */
@@ -54,9 +56,9 @@ const MAX_PROBES = 1_000;
 /** Whether a report's entry is one, with every number within its bounds. */
 export function isCallsEntry(value: unknown): value is CallsEntry {
   if (!isObject(value) || !isUpstreamTerms(value.terms)) return false;
-  const { generation, ok, failRemote, failLocal, slow, consecutive, retryAfterMs, probes } = value;
+  const { generation, ok, failRemote, failLocal, slow, consecutive, retryAfterMs, started, probes } = value;
   return (
-    [generation, ok, failRemote, failLocal, slow, retryAfterMs].every(isCount) &&
+    [generation, ok, failRemote, failLocal, slow, retryAfterMs, started].every(isCount) &&
     typeof consecutive === "boolean" &&
     Array.isArray(probes) &&
     probes.length <= MAX_PROBES &&
@@ -67,7 +69,7 @@ export function isCallsEntry(value: unknown): value is CallsEntry {
 export function isUpstreamAsk(value: unknown): value is UpstreamAsk {
   if (!isObject(value) || !isUpstreamTerms(value.terms) || !isObject(value.gauges)) return false;
   const { cursor, limit, inflight, waiting } = value.gauges;
-  return [cursor, limit, inflight, waiting].every(isCount);
+  return typeof value.wantsLease === "boolean" && [cursor, limit, inflight, waiting].every(isCount);
 }
 
 function isUpstreamTerms(value: unknown): value is UpstreamTerms {

@@ -5,7 +5,7 @@
 // A verdict holds until another one was asked for and did not come for VERDICT_MS: an isolate without traffic
 // asks for none, so age alone says nothing of the hub. After that everything is decided here again.
 
-import { closeBreaker } from "./breaker-moves.ts";
+import { closeBreaker, halfOpenBreaker } from "./breaker-moves.ts";
 import type { Breaker, BreakerPhase, BreakerState } from "./breaker-state.ts";
 import type { CallSums } from "./call-window.ts";
 import { Outcome } from "./outcome.ts";
@@ -105,6 +105,11 @@ export function resumeRegional(breaker: Breaker, regional: Regional, now: number
   else if (regional.phase === "ramp") {
     const { rampedSince } = regional;
     breaker.state = createRamp(breaker.state.generation + 1, rampedSince);
+  } else if (regional.phase === "open" && !wantsLease(regional, now)) {
+    // The first probe of the phase to come was promised: the hub has moved on by now, as this isolate does.
+    regional.generation++;
+    regional.phase = "half-open";
+    halfOpenBreaker(breaker, now);
   } else return false;
   return true;
 }
