@@ -97,6 +97,11 @@ export interface IsolateReport extends CallSums {
   readonly retryAfterMs: number;
 }
 
+/** Tells how many isolates the region has: one of many does not decide, be it the only one that reports. */
+export function noteIsolates(region: RegionBreaker, isolates: number): void {
+  region.evidence.known = isolates;
+}
+
 /** Takes an isolate's calls in and opens, or ends a ramp, where they are reason to. `random` in [0, 1). */
 export function noteCalls(
   region: RegionBreaker,

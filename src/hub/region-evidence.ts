@@ -7,7 +7,7 @@
 //
 //   cap with the k heaviest at it = part * rest / (1 - k * part),  part = max(MAX_ISOLATE_PART, 1 / isolates)
 //
-// At first nobody knows how many there are: for LEARN_MS it is as if they were many.
+// How many there are is known from all that they report, not of this upstream alone: `known`.
 
 import type { CallSums, CallWindow } from "../resilience/call-window.ts";
 import {
@@ -33,8 +33,6 @@ const RECENT_MS = 1_500;
 export const CONSECUTIVE_MS = 2_000;
 /** Isolates that have reported within this time are there. */
 export const PRESENT_MS = 30_000;
-/** From the first report on, this long passes before few isolates decide. */
-export const LEARN_MS = 2_000;
 
 export interface IsolateCalls {
   readonly window: CallWindow;
@@ -47,8 +45,8 @@ export interface IsolateCalls {
 
 export interface Evidence {
   readonly isolates: Map<string, IsolateCalls>;
-  /** When the first report came. */
-  since: number;
+  /** Isolates of the region, as far as the hub knows, whether they report of this upstream or not. */
+  known: number;
   /** When any isolate last saw `consecutive` failures in a row. */
   consecutiveAt: number;
   /** Failures since anybody reported a good call, and the first isolates that reported them. */
@@ -59,7 +57,7 @@ export interface Evidence {
 export function createEvidence(): Evidence {
   return {
     isolates: new Map(),
-    since: Number.POSITIVE_INFINITY,
+    known: 0,
     consecutiveAt: Number.NEGATIVE_INFINITY,
     failuresInRow: 0,
     failingInRow: new Set(),
@@ -75,7 +73,6 @@ export function noteEvidence(
   now: number,
 ): void {
   const { isolates } = evidence;
-  evidence.since = Math.min(evidence.since, now);
   if (report.ok > 0) forgetRow(evidence);
   const failures = report.failRemote + report.failLocal;
   evidence.failuresInRow += failures;
@@ -117,8 +114,8 @@ export function pruneEvidence({ isolates }: Evidence, now: number): void {
   }
 }
 
-function areMany({ isolates, since }: Evidence, now: number): boolean {
-  return isolates.size >= MANY_ISOLATES || now - since < LEARN_MS;
+function areMany({ isolates, known }: Evidence): boolean {
+  return Math.max(isolates.size, known) >= MANY_ISOLATES;
 }
 
 export interface WeighedSums {
@@ -138,7 +135,7 @@ export function weighedSums(evidence: Evidence, over: "window" | "recent", now: 
     advanceWindow(window, now);
     if (callCount(window) > 0) present.push(window);
   }
-  const many = areMany(evidence, now);
+  const many = areMany(evidence);
   const cap = many ? isolateCap(present) : Number.POSITIVE_INFINITY;
   const sums = { calls: 0, failures: 0, slow: 0 };
   // The isolate with most failures, and the one with most slow calls.
@@ -185,7 +182,7 @@ export function hasConsecutive(evidence: Evidence, consecutive: number, now: num
     if (callCount(window) > 0) present++;
     if (now - consecutiveAt < CONSECUTIVE_MS) failing++;
   }
-  return failing >= (areMany(evidence, now) ? Math.max(2, Math.ceil(present * MAX_ISOLATE_PART)) : 1);
+  return failing >= (areMany(evidence) ? Math.max(2, Math.ceil(present * MAX_ISOLATE_PART)) : 1);
 }
 
 function forgetRow(evidence: Evidence): void {

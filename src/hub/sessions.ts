@@ -20,6 +20,8 @@ export const SESSION_RENEW_MS = 10 * 60_000;
 export const SESSION_PRESENT_MS = 15_000;
 /** Every answer says how many isolates there are; they are counted anew at most this often. */
 const RECOUNT_MS = 100;
+/** After a boot, isolates with traffic have spoken again within this time. */
+const SESSION_RETURN_MS = 3_000;
 /** Sessions that one hub remembers at most. */
 export const MAX_SESSIONS = 20_000;
 
@@ -72,6 +74,12 @@ export function countPresent(hub: Hub, now: number): number {
   for (const at of hub.present.values()) if (now - at < SESSION_PRESENT_MS) isolates++;
   hub.presence = { isolates, countedAt: now };
   return isolates;
+}
+
+/** The same, with those that spoke before a boot, for as long as they need to speak again. */
+export function countIsolates(hub: Hub, now: number): number {
+  const remembered = now - hub.bootedAt < SESSION_RETURN_MS ? hub.sessions.size : 0;
+  return Math.max(countPresent(hub, now), remembered);
 }
 
 /** Forgets sessions that have been silent for too long, and no sooner than this after a boot. */

@@ -22,7 +22,7 @@ import { nextRandom } from "../resilience/random.ts";
 import type { Hub } from "./hub.ts";
 import { MAX_STATES, markChanged, nextVersion, putState } from "./hub.ts";
 import { callsName, statusName } from "./names.ts";
-import { SESSION_PRESENT_MS } from "./sessions.ts";
+import { SESSION_PRESENT_MS, countIsolates } from "./sessions.ts";
 import type { RegionBreaker } from "./region-breaker.ts";
 import {
   PROBE_NEWS_MS,
@@ -32,6 +32,7 @@ import {
   isHealthyHere,
   leaseProbe,
   noteCalls,
+  noteIsolates,
   noteProbe,
   noteProbeStart,
   promiseProbe,
@@ -71,6 +72,7 @@ export function noteReportedCalls(hub: Hub, session: string, entry: CallsEntry, 
   if (book === null) return;
   shareCalls(hub, entry, now);
   const random = nextRandom(hub.random);
+  noteIsolates(book.region, countIsolates(hub, now));
   noteCalls(book.region, session, entry, isSuspect(hub, book, now), now, random);
   // A probe is one of the generation that leased it.
   const { generation, started, terms } = entry;

@@ -53,7 +53,8 @@ export function closeBreaker(breaker: Breaker, now: number, reason: BreakerTrans
   breaker.state = { phase: "closed", generation: breaker.state.generation + 1, since: now, consecutive: 0 };
 }
 
-function noteTransition(
+/** Keeps why and when a breaker moves, with the numbers that it knows; call before it moves. */
+export function noteTransition(
   breaker: Breaker,
   to: BreakerPhase,
   at: number,

@@ -48,7 +48,8 @@ export interface BreakerTransition {
     | "probe-failed"
     | "probes-good"
     | "ramp-failed"
-    | "ramp-done";
+    | "ramp-done"
+    | "region";
   readonly calls: number;
   readonly failures: number;
   readonly slow: number;

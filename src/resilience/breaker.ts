@@ -155,10 +155,10 @@ function recordClosed(
     return;
   }
   const calls = callCount(window);
-  if (calls < options.minimumCalls || isRegionInCharge(breaker, now)) return;
-  if (failureCount(window) >= options.failureRate * calls) openBreaker(breaker, now, random, "failure-rate");
+  if (calls < options.minimumCalls) return;
+  if (failureCount(window) >= options.failureRate * calls) openAtOnce(breaker, now, random, "failure-rate");
   else if (options.slowCallMs !== null && slowCount(window) >= options.slowCallRate * calls) {
-    openBreaker(breaker, now, random, "slow-rate");
+    openAtOnce(breaker, now, random, "slow-rate");
   }
 }
 
@@ -225,7 +225,10 @@ function openAtOnce(
   const inCharge = isRegionInCharge(breaker, now);
   openBreaker(breaker, now, random, reason);
   if (breaker.regional === null) return;
-  breaker.regional.consecutiveAt = now;
+  breaker.regional.openedAt = now;
+  if (breaker.state.phase === "open" && reason !== "failure-rate" && reason !== "slow-rate") {
+    breaker.regional.consecutiveAt = now;
+  }
   if (!inCharge || breaker.state.phase !== "open") return;
   const { generation, openUntil } = breaker.state;
   breaker.state = { phase: "open", generation, openUntil: Math.min(openUntil, now + EMERGENCY_MS) };

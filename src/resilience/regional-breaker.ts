@@ -1,11 +1,11 @@
 // A breaker that follows its region: the hub's verdict moves it; what it sees is kept for the next report.
-// While the region decides, the isolate by itself only opens on consecutive failures, at once and for at most
+// While the region decides, the isolate by itself only opens on what it has seen alone, at once and for at most
 // EMERGENCY_MS, until the hub speaks; probes it makes under the hub's leases alone.
 //
 // A verdict holds until another one was asked for and did not come for VERDICT_MS: an isolate without traffic
 // asks for none, so age alone says nothing of the hub. After that everything is decided here again.
 
-import { closeBreaker, halfOpenBreaker } from "./breaker-moves.ts";
+import { closeBreaker, halfOpenBreaker, noteTransition } from "./breaker-moves.ts";
 import type { Breaker, BreakerPhase, BreakerState } from "./breaker-state.ts";
 import type { CallSums } from "./call-window.ts";
 import { Outcome } from "./outcome.ts";
@@ -54,8 +54,9 @@ export interface Regional {
   slow: number;
   /** When the first of these calls ended. */
   newsSince: number;
-  /** When `consecutive` failures in a row were last seen. */
+  /** When `consecutive` failures in a row were last seen, and when this isolate opened by itself. */
   consecutiveAt: number;
+  openedAt: number;
   retryAfterAt: number;
   probes: ProbeResult[];
 }
@@ -151,8 +152,8 @@ export function noteRegionalProbe(regional: Regional, lease: number, good: boole
 }
 
 /** Whether the hub should hear at once: of a probe, or of an opening on the isolate's own evidence. */
-export function hasUrgentNews({ started, probes, consecutiveAt }: Regional): boolean {
-  return started !== 0 || probes.length > 0 || consecutiveAt > Number.NEGATIVE_INFINITY;
+export function hasUrgentNews({ started, probes, openedAt }: Regional): boolean {
+  return started !== 0 || probes.length > 0 || openedAt > Number.NEGATIVE_INFINITY;
 }
 
 /**
@@ -185,18 +186,21 @@ function move(breaker: Breaker, { phase, openForMs, rampedMs }: BreakerVerdict, 
   const generation = state.generation + 1;
   switch (phase) {
     case "open":
+      noteTransition(breaker, phase, now, "region", openForMs);
       breaker.state = { phase, generation, openUntil: now + openForMs };
       return;
     case "half-open":
+      noteTransition(breaker, phase, now, "region", 0);
       breaker.state = { phase, generation, leases: createProbeLeases(), good: 0 };
       return;
     case "ramp":
+      noteTransition(breaker, phase, now, "region", 0);
       breaker.state = createRamp(generation, now - rampedMs);
       return;
     case "closed":
       // An opening on own evidence that the hub does not share yet runs its short time.
       if (state.phase === "open" && state.openUntil > now && state.openUntil - now <= EMERGENCY_MS) return;
-      if (state.phase !== "closed") closeBreaker(breaker, now, "ramp-done");
+      if (state.phase !== "closed") closeBreaker(breaker, now, "region");
   }
 }
 
@@ -219,6 +223,7 @@ function createRegional(): Regional {
     slow: 0,
     newsSince: Number.POSITIVE_INFINITY,
     consecutiveAt: Number.NEGATIVE_INFINITY,
+    openedAt: Number.NEGATIVE_INFINITY,
     retryAfterAt: 0,
     probes: [],
   };
@@ -227,6 +232,7 @@ function createRegional(): Regional {
 function forgetNews(regional: Regional): void {
   forgetCalls(regional);
   regional.consecutiveAt = Number.NEGATIVE_INFINITY;
+  regional.openedAt = Number.NEGATIVE_INFINITY;
   regional.retryAfterAt = 0;
   regional.started = 0;
   regional.probes = [];

@@ -7,6 +7,7 @@ import {
   createRegionBreaker,
   leaseProbe,
   noteCalls,
+  noteIsolates,
   noteProbe,
   noteProbeStart,
   verdictOf,
@@ -155,6 +156,7 @@ export class Region {
     advanceRegionBreaker(hub, now);
     this.#noteChange();
     if (news !== null) {
+      noteIsolates(hub, this.#scenario.isolates);
       noteCalls(hub, isolate, news, false, now, nextRandom(this.#random));
       noteProbeStart(hub, news.generation, news.started, PROBE_MS, now);
       for (const { lease, good } of news.probes) {

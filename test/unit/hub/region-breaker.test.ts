@@ -9,11 +9,12 @@ import {
   isHealthyHere,
   leaseProbe,
   noteCalls,
+  noteIsolates,
   noteProbe,
   noteProbeStart,
   verdictOf,
 } from "../../../src/hub/region-breaker.ts";
-import { LEARN_MS, PRESENT_MS, weighedSums } from "../../../src/hub/region-evidence.ts";
+import { PRESENT_MS, weighedSums } from "../../../src/hub/region-evidence.ts";
 import type { BreakerOptions } from "../../../src/resilience/breaker.ts";
 import { fc, test } from "../resilience/property.ts";
 
@@ -44,10 +45,12 @@ function report(
   noteCalls(region, isolate, { generation, ...nothing, ...seen }, isSuspect, now, 1);
 }
 
-/** A region of isolates i0, i1 ... that made one good call each, `LEARN_MS` before START. */
+const EARLIER_MS = 2_000;
+
+/** A region of isolates i0, i1 ... that made one good call each, `EARLIER_MS` before START. */
 function known(isolates: number, options: Partial<BreakerOptions> = {}): RegionBreaker {
   const region = createRegionBreaker({ ...DEFAULTS, ...options });
-  for (let index = 0; index < isolates; index++) report(region, `i${index}`, { ok: 1 }, START - LEARN_MS);
+  for (let index = 0; index < isolates; index++) report(region, `i${index}`, { ok: 1 }, START - EARLIER_MS);
   return region;
 }
 
@@ -148,13 +151,17 @@ describe("closed", () => {
     expect(phase(region)).toBe("open");
   });
 
-  it("lets few isolates decide only when it has known the region for a while", ({ expect }) => {
-    const region = createRegionBreaker(DEFAULTS);
-    report(region, "i0", { failRemote: 100, consecutive: true }, START);
-    report(region, "i0", { failRemote: 100, consecutive: true }, START + LEARN_MS - 1);
-    expect(phase(region)).toBe("closed");
-    report(region, "i0", { failRemote: 100, consecutive: true }, START + LEARN_MS);
-    expect(phase(region)).toBe("open");
+  it("lets one isolate decide that is all there is, not one of many that report nothing", ({ expect }) => {
+    for (const [isolates, expected] of [
+      [1, "open"],
+      [MANY_ISOLATES - 1, "open"],
+      [MANY_ISOLATES, "closed"],
+    ] as const) {
+      const region = createRegionBreaker(DEFAULTS);
+      noteIsolates(region, isolates);
+      report(region, "i0", { failRemote: 100, consecutive: true }, START);
+      expect(phase(region)).toBe(expected);
+    }
   });
 
   test("never opens on what a single one of many isolates reports", ({ expect }) => {

@@ -120,13 +120,15 @@ describe("what is reported", () => {
 });
 
 describe("while the region decides", () => {
-  it("does not open on a rate that it sees by itself", ({ expect }) => {
+  it("opens on a rate that it sees by itself for a short time, and says so at once", ({ expect }) => {
     const breaker = following();
     for (let index = 0; index < 50; index++) {
       call(breaker, Outcome.failRemote, index, 4);
       call(breaker, Outcome.ok, index);
     }
-    expect(phaseAt(breaker, 50)).toBe("closed");
+    expect(phaseAt(breaker, 50)).toBe("open");
+    expect(breaker.regional === null ? false : hasUrgentNews(breaker.regional)).toBe(true);
+    expect(phaseAt(breaker, 50 + EMERGENCY_MS)).not.toBe("open");
   });
 
   it("opens at once on consecutive failures, for a short time that the region may end or extend", ({
