@@ -1,6 +1,6 @@
 // `GET /_gateway/state`: what the gateway knows about its upstreams and regions, for people and dashboards.
-// Of its own region it shows the greater of what the hub has added up and what this isolate has not told it yet;
-// of other regions what their hubs have told ours.
+// Of its own region it shows the greater of what the hub has added up and what this isolate has not told it
+// yet; of other regions what their hubs have told ours.
 
 import type { Engine, Upstream } from "../edge/engine.ts";
 import type { HubDescription, RegionalUpstream } from "../hub/description.ts";

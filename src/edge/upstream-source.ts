@@ -20,7 +20,7 @@ const LOCAL_TRAFFIC_MS = 30_000;
 /** Connects the engine's breakers with a hub. */
 export function createUpstreamSource(engine: Engine): UpstreamSource {
   const idleMs = engine.isLocal ? LOCAL_TRAFFIC_MS : TRAFFIC_MS;
-  // Both what is reported and what is asked for: a verdict that was asked for and does not come means something.
+  // Of both reports and asks: a verdict that was asked for and does not come means something.
   const inUse = (now: number): Upstream[] =>
     followed.filter(({ control, plan }) => now - control.arrivedAt <= idleMs + plan.timeoutMs);
   const followed = engine.upstreams.filter(({ control }) => control.breaker !== null);

@@ -24,7 +24,6 @@ import {
   remoteFailureCount,
 } from "../resilience/call-window.ts";
 import { renewLease, returnLease, takeLease } from "../resilience/probe-leases.ts";
-import type { BreakerVerdict } from "../resilience/regional-breaker.ts";
 import type { Evidence } from "./region-evidence.ts";
 import {
   createEvidence,
@@ -213,28 +212,6 @@ export function advanceRegionBreaker(region: RegionBreaker, now: number): void {
   if (region.breaker.state.phase !== "closed" || now - region.prunedAt < PRUNE_EVERY_MS) return;
   region.prunedAt = now;
   pruneEvidence(region.evidence, now);
-}
-
-/**
- * What an isolate is told, with a lease from `leaseProbe` or 0. `leaseMs`: within how long the probe must
- * start; a little less than the lease lasts, for the news of it to arrive. Says what the last move left: to
- * be asked after `advanceRegionBreaker`.
- */
-export function verdictOf(
-  { breaker }: RegionBreaker,
-  lease: number,
-  leaseMs: number,
-  now: number,
-): BreakerVerdict {
-  const { state } = breaker;
-  return {
-    generation: state.generation,
-    phase: state.phase,
-    openForMs: state.phase === "open" ? Math.max(0, state.openUntil - now) : 0,
-    rampedMs: state.phase === "ramp" ? Math.max(0, now - state.since) : 0,
-    lease,
-    leaseMs,
-  };
 }
 
 /** Whether this region's own evidence is good: enough calls, few failures. */

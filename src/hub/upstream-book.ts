@@ -1,13 +1,14 @@
 // One upstream as the hub of a region keeps it: its breaker, the calls that go to other regions, and what the
 // isolates hold of it at the moment.
 //
-// A region's verdict is its own. What others count only lowers the number of calls that it takes to open here,
-// and only while there is no good evidence of its own:
+// A region's verdict is its own. What others count only lowers the number of calls that it takes to open
+// here, and only while there is no good evidence of its own:
 //
 //   suspect  =  two regions or more, and half of those with enough calls, see it fail on the far side
 //
-// (failures on the near side of the wire never vote). Phase, open time and strikes are stored with each change,
-// as this region's row of a register that every region gets: so they survive a deploy, and all regions see them.
+// (failures on the near side of the wire never vote). Phase, open time and strikes are stored with each
+// change, as this region's row of a register that every region gets: so they survive a deploy, and all
+// regions see them.
 
 import { addCalls, createCallVectors, expireCalls, sumCalls } from "../crdt/call-vectors.ts";
 import type { CallCounts, CallVectors } from "../crdt/call-vectors.ts";
@@ -36,8 +37,8 @@ import {
   noteProbe,
   noteProbeStart,
   promiseProbe,
-  verdictOf,
 } from "./region-breaker.ts";
+import { verdictOf } from "./region-verdict.ts";
 import type {
   BreakerStatus,
   CallsEntry,
@@ -110,8 +111,9 @@ export function expireUpstreams(hub: Hub, now: number): void {
   for (const [upstream, book] of hub.upstreams) {
     advanceRegionBreaker(book.region, now);
     storeStatus(hub, book, now);
-    for (const [session, { at }] of book.gauges)
+    for (const [session, { at }] of book.gauges) {
       if (now - at > SESSION_PRESENT_MS) book.gauges.delete(session);
+    }
     const vectors = hub.states.get(callsName(upstream));
     if (vectors?.kind === "call-vectors") expireCalls(vectors, now, CALL_SLOT_MS, CALL_SLOTS, CALL_GRACE_MS);
   }

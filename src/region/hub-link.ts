@@ -18,11 +18,11 @@ import {
 } from "./limit-view.ts";
 import type { UpstreamSource } from "./upstream-source.ts";
 import type { Replica } from "./replica.ts";
+import { countUsage } from "./usage-counts.ts";
 import {
   SYNC_MS,
   beginAsk,
   beginSync,
-  countUsage,
   endAsk,
   endSync,
   failSync,

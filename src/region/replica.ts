@@ -36,13 +36,10 @@ import type { UpstreamSource } from "./upstream-source.ts";
 export const SYNC_MS = 1_000;
 /** A runtime may drop what a request began when its client hangs up. */
 const SYNC_LOST_MS = 6_000;
-/** Keys of limits, and of counters not yet reported, that one isolate keeps at most. */
+/** Keys of limits that one isolate keeps at most. */
 export const MAX_VIEWS = 20_000;
-export const MAX_COUNTS = 20_000;
 /** Until the hub has said how many isolates there are. */
 const ASSUMED_ISOLATES = 32;
-/** Counts what belongs to a key that there is no more room for. */
-const OVERFLOW_KEY = "(other)";
 
 export interface Replica {
   readonly region: string;
@@ -84,19 +81,6 @@ export function createReplica(region: string, session: string, config: string, n
     failures: 0,
     ambiguous: 0,
   };
-}
-
-/** Adds to a usage counter, to be reported with the next sync. */
-export function countUsage(replica: Replica, counter: string, key: string, by: number): void {
-  let id = `${counter}\n${key}`;
-  let known = replica.counts.get(id);
-  if (known === undefined) {
-    const isFull = replica.counts.size >= MAX_COUNTS;
-    if (isFull) id = `${counter}\n${OVERFLOW_KEY}`;
-    known = replica.counts.get(id) ?? { counter, key: isFull ? OVERFLOW_KEY : key, by: 0 };
-    replica.counts.set(id, known);
-  }
-  known.by += by;
 }
 
 /** The view of a limit for a key. Null when there are too many keys to follow. */

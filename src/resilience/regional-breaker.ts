@@ -1,6 +1,6 @@
 // A breaker that follows its region: the hub's verdict moves it; what it sees is kept for the next report.
-// While the region decides, the isolate by itself only opens on what it has seen alone, at once and for at most
-// EMERGENCY_MS, until the hub speaks; probes it makes under the hub's leases alone.
+// While the region decides, the isolate by itself only opens on what it has seen alone, at once and for at
+// most EMERGENCY_MS, until the hub speaks; probes it makes under the hub's leases alone.
 //
 // A verdict holds until another one was asked for and did not come for VERDICT_MS: an isolate without traffic
 // asks for none, so age alone says nothing of the hub. After that everything is decided here again.

@@ -2,6 +2,7 @@
 // region that adds up and decides, messages that take 3 to 9 ms each way. The same seed gives the same run.
 
 import type { RegionBreaker } from "../../../src/hub/region-breaker.ts";
+import { verdictOf } from "../../../src/hub/region-verdict.ts";
 import {
   advanceRegionBreaker,
   createRegionBreaker,
@@ -10,7 +11,6 @@ import {
   noteIsolates,
   noteProbe,
   noteProbeStart,
-  verdictOf,
 } from "../../../src/hub/region-breaker.ts";
 import type { BreakerOptions, BreakerPhase } from "../../../src/resilience/breaker.ts";
 import type { RandomSource } from "../../../src/resilience/random.ts";

@@ -1,5 +1,6 @@
 import { describe, it } from "vitest";
 import type { IsolateReport, RegionBreaker } from "../../../src/hub/region-breaker.ts";
+import { verdictOf } from "../../../src/hub/region-verdict.ts";
 import {
   MANY_ISOLATES,
   MAX_ISOLATES,
@@ -12,7 +13,6 @@ import {
   noteIsolates,
   noteProbe,
   noteProbeStart,
-  verdictOf,
 } from "../../../src/hub/region-breaker.ts";
 import { PRESENT_MS, weighedSums } from "../../../src/hub/region-evidence.ts";
 import type { BreakerOptions } from "../../../src/resilience/breaker.ts";

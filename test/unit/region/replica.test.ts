@@ -7,11 +7,10 @@ import type { Snapshot, SyncReply } from "../../../src/hub/protocol.ts";
 import { SESSION_RENEW_MS } from "../../../src/hub/sessions.ts";
 import { serveSync } from "../../../src/hub/sync.ts";
 import type { Replica } from "../../../src/region/replica.ts";
+import { MAX_COUNTS, countUsage } from "../../../src/region/usage-counts.ts";
 import {
-  MAX_COUNTS,
   SYNC_MS,
   beginSync,
-  countUsage,
   createReplica,
   endSync,
   failSync,
