@@ -46,7 +46,7 @@ export function measureConvergence(options: ConvergenceOptions): Convergence {
   let waiting: { readonly name: string; readonly at: number }[] = [];
   const look = (): void => {
     waiting = waiting.filter(({ name, at }) => {
-      if (world.hubs().some((node) => node.start().hub.states.has(name) === false)) return true;
+      if (world.hubs().some((node) => !node.start().hub.states.has(name))) return true;
       delaysMs.push(queue.now - at);
       return false;
     });
