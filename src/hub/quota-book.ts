@@ -23,7 +23,7 @@ import { isSlotId, regionOf } from "../crdt/slot-id.ts";
 import { spanAt } from "../crdt/timed-cells.ts";
 import type { Hub } from "./hub.ts";
 import { MAX_STATES, markChanged, nextVersion } from "./hub.ts";
-import { parseStateName, quotaName } from "./names.ts";
+import { quotaName } from "./names.ts";
 import type { LeaseAnswer, LeaseAsk, LimitTerms } from "./protocol.ts";
 
 /** Periods before the current one that are kept, for what comes late. */
@@ -185,10 +185,10 @@ export function expireQuotas(hub: Hub, now: number): void {
   }
 }
 
-/** Whether a quota's period is over for longer than anything may come late. */
+/** Whether the period of a quota, by its name, is over for longer than anything may come late. */
 export function isOldQuota(name: string, now: number): boolean {
-  const parsed = parseStateName(name);
-  return parsed?.family === "quota" && parsed.period < spanAt(now, parsed.periodMs) - PERIODS_KEPT;
+  const [, periodMs, period] = name.split(":", 3);
+  return Number(period) < spanAt(now, Number(periodMs)) - PERIODS_KEPT;
 }
 
 function addRefill(hub: Hub, name: string, book: QuotaBook, now: number, refills: Refill[]): void {

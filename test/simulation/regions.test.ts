@@ -8,7 +8,7 @@ import { PLANTED_FLAWS } from "./regions/planted-flaws.ts";
 import { SCENARIOS, scenarioNamed } from "./regions/scenarios.ts";
 import { commandFor, simulate } from "./regions/simulate.ts";
 
-const SEEDS = 20;
+const SEEDS = 12;
 const MOST_SEEDS_TO_FIND = 60;
 
 describe("regions that exchange states", () => {

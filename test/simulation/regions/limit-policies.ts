@@ -83,8 +83,9 @@ export function tidegate(acquainted = true, onUnavailable: "allow" | "deny" = "a
 }
 
 interface Counts {
-  /** Of this isolate since its last flush, of its region by its last flush, of other regions. */
+  /** Of this isolate: not sent yet, and sent without an answer; of its region and of others by then. */
   pending: number;
+  inFlight: number;
   region: number;
   foreign: number;
 }
@@ -117,7 +118,12 @@ function startPeriodic(setup: LimitSetup, times: PeriodicTimes): RunningPolicy {
   const startMs = queue.now;
   const totals = setup.regions.map(() => ({ own: 0, foreign: setup.regions.map(() => 0) }));
   const isolates = setup.regions.map(() =>
-    Array.from({ length: setup.isolates }, (): Counts => ({ pending: 0, region: 0, foreign: 0 })),
+    Array.from({ length: setup.isolates }, (): Counts => ({
+      pending: 0,
+      inFlight: 0,
+      region: 0,
+      foreign: 0,
+    })),
   );
   let calls = 0;
   let window = 0;
@@ -129,7 +135,9 @@ function startPeriodic(setup: LimitSetup, times: PeriodicTimes): RunningPolicy {
       total.own = 0;
       total.foreign.fill(0);
     }
-    for (const isolate of isolates.flat()) Object.assign(isolate, { pending: 0, region: 0, foreign: 0 });
+    for (const isolate of isolates.flat()) {
+      Object.assign(isolate, { pending: 0, inFlight: 0, region: 0, foreign: 0 });
+    }
   };
   const every = (ms: number, run: () => void): void => {
     const again = (): void => {
@@ -148,14 +156,16 @@ function startPeriodic(setup: LimitSetup, times: PeriodicTimes): RunningPolicy {
   };
   const flush = (region: number, isolate: Counts): void => {
     const sent = isolate.pending;
+    isolate.pending = 0;
+    isolate.inFlight += sent;
     calls++;
     inWindow(chance.within(localMs), () => {
       const total = totals[region];
       total.own += sent;
       const answer = { own: total.own, foreign: total.foreign.reduce((sum, of) => sum + of, 0) };
       inWindow(chance.within(localMs), () => {
-        isolate.pending -= sent;
-        isolate.region = answer.own;
+        isolate.inFlight -= sent;
+        isolate.region = Math.max(isolate.region, answer.own);
         isolate.foreign = answer.foreign;
       });
     });
@@ -181,7 +191,8 @@ function startPeriodic(setup: LimitSetup, times: PeriodicTimes): RunningPolicy {
     request: (region, index, done) => {
       roll();
       const isolate = isolates[region][index];
-      const isAdmitted = isolate.pending + isolate.region + isolate.foreign + 1 <= units;
+      const own = isolate.pending + isolate.inFlight;
+      const isAdmitted = own + isolate.region + isolate.foreign + 1 <= units;
       if (isAdmitted) isolate.pending++;
       done(isAdmitted, false);
       if (times.flushMs === 0 && isAdmitted) flush(region, isolate);

@@ -39,7 +39,7 @@ export function simulate(scenario: Scenario, seed: number, flaws: Flaws = {}): R
   let invariant: string | null = null;
   try {
     requests = runActive(world, scenario);
-    runHealed(world);
+    runHealed(world, scenario);
   } catch (error) {
     violation =
       error instanceof Violation
@@ -140,7 +140,7 @@ function termsOf(isNewer: boolean): LimitTerms[] {
     { limit: "local-like", key, consistency: "regional", units: 20, windowMs: isNewer ? 3_000 : 5_000 },
     { limit: "plan", key, consistency: "capped", units: isNewer ? 150 : 100, windowMs: CAPPED_PERIOD_MS },
     { limit: "tiny", key, consistency: "capped", units: 5, windowMs: CAPPED_PERIOD_MS },
-    { limit: "brief", key, consistency: "capped", units: 12, windowMs: 2_000 },
+    { limit: "brief", key: "acme", consistency: "capped", units: 12, windowMs: 2_000 },
   ]);
 }
 
@@ -168,7 +168,7 @@ function checkCalls(world: World): void {
 }
 
 /** No faults any more: isolates send what they have left, hubs agree, and what is over is forgotten. */
-function runHealed(world: World): void {
+function runHealed(world: World, scenario: Scenario): void {
   const { queue, witness, roundMs } = world;
   healAll(world);
   const flush = (): void => {
@@ -177,7 +177,7 @@ function runHealed(world: World): void {
   };
   flush();
   // What was sent late still arrives, and the longest pause between two tries has passed.
-  queue.runFor(62_000 + MAX_BACKOFF_ROUNDS * roundMs);
+  queue.runFor((scenario.late > 0 ? 62_000 : 2_000) + MAX_BACKOFF_ROUNDS * roundMs);
   for (const isolate of world.living()) {
     if (isolate.link.replica.counts.size > 0 || isolate.link.replica.frozen !== null) {
       witness.fail("I3", `${isolate.name} could not send what it had`);
