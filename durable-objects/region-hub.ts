@@ -54,6 +54,8 @@ export class RegionHub extends DurableObject<HubBindings> {
   readonly #rounds: RoundState = { searchedAt: Number.NEGATIVE_INFINITY };
   #committing: Promise<void> | null = null;
   #foreignStoredAt = Date.now();
+  /** Whether this boot has looked for its peers: it must not decide for long without what they know. */
+  #hasBegun = false;
   /** When the next round is due; null: no alarm is set that this boot knows of. */
   #alarmAt: number | null = null;
 
@@ -98,6 +100,8 @@ export class RegionHub extends DurableObject<HubBindings> {
   async read(counter: unknown, key: unknown): Promise<UsageReading | null> {
     if (!isPlainName(counter) || !isKey(key)) return null;
     await this.#join(JOIN_WAIT_MS);
+    // What is read must not fall after a restart, so what came from other regions is stored first.
+    this.#store(true);
     return await this.#serve(false, (hub, now) => readUsage(hub, counter, key, ROUND_MS, now));
   }
 
@@ -183,7 +187,7 @@ export class RegionHub extends DurableObject<HubBindings> {
   async #serve<Answer>(shared: boolean, act: (hub: Hub, now: number) => Answer): Promise<Answer> {
     const answer = act(this.#hub, Date.now());
     if (isInUse(this.#hub)) {
-      if (this.#isRoundLate()) this.#round();
+      if (this.#isRoundLate() || !this.#hasBegun) this.#round();
       this.#peers.follow();
       logTransitions(this.#hub);
       if (hasUnstored(this.#hub)) await (shared ? this.#storeTogether() : this.#store(false));
@@ -193,6 +197,7 @@ export class RegionHub extends DurableObject<HubBindings> {
   }
 
   #round(): void {
+    this.#hasBegun = isInUse(this.#hub);
     const { exchange, greet } = beginRound(this.#hub, this.#rounds, this.#universe(), ROUND_MS, Date.now());
     for (const region of exchange) this.#peers.exchange(region);
     for (const region of greet) this.#peers.greet(region);

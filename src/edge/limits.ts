@@ -100,7 +100,7 @@ function takeShared(
     return passes ? Verdict.admit : refuseByLimit(x, plan, UNAVAILABLE_RETRY_MS);
   }
   const take = { ...unbound, view };
-  const outcome = hub.link.take(view, plan.cost);
+  const outcome = hub.link.take(view, plan.cost, plan.onUnavailable);
   if (outcome === "ask" && !plan.shadow) {
     takes.push({ ...take, waiting: true });
     return Verdict.admit;
@@ -157,7 +157,7 @@ function waitForLease(
 function returnTake(x: Exchange, { index, key, view, rowId }: LimitTake): void {
   const { engine } = x;
   const plan = engine.plan.limits[index];
-  if (view !== null) engine.hub?.link.giveBack(view, plan.cost);
+  if (view !== null) engine.hub?.link.giveBack(view, plan.cost, x.startedAt);
   else if (rowId !== null) engine.hub?.giveBack(plan.name, key, rowId);
   else if (plan.consistency === "local" || engine.hub === null) returnRate(engine.limits[index], key);
 }

@@ -19,8 +19,10 @@ import { noteFailure } from "../hub/rounds.ts";
 import { createRandom } from "../resilience/random.ts";
 import { hubName, isLocationHint } from "./placement.ts";
 
-/** Deadline of one call to another hub or to a ledger. */
-export const PEER_TIMEOUT_MS = 2_000;
+/** Deadline of a call to another hub: a message that is lost must not cost more than its round. */
+export const PEER_TIMEOUT_MS = 900;
+/** Deadline of a call to a ledger. */
+const MINT_TIMEOUT_MS = 2_000;
 /** Exchanges that do not wait for their round are at least this far apart. */
 export const EAGER_MS = 50;
 
@@ -177,6 +179,8 @@ export class HubPeers {
 
   async #refill(refill: Refill): Promise<void> {
     let gave = false;
+    // A ledger that has been told a total must find it known here after a crash.
+    this.#ports.store();
     try {
       gave = refill.from === "ledger" ? await this.#mint(refill) : await this.#transfer(refill);
     } finally {
@@ -189,7 +193,7 @@ export class HubPeers {
     const { terms, period, slot, want, minted } = refill;
     const ledger = LEDGER.get(LEDGER.idFromName(ledgerName(terms.limit, terms.key)));
     const request = { period, slot, want, cap: terms.units, seq: minted + 1 };
-    const reply = await orNull(ledger.mint(request));
+    const reply = await orNull(ledger.mint(request), MINT_TIMEOUT_MS);
     if (reply?.kind !== "minted" || reply.total === undefined || reply.left === undefined) return false;
     acceptMint(this.#hub, refill, reply.total, reply.left, Date.now());
     return reply.total > minted;
@@ -239,10 +243,10 @@ function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-/** The result, or null after PEER_TIMEOUT_MS or any failure. */
-function orNull<Result>(call: Promise<Result>): Promise<Result | null> {
+/** The result, or null after `timeoutMs` or any failure. */
+function orNull<Result>(call: Promise<Result>, timeoutMs = PEER_TIMEOUT_MS): Promise<Result | null> {
   return new Promise((resolve) => {
-    const timer = setTimeout(() => resolve(null), PEER_TIMEOUT_MS);
+    const timer = setTimeout(() => resolve(null), timeoutMs);
     call.then(
       (result) => {
         clearTimeout(timer);
