@@ -49,7 +49,7 @@ export function counterName(index: number): string {
   return `u:requests:customer-${String(index).padStart(4, "0")}`;
 }
 
-/** The total of slot `slot` after increment `turn`: two to three bytes as a varint, like an hour's traffic. */
+/** The total of slot `slot` after increment `turn`: two bytes or three as a varint, an hour's traffic. */
 export function totalOf(slot: number, turn: number): number {
   return 5_000 + 1_000 * slot + turn;
 }

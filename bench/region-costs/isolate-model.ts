@@ -1,5 +1,5 @@
-// One isolate in simulated time: requests come at random at a rate, and each does what the pipeline does with
-// the hub: limits before it is sent, counters and the sync behind its answer (src/edge/limits.ts, pipeline.ts).
+// One isolate in simulated time: requests come at random at a rate, and each does what the pipeline does
+// with the hub (src/edge/limits.ts, pipeline.ts): limits before it is sent, counters and the sync behind it.
 import type { LimitTerms } from "../../src/hub/protocol.ts";
 import { HubLink } from "../../src/region/hub-link.ts";
 import { createReplica } from "../../src/region/replica.ts";

@@ -1,5 +1,5 @@
-// What the hub costs: Durable Object calls and rows written by million gateway requests, over how much traffic
-// one isolate sees, and what a region costs in a month whether there is traffic or not.
+// What the hub costs: Durable Object calls and rows written by million gateway requests, over how much
+// traffic one isolate sees, and what a region costs in a month whether there is traffic or not.
 import type { Bench } from "../bench.ts";
 import { markdownTable, type Cell } from "../markdown.ts";
 import type { Bill } from "./hub-model.ts";

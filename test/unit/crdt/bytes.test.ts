@@ -1,5 +1,5 @@
-// Bytes as they are written and read one by one: the short ways for ASCII and small numbers give what the long
-// ways give.
+// Bytes as they are written and read one by one: the short ways for ASCII and small numbers give what the
+// long ways give.
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { createByteReader, readText, readVarint } from "../../../src/crdt/byte-reader.ts";
