@@ -4,6 +4,8 @@ import { print, report } from "../cli/output.ts";
 import type { Bench } from "./bench.ts";
 import { thisMachine } from "./machine.ts";
 import { overhead } from "./overhead/report.ts";
+import { merge } from "./merge/report.ts";
+import { regionCosts } from "./region-costs/report.ts";
 import { ring0 } from "./ring0/report.ts";
 import { bundle } from "./bundle.ts";
 import { overload } from "./overload/report.ts";
@@ -15,6 +17,8 @@ const RUNNERS = new Map<string, Runner>([
   runnerOf(ring0),
   runnerOf(overhead),
   runnerOf(overload),
+  runnerOf(merge),
+  runnerOf(regionCosts),
   runnerOf(bundle),
 ]);
 

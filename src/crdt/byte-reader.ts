@@ -31,6 +31,16 @@ export function readByte(reader: ByteReader): number {
 
 /** An integer from 0 to 2^53 - 1; a longer form than needed is refused. */
 export function readVarint(reader: ByteReader): number {
+  const { bytes, at } = reader;
+  // Nearly all of them are counts and positions of one byte.
+  if (at < bytes.length && bytes[at] < MORE && reader.refusal === null) {
+    reader.at = at + 1;
+    return bytes[at];
+  }
+  return readLongVarint(reader);
+}
+
+function readLongVarint(reader: ByteReader): number {
   let value = 0;
   let scale = 1;
   for (let read = 1; read <= MAX_VARINT_BYTES; read++) {

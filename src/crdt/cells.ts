@@ -89,17 +89,31 @@ export function cellsSince(cells: Cells, since: number, keep: WriterFilter = eve
  */
 export function addToRow(cells: Cells, id: string, by: readonly number[], version: number): AddOutcome {
   if (!areAmounts(by)) return "invalid-amount";
-  if (by.some((amount, column) => cellAt(cells, id, column) > MAX_TOTAL - amount)) return "overflow";
-  const row = rowFor(cells, id, 0);
-  for (let column = 0; column < by.length; column++) cells.values[row * cells.width + column] += by[column];
+  const row = findRow(cells.ids, id, 0);
+  const first = row * cells.width;
+  if (cells.ids[row] !== id) insertRow(cells, id, row);
+  else if (wouldOverflow(cells.values, first, by)) return "overflow";
+  for (let column = 0; column < by.length; column++) cells.values[first + column] += by[column];
   cells.versions[row] = version;
   if (version > cells.version) cells.version = version;
   return "added";
 }
 
+function wouldOverflow(values: readonly number[], first: number, by: readonly number[]): boolean {
+  for (let column = 0; column < by.length; column++) {
+    if (values[first + column] > MAX_TOTAL - by[column]) return true;
+  }
+  return false;
+}
+
 /** Whether these may be added: whole, none negative, not all zero. */
 export function areAmounts(by: readonly number[]): boolean {
-  return by.every((amount) => Number.isSafeInteger(amount) && amount >= 0) && by.some((amount) => amount > 0);
+  let hasAny = false;
+  for (const amount of by) {
+    if (!Number.isSafeInteger(amount) || amount < 0) return false;
+    if (amount > 0) hasAny = true;
+  }
+  return hasAny;
 }
 
 /** The number of one writer, 0 when it is unknown. */
@@ -111,8 +125,9 @@ export function cellAt(cells: Cells, id: string, column: number): number {
 /** Sum of a column over the writers that `keep` takes; stays at MAX_TOTAL where it would pass it. */
 export function sumCells(cells: Cells, column: number, keep: WriterFilter = everyWriter): number {
   let sum = 0;
+  const keepsAll = keep === everyWriter;
   for (let row = 0; row < cells.ids.length; row++) {
-    if (keep(cells.ids[row])) sum += cells.values[row * cells.width + column];
+    if (keepsAll || keep(cells.ids[row])) sum += cells.values[row * cells.width + column];
   }
   return Math.min(sum, MAX_TOTAL);
 }
@@ -160,11 +175,15 @@ function raiseRow(own: number[], to: number, other: readonly number[], from: num
 /** The row of an id, made with zeros where there is none. It is not before `from`. */
 function rowFor(cells: Cells, id: string, from: number): number {
   const row = findRow(cells.ids, id, from);
-  if (cells.ids[row] === id) return row;
+  if (cells.ids[row] !== id) insertRow(cells, id, row);
+  return row;
+}
+
+/** Makes room for a row of zeros before row `row`. */
+function insertRow(cells: Cells, id: string, row: number): void {
   cells.ids.splice(row, 0, id);
   cells.versions.splice(row, 0, 0);
   for (let column = 0; column < cells.width; column++) cells.values.splice(row * cells.width, 0, 0);
-  return row;
 }
 
 /** The first row at or after `from` whose id is not smaller: binary search. */

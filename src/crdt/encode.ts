@@ -5,7 +5,7 @@ import { giverOf, takerOf } from "./bounded-counter.ts";
 import type { ByteWriter } from "./byte-writer.ts";
 import {
   createByteWriter,
-  utf8Length,
+  fitsUtf8,
   writeByte,
   writeText,
   writeVarint,
@@ -65,7 +65,7 @@ function passedBound(entries: readonly NamedState<Replicated>[], idCount: number
   const rows = entries.reduce((sum, { state }) => sum + wireRows(state), 0);
   if (rows > MAX_MESSAGE_ROWS) return "too-many-rows";
   if (entries.some(({ name }) => !name.isWellFormed())) return "malformed";
-  if (entries.some(({ name }) => utf8Length(name) > MAX_NAME_BYTES)) return "too-long-text";
+  if (entries.some(({ name }) => !fitsUtf8(name, MAX_NAME_BYTES))) return "too-long-text";
   return null;
 }
 
