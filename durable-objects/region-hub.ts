@@ -32,7 +32,7 @@ const ROUND_JITTER_MS = 100;
 /** Syncs that come within this time are stored together. */
 export const COMMIT_DELAY_MS = 20;
 /** What came from other regions is stored at most this often: it can be had from them again. */
-const FOREIGN_COMMIT_MS = 10_000;
+const FOREIGN_COMMIT_MS = 60_000;
 /** An ask for rights waits this long for a ledger, within what the isolate waits for the hub. */
 const REFILL_WAIT_MS = 12;
 /** The first isolate of a region waits this long for what other regions know, of the 20 ms that it has. */

@@ -139,7 +139,7 @@ export class HubLink {
 
   /** Call after a take: renews a lease that runs low before a request has to wait. */
   prefetch(view: LimitView): void {
-    if (wantsPrefetch(view, this.#ports.now())) this.#ask(view, 1);
+    if (wantsPrefetch(view, this.#sharing(view), this.#ports.now())) this.#ask(view, 1);
   }
 
   #isUrgent(now: number): boolean {

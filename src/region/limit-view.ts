@@ -108,14 +108,20 @@ export function isHeldBack(view: LimitView, now: number): boolean {
   return now < view.denyUntil && view.denyUntil - now <= DENY_MS;
 }
 
+/** What one of so many isolates may use without a lease; nothing of a capped limit. */
+function freeUnits(view: LimitView, isolates: number, now: number): number {
+  if (view.terms.consistency === "capped") return 0;
+  const left = view.terms.units - mostUsedInView(view, now);
+  return Math.max(0, Math.floor((FREE_PART * left) / Math.max(1, isolates)));
+}
+
 /** Takes from what is free without a lease. */
 export function takeFree(view: LimitView, cost: number, isolates: number, now: number): boolean {
   if (view.terms.consistency === "capped") return false;
   const isOver = Math.abs(now - view.freeAt) >= LEASE_MS;
   if (!isOver && view.free < cost) return false;
   // What was free may not be any more: others use the limit as well.
-  const left = view.terms.units - mostUsedInView(view, now);
-  const free = Math.max(0, Math.floor((FREE_PART * left) / Math.max(1, isolates)));
+  const free = freeUnits(view, isolates, now);
   if (isOver) {
     view.freeAt = now;
     view.free = free;
@@ -188,11 +194,16 @@ export function retryMs(view: LimitView, now: number): number {
   return view.retryAt > now ? view.retryAt - now : Math.max(DENY_MS, view.terms.windowMs / view.terms.units);
 }
 
-/** Whether to ask before a request has to wait: the lease runs low, or what was free is used up. */
-export function wantsPrefetch(view: LimitView, now: number): boolean {
+/**
+ * Whether to ask before a request has to wait: the lease runs low, and nothing is free without one. Far from
+ * the limit something is, so nothing is asked there.
+ */
+export function wantsPrefetch(view: LimitView, isolates: number, now: number): boolean {
   if (view.asking || isHeldBack(view, now) || now - view.askedAt < PREFETCH_MS) return false;
   if (view.free >= 1 || demandPerSecond(view, now) === 0) return false;
-  return leaseLeft(view, now) <= view.lastLease * PREFETCH_PART;
+  if (leaseLeft(view, now) > view.lastLease * PREFETCH_PART) return false;
+  const isRefillable = Math.abs(now - view.freeAt) >= LEASE_MS;
+  return !isRefillable || freeUnits(view, isolates, now) < 1;
 }
 
 /** What to ask the hub for; `along`: along with the report, so what is in flight is reported first. */

@@ -36,7 +36,8 @@ describe("a hub", () => {
     expect(await hubOf("me").sync(request)).toMatchObject({ kind: "synced", seq: 1 });
     await abortAllDurableObjects();
     expect(await hubOf("me").sync(request)).toMatchObject({ kind: "synced", seq: 1 });
-    expect(await hubOf("me").read("calls", "k")).toMatchObject({ value: 5 });
+    // Other regions may have counted under the same key.
+    expect((await hubOf("me").read("calls", "k"))?.slots["me.0.0.0"]).toBe(5);
   });
 
   it("tells with an answer that waited for storage what was forced meanwhile", async () => {
@@ -53,6 +54,7 @@ describe("a hub", () => {
       boot: 1,
       inUse: true,
       chunks: [],
+      since: 0,
       part: 0,
       version: 0,
       ackBoot: 0,
