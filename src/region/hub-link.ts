@@ -78,6 +78,8 @@ export class HubLink {
   readonly tally: LinkTally = { syncs: 0, asks: 0, failed: 0, unanswered: 0 };
   readonly #ports: LinkPorts;
   readonly #waiters = new Map<LimitView, Waiter[]>();
+  /** Whether anything was counted or taken since the last sync: spares a look at every view. */
+  #hasNews = false;
   /** When the flush that is on its way was armed. */
   #flushArmedAt = Number.NEGATIVE_INFINITY;
 
@@ -88,6 +90,7 @@ export class HubLink {
 
   /** Adds to a usage counter. */
   count(counter: string, key: string, by: number): void {
+    this.#hasNews = true;
     countUsage(this.replica, counter, key, by);
   }
 
@@ -101,6 +104,7 @@ export class HubLink {
    * but leased units is taken while the hub is gone.
    */
   take(view: LimitView, cost: number, onUnavailable: OnUnavailable = "allow"): "taken" | "refused" | "ask" {
+    this.#hasNews = true;
     const sharing = onUnavailable === "deny" && this.#isHubGone() ? NOBODY_FREE : this.#sharing(view);
     return takeUnits(view, cost, sharing, this.#ports.now());
   }
@@ -134,7 +138,7 @@ export class HubLink {
   afterResponse(): void {
     const now = this.#ports.now();
     if (isSyncDue(this.replica, now) || this.#isUrgent(now)) this.#sync();
-    else if (!this.#isFlushArmed(now) && hasPending(this.replica)) this.#armFlush();
+    else if (this.#hasNews && !this.#isFlushArmed(now) && hasPending(this.replica)) this.#armFlush();
   }
 
   /** Call after a take: renews a lease that runs low before a request has to wait. */
@@ -162,6 +166,7 @@ export class HubLink {
 
   #sync(): void {
     const askedAt = this.#ports.now();
+    this.#hasNews = false;
     const request = beginSync(this.replica, this.#ports.newSession(), askedAt, this.upstreams);
     this.tally.syncs++;
     this.#ports.send(request, (reply) => {
