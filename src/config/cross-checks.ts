@@ -5,8 +5,8 @@ import { parseDuration } from "../http/durations.ts";
 import { hasEncodedSlash } from "../http/paths.ts";
 import { formatPath } from "./error-lines.ts";
 import type { ConfigIssue, ConfigPath } from "./error-lines.ts";
-import { NAME_PATTERN, NAME_RULE, REQUIRED } from "./fields.ts";
-import { CONSISTENCIES, DEFAULT_CONSISTENCY, ignoresBurst } from "./limit-window.ts";
+import { MAX_DURATION_MS, NAME_PATTERN, NAME_RULE, REQUIRED } from "./fields.ts";
+import { CONSISTENCIES, DEFAULT_CONSISTENCY, ignoresBurst, limitWindow } from "./limit-window.ts";
 import { compileRewrite, parseRewriteTemplate } from "./path-rewrite.ts";
 import { parseRoutePath } from "./route-pattern.ts";
 import { parseConsumerKey } from "./schema-callers.ts";
@@ -109,6 +109,16 @@ function limitIssues(path: ConfigPath, limit: Fields): ConfigIssue[] {
   const issues: ConfigIssue[] = [];
   if (typeof limit.cost === "number" && typeof most === "number" && limit.cost > most) {
     issues.push({ path: [...path, "cost"], rule: `must be at most ${bound}, or no request ever passes` });
+  }
+  const perMs = parseDuration(limit.per);
+  if (perMs !== null && typeof limit.rate === "number" && typeof limit.burst === "number") {
+    const numbers = { consistency, rate: limit.rate, perMs, burst: limit.burst };
+    if (limitWindow(numbers).windowMs > MAX_DURATION_MS) {
+      issues.push({
+        path: [...path, "burst"],
+        rule: "makes a window of more than 24 days, lower it or raise rate",
+      });
+    }
   }
   if (limit.billing === true && consistency !== "exact") {
     issues.push({ path: [...path, "billing"], rule: 'a limit that is billed needs consistency "exact"' });

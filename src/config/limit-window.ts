@@ -16,6 +16,9 @@ export const CONSISTENCIES = [
   "exact",
 ] as const satisfies readonly Consistency[];
 
+/** Units of a window, and of one request: a second's worth of either must fit into one report to a hub. */
+export const MAX_LIMIT_UNITS = 1_000_000_000;
+export const MAX_LIMIT_COST = 100_000;
 /** A window of hubs is a whole number of ms. */
 const SHORTEST_WINDOW_MS = 1;
 

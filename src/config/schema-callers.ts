@@ -17,6 +17,7 @@ import {
 } from "./fields.ts";
 import { FIELD_NAME_PATTERN } from "./header-fields.ts";
 import { CONSISTENCIES, DEFAULT_CONSISTENCY } from "./limit-window.ts";
+import { MAX_LIMIT_COST, MAX_LIMIT_UNITS } from "./limit-window.ts";
 import type { LimitKey } from "./plan.ts";
 
 /** A consumer's key: the SHA-256 of the API key in lower-case hex, or the secret that holds the API key. */
@@ -59,10 +60,10 @@ const limitKey = field<LimitKey>(
 
 export const limitSchema = exactObject({
   key: limitKey,
-  rate: integer(1),
+  rate: integer(1, MAX_LIMIT_UNITS),
   per: duration(),
-  burst: z.optional(integer(1)),
-  cost: z.prefault(integer(1), 1),
+  burst: z.optional(integer(1, MAX_LIMIT_UNITS)),
+  cost: z.prefault(integer(1, MAX_LIMIT_COST), 1),
   consistency: z.prefault(oneOf(CONSISTENCIES), DEFAULT_CONSISTENCY),
   onUnavailable: z.optional(oneOf(["allow", "deny"])),
   shadow: z.prefault(flag(), false),

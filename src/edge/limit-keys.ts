@@ -4,6 +4,7 @@
 
 import type { LimitKey } from "../config/plan.ts";
 import { addressUser } from "../http/client-address.ts";
+import { MAX_KEY_CHARS } from "../hub/protocol.ts";
 import { NOBODY } from "./api-keys.ts";
 import { consumerAt } from "./engine.ts";
 import type { Exchange } from "./exchange.ts";
@@ -17,7 +18,7 @@ export const MAX_KEY_LENGTH = 128;
 export function keyOf(x: Exchange, key: LimitKey): string {
   switch (key.kind) {
     case "route":
-      return x.route?.name ?? UNKNOWN_CALLER;
+      return x.route?.name.slice(0, MAX_KEY_CHARS) ?? UNKNOWN_CALLER;
     case "tenant":
       return x.tenant >= 0 ? x.engine.plan.tenants[x.tenant].name : callerKey(x);
     case "consumer":

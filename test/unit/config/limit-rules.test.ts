@@ -39,8 +39,30 @@ describe("limits", () => {
   ]);
 });
 
+describe("the window of a limit", () => {
+  const rule = "makes a window of more than 24 days, lower it or raise rate";
+  expectLines([
+    [`limits.l.burst: ${rule} (got 26)`, withLimit({ rate: 1, per: "1d", burst: 26 })],
+    [
+      `limits.l.rate: must be a whole number from 1 to 1000000000 (got 1000000001)`,
+      withLimit({ rate: 1e9 + 1 }),
+    ],
+  ]);
+
+  it("may be 24 days long, and is no matter where the burst has no effect", ({ expect }) => {
+    expect(errorsOf(withLimit({ rate: 1, per: "1d", burst: 24 }))).toEqual([]);
+    for (const consistency of ["local", "capped", "exact"]) {
+      expect(errorsOf(withLimit({ rate: 1, per: "1d", burst: 26, consistency }))).toEqual([]);
+    }
+  });
+});
+
 describe("the cost of a request", () => {
   expectLines([
+    [
+      "limits.l.cost: must be a whole number from 1 to 100000 (got 100001)",
+      withLimit({ rate: 200_000, cost: 100_001 }),
+    ],
     [`limits.l.cost: ${COST_RULE} (got 6)`, withLimit({ cost: 6 })],
     [`limits.l.cost: ${COST_RULE} (got 3)`, withLimit({ cost: 3, burst: 2 })],
     [`limits.l.cost: ${COST_RULE} (got 6)`, withLimit({ cost: 6, consistency: "local" })],
