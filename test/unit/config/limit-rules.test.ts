@@ -15,17 +15,19 @@ const COST_RULE = "must be at most burst, or no request ever passes";
 const COST_OF_RATE_RULE = "must be at most rate, or no request ever passes";
 const BILLING_RULE = 'a limit that is billed needs consistency "exact"';
 
+const UNITS_RULE = "must be a whole number from 1 to 1000000000";
+
 describe("limits", () => {
   expectLines([
     ["limits.l.key: is required", withLimit({ key: undefined })],
     [`limits.l.key: ${KEY_RULE} (got "address")`, withLimit({ key: "address" })],
     [`limits.l.key: ${KEY_RULE} (got "header:")`, withLimit({ key: "header:" })],
     [`limits.l.key: ${KEY_RULE} (got "header:a b")`, withLimit({ key: "header:a b" })],
-    [`limits.l.rate: ${least(1)} (got 0)`, withLimit({ rate: 0 })],
-    [`limits.l.rate: ${least(1)} (got 0.5)`, withLimit({ rate: 0.5 })],
+    [`limits.l.rate: ${UNITS_RULE} (got 0)`, withLimit({ rate: 0 })],
+    [`limits.l.rate: ${UNITS_RULE} (got 0.5)`, withLimit({ rate: 0.5 })],
     ["limits.l.per: is required", withLimit({ per: undefined })],
     [`limits.l.per: ${DURATION_RULE} (got "minute")`, withLimit({ per: "minute" })],
-    [`limits.l.burst: ${least(1)} (got 0)`, withLimit({ burst: 0 })],
+    [`limits.l.burst: ${UNITS_RULE} (got 0)`, withLimit({ burst: 0 })],
     [
       'limits.l.consistency: must be "local", "regional", "global", "capped" or "exact" (got "strong")',
       withLimit({ consistency: "strong" }),
@@ -43,10 +45,7 @@ describe("the window of a limit", () => {
   const rule = "makes a window of more than 24 days, lower it or raise rate";
   expectLines([
     [`limits.l.burst: ${rule} (got 26)`, withLimit({ rate: 1, per: "1d", burst: 26 })],
-    [
-      `limits.l.rate: must be a whole number from 1 to 1000000000 (got 1000000001)`,
-      withLimit({ rate: 1e9 + 1 }),
-    ],
+    [`limits.l.rate: ${UNITS_RULE} (got 1000000001)`, withLimit({ rate: 1e9 + 1 })],
   ]);
 
   it("may be 24 days long, and is no matter where the burst has no effect", ({ expect }) => {
