@@ -10,4 +10,6 @@ export interface Bench<Result> {
   readonly measure: (options: RunOptions) => Promise<Result>;
   /** Markdown, from the data alone. */
   readonly tables: (result: Result) => string;
+  /** More of it for other sections of the document, each between markers of this name. */
+  readonly sections?: Readonly<Record<string, (result: Result) => string>>;
 }

@@ -6,6 +6,7 @@ import { thisMachine } from "./machine.ts";
 import { overhead } from "./overhead/report.ts";
 import { merge } from "./merge/report.ts";
 import { regionCosts } from "./region-costs/report.ts";
+import { regions } from "./regions/report.ts";
 import { ring0 } from "./ring0/report.ts";
 import { bundle } from "./bundle.ts";
 import { overload } from "./overload/report.ts";
@@ -19,6 +20,7 @@ const RUNNERS = new Map<string, Runner>([
   runnerOf(overload),
   runnerOf(merge),
   runnerOf(regionCosts),
+  runnerOf(regions),
   runnerOf(bundle),
 ]);
 
@@ -49,11 +51,12 @@ function runnerOf<Result>(bench: Bench<Result>): [string, Runner] {
       machine: thisMachine(),
       result,
     };
-    const tables = bench.tables(result);
-    print(`${tables}\n`);
+    const sections = { [bench.name]: bench.tables, ...bench.sections };
+    const texts = Object.entries(sections).map(([name, tables]) => ({ name, text: tables(result) }));
+    for (const { text } of texts) print(`${text}\n`);
     if (quick) return;
     writeRecord(record);
-    writeTables(bench.name, `${provenance(record)}\n\n${tables}`);
+    for (const { name, text } of texts) writeTables(name, `${provenance(record)}\n\n${text}`);
   };
   return [bench.name, run];
 }

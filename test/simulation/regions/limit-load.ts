@@ -32,7 +32,7 @@ export interface LimitRun {
   readonly admitted: readonly number[];
   /** Part of all requests that was answered after a wait. */
   readonly waited: number;
-  /** Calls per second and isolate. */
+  /** Calls per second and isolate, while there is load. */
   readonly callRate: number;
 }
 
@@ -50,11 +50,13 @@ export function runLimit(load: LimitLoad): LimitRun {
   const admitted = Array.from({ length: windows }, () => 0);
   const startMs = queue.now;
   let waits = 0;
+  let called = 0;
   const lengthMs = shape === "steady" ? windowMs : Math.min(BURST_MS, windowMs / 5);
   const perMs = (rho * units) / lengthMs;
   for (let window = 0; window < windows; window++) {
     const endMs = queue.now + lengthMs;
     const inWindow = window;
+    const before = calls();
     const arrive = (): void => {
       if (queue.now >= endMs) return;
       queue.after(chance.gap(perMs), arrive);
@@ -66,7 +68,9 @@ export function runLimit(load: LimitLoad): LimitRun {
       });
     };
     queue.after(chance.gap(perMs), arrive);
-    queue.runFor(windowMs);
+    queue.runFor(lengthMs);
+    called += calls() - before;
+    queue.runFor(windowMs - lengthMs);
   }
   const total = offered.reduce((sum, count) => sum + count, 0);
   const seconds = (windows * lengthMs) / 1_000;
@@ -75,7 +79,7 @@ export function runLimit(load: LimitLoad): LimitRun {
     offered,
     admitted,
     waited: waits / total,
-    callRate: calls() / seconds / (regions.length * isolates),
+    callRate: called / seconds / (regions.length * isolates),
   };
 }
 
@@ -108,7 +112,7 @@ export function summarize(load: Omit<LimitLoad, "seed">, seeds: readonly number[
   const cold = runs.map(({ admitted }) => admitted[0] / units - 1);
   const warm = runs.map(({ admitted }) => (admitted[1] ?? admitted[0]) / units - 1);
   const missed = runs.map(({ admitted, offered }) =>
-    mean(offered.map((count, window) => 1 - admitted[window] / Math.min(count, units))),
+    mean(offered.map((count, window) => Math.max(0, 1 - admitted[window] / Math.min(count, units)))),
   );
   return {
     cold: mean(cold),
@@ -117,7 +121,7 @@ export function summarize(load: Omit<LimitLoad, "seed">, seeds: readonly number[
     warmWorst: Math.max(...warm),
     waited: mean(runs.map((run) => run.waited)),
     callRate: mean(runs.map((run) => run.callRate)),
-    refusedInVain: Math.max(0, mean(missed)),
+    refusedInVain: mean(missed),
   };
 }
 

@@ -91,7 +91,7 @@ interface Counts {
 }
 
 export interface PeriodicTimes {
-  /** Isolates to their region, and regions to each other. */
+  /** Isolates to their region (0: with each request, infinite: never), and regions to each other. */
   readonly flushMs: number;
   readonly gossipMs: number;
   /** Part of the times that is drawn. */
@@ -140,6 +140,7 @@ function startPeriodic(setup: LimitSetup, times: PeriodicTimes): RunningPolicy {
     }
   };
   const every = (ms: number, run: () => void): void => {
+    if (!Number.isFinite(ms)) return;
     const again = (): void => {
       queue.after(ms * chance.within([1 - times.jitter, 1 + times.jitter]), again);
       roll();
@@ -217,4 +218,11 @@ export const UNKEY = periodicFlush("Unkey's algorithm", {
   gossipMs: 5_000,
   jitter: 0.2,
   floor: 0.2,
+});
+/** Each isolate counts for itself. */
+export const ISOLATES_ALONE = periodicFlush("isolates alone", {
+  flushMs: Number.POSITIVE_INFINITY,
+  gossipMs: Number.POSITIVE_INFINITY,
+  jitter: 0,
+  floor: 0,
 });

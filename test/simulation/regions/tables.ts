@@ -3,9 +3,9 @@
 
 import { measureConvergence, quantile } from "./convergence.ts";
 import type { LimitLoad, LimitSummary } from "./limit-load.ts";
-import { summarize } from "./limit-load.ts";
+import { mean, summarize } from "./limit-load.ts";
 import type { LimitPolicy } from "./limit-policies.ts";
-import { PERIODIC_1S, PERIODIC_5S, UNKEY, tidegate } from "./limit-policies.ts";
+import { ISOLATES_ALONE, PERIODIC_1S, PERIODIC_5S, UNKEY, tidegate } from "./limit-policies.ts";
 
 export interface NamedLoad {
   readonly name: string;
@@ -21,6 +21,7 @@ export const OVERSHOOT_LOADS: readonly NamedLoad[] = [
   { name: "L=10000, 2x burst in 2 s", load: { units: 10_000, rho: 2, shape: "burst" } },
   { name: "L=10000, 10x burst in 2 s", load: { units: 10_000, rho: 10, shape: "burst" } },
   { name: "L=1000, 0.8x steady", load: { units: 1_000, rho: 0.8, shape: "steady" } },
+  { name: "L=1000, 0.8x burst in 2 s", load: { units: 1_000, rho: 0.8, shape: "burst" } },
 ];
 
 interface PolicyUnderTest {
@@ -31,10 +32,12 @@ interface PolicyUnderTest {
 
 const POLICIES: readonly PolicyUnderTest[] = [
   { name: "Tidegate, global", policy: tidegate(), consistency: "global" },
+  { name: "Tidegate, global, cold regions", policy: tidegate(false), consistency: "global" },
   { name: "Tidegate, capped", policy: tidegate(), consistency: "capped" },
   { name: UNKEY.name, policy: UNKEY, consistency: "global" },
   { name: PERIODIC_1S.name, policy: PERIODIC_1S, consistency: "global" },
   { name: PERIODIC_5S.name, policy: PERIODIC_5S, consistency: "global" },
+  { name: ISOLATES_ALONE.name, policy: ISOLATES_ALONE, consistency: "global" },
 ];
 
 export interface OvershootRow extends LimitSummary {
@@ -62,17 +65,18 @@ export interface ConvergenceRow {
   readonly messageRate: number;
 }
 
-/** One row for each number of regions and part of messages that is lost. */
-export function measureConvergences(updates: number, seed = 1): ConvergenceRow[] {
+/** One row for each number of regions and part of messages that is lost; updates of all seeds together. */
+export function measureConvergences(updates: number, seeds: readonly number[] = [1]): ConvergenceRow[] {
   return [2, 4, 9, 11].flatMap((regions) =>
     [0, 0.1, 0.3].map((loss) => {
-      const { delaysMs, messageRate } = measureConvergence({ seed, regions, loss, updates });
+      const runs = seeds.map((seed) => measureConvergence({ seed, regions, loss, updates }));
+      const delaysMs = runs.flatMap((run) => run.delaysMs).toSorted((left, right) => left - right);
       return {
         regions,
         loss,
         p50Ms: quantile(delaysMs, 0.5),
         p99Ms: quantile(delaysMs, 0.99),
-        messageRate,
+        messageRate: mean(runs.map((run) => run.messageRate)),
       };
     }),
   );
