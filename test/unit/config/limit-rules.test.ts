@@ -7,7 +7,7 @@ import { adviseConfig } from "../../../src/config/advise.ts";
 import { CONSISTENCIES } from "../../../src/config/limit-window.ts";
 import type { LimitPlan } from "../../../src/config/plan.ts";
 import type { GatewayConfig } from "../../../src/tidegate.ts";
-import { DURATION_RULE, expectLines, least, NAME_RULE } from "./rule-lines.ts";
+import { DURATION_RULE, expectLines, NAME_RULE } from "./rule-lines.ts";
 import { errorsOf, minimalConfig, planOf, withLimit, withRoute } from "./sample.ts";
 
 const KEY_RULE = 'must be "consumer", "tenant", "ip", "route" or "header:<name>"';
