@@ -258,18 +258,18 @@ describe("drains and ejections", () => {
   });
 
   it.for([
-    { half: "of what is not drained", first: [2], then: 3 },
-    { half: "of all, or an end of the drain would leave less", first: [0, 1], then: 2 },
-  ])("half stays $half", ({ first, then }, { expect }) => {
+    { half: "of what is not drained", first: [2], last: 3 },
+    { half: "of all, or an end of the drain would leave less", first: [0, 1], last: 2 },
+  ])("half stays $half", ({ first, last }, { expect }) => {
     const { loads, ejections } = ejectionsOf([1, 1, 1, 1]);
     const drainFirstTwo = (): void => drainTargets(loads, (target) => target < 2);
-    if (then === 3) drainFirstTwo();
+    if (last === 3) drainFirstTwo();
     for (const target of first) fail(ejections, target, EJECT_CONSECUTIVE, START_MS);
     drainFirstTwo();
-    fail(ejections, then, EJECT_CONSECUTIVE, START_MS);
+    fail(ejections, last, EJECT_CONSECUTIVE, START_MS);
     const places = ejections.health.map(({ place }) => place);
     expect(places).toEqual([0, 1, 2, 3].map((target) => (first.includes(target) ? "ejected" : "in")));
-    expect(ejections.health[then].tally.withheld).toBe(1);
+    expect(ejections.health[last].tally.withheld).toBe(1);
   });
 
   const steps = fc.array(
