@@ -21,6 +21,7 @@ import {
   finishTry,
   noteArrival,
   noteOriginal,
+  refreshTargets,
   settleRequest,
   takeUpstreamPermit,
 } from "../../src/resilience/upstream-control.ts";
@@ -104,6 +105,7 @@ function wholeDecision(): () => number {
   });
   // What a try came to is the shell's record of its fetch, not part of the decision.
   const result: Mutable<TryResult> = {
+    target: 0,
     outcome: Outcome.ok,
     fate: SampleFate.served,
     latencyMs: 20,
@@ -126,10 +128,12 @@ function wholeDecision(): () => number {
     const sharePermit = takePermit(share, now, DEADLINE_MS + LEASE_SLACK_MS);
     const routePermit = enterBulkhead(route, now);
     noteOriginal(control, now);
+    refreshTargets(control, now);
     const token = admitTry(control, now);
     const permit = takeUpstreamPermit(control, now);
     const target = chooseTarget(control.targets, random, NO_TARGET);
     const slot = takePermit(control.targets.inflight[target], now, TIMEOUT_MS + LEASE_SLACK_MS);
+    result.target = target;
     result.startedAt = now;
     result.inflight = control.bulkhead.permits.inUse;
     finishTry(control, token, permit, result, now, random);

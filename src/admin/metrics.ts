@@ -37,9 +37,29 @@ export function renderMetrics(engine: Engine, hub: HubDescription | null, now: n
       );
     }
   }
+  renderEjections(text, engine);
   if (engine.hub !== null) renderLink(text, engine.hub);
   if (hub !== null) renderHub(text, hub);
   return text.toString();
+}
+
+/** By the target's index: its address is nobody's business. Upstreams with one target eject none. */
+function renderEjections(text: PrometheusText, { upstreams }: Engine): void {
+  const samples = upstreams.flatMap(({ plan, control }) =>
+    (control.ejections?.health ?? []).map(({ tally }, target) => {
+      return { labels: { tidegate_upstream: plan.name, target }, ...tally };
+    }),
+  );
+  const done = "tidegate_target_ejections_total";
+  text.metric(done, "counter", "Targets that were taken out because they failed.");
+  for (const { labels, ejections } of samples) text.sample(done, labels, ejections);
+  const withheld = "tidegate_target_ejections_withheld_total";
+  text.metric(
+    withheld,
+    "counter",
+    "Targets that failed and stayed, because half of the weight always stays.",
+  );
+  for (const { labels, withheld: count } of samples) text.sample(withheld, labels, count);
 }
 
 /** What this isolate has asked of its hub: the calls to objects that requests cost. */

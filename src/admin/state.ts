@@ -2,6 +2,7 @@
 // Of its own region it shows the greater of what the hub has added up and what this isolate has not told it
 // yet; of other regions what their hubs have told ours.
 
+import type { UpstreamPlan } from "../config/plan.ts";
 import type { Engine, Upstream } from "../edge/engine.ts";
 import type { HubDescription, RegionalUpstream } from "../hub/description.ts";
 import type { OverrideTerms } from "../hub/protocol.ts";
@@ -25,9 +26,19 @@ export interface UpstreamState {
   readonly inflight: number;
   readonly waiting: number;
   readonly window: { ok: number; failRemote: number; failLocal: number; slow: number };
-  readonly targets: readonly { url: string; weight: number; inflight: number; drained: boolean }[];
+  readonly targets: readonly TargetState[];
   /** What an operator has forced; null: nothing. */
   readonly override: OverrideTerms | null;
+}
+
+export interface TargetState {
+  readonly url: string;
+  readonly weight: number;
+  readonly inflight: number;
+  readonly drained: boolean;
+  /** Taken out by its own failures, until then (ms since 1970); null: it is not. */
+  readonly ejected: boolean;
+  readonly ejectedUntil: number | null;
 }
 
 export interface GatewayState {
@@ -136,14 +147,24 @@ export function describeUpstream(
       failLocal: breaker === null ? 0 : localFailureCount(breaker.window),
       slow: breaker === null ? 0 : slowCount(breaker.window),
     },
-    targets: plan.targets.map(({ baseUrl, weight }, index) => ({
-      url: baseUrl,
-      weight,
-      inflight: control.targets.inflight[index].inUse,
-      drained: control.targets.weights[index] === 0,
-    })),
+    targets: describeTargets(plan, control),
     override,
   };
+}
+
+function describeTargets(plan: UpstreamPlan, { targets, ejections }: UpstreamControl): TargetState[] {
+  return plan.targets.map(({ baseUrl, weight }, index) => {
+    const health = ejections?.health[index];
+    const ejected = health?.place === "ejected";
+    return {
+      url: baseUrl,
+      weight,
+      inflight: targets.inflight[index].inUse,
+      drained: targets.drained[index] === 1,
+      ejected,
+      ejectedUntil: ejected && health !== undefined ? Math.ceil(health.ejectedUntil) : null,
+    };
+  });
 }
 
 function openUntilOf({ breaker }: UpstreamControl, override: OverrideTerms | null): number | null {

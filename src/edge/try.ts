@@ -9,7 +9,7 @@ import { NOT_ADMITTED } from "../resilience/breaker.ts";
 import { tryTimeoutMs } from "../resilience/deadline.ts";
 import { Outcome } from "../resilience/outcome.ts";
 import { NO_PERMIT, returnPermit, takePermit } from "../resilience/permits.ts";
-import { chooseTarget } from "../resilience/target-choice.ts";
+import { NO_TARGET, chooseTarget } from "../resilience/target-choice.ts";
 import { leaveBulkhead } from "../resilience/bulkhead.ts";
 import {
   LEASE_SLACK_MS,
@@ -17,6 +17,7 @@ import {
   cancelTry,
   finishTry,
   noteOverload,
+  refreshTargets,
   takeUpstreamPermit,
 } from "../resilience/upstream-control.ts";
 import type { Exchange } from "./exchange.ts";
@@ -35,10 +36,8 @@ export async function runTry(x: Exchange, attempt: Attempt): Promise<Verdict> {
   const askedAt = Date.now();
   const forced = attempt.upstream.forced?.breaker ?? null;
   if (forced === "open") return refuseByOperator(x, attempt, askedAt);
-  if (control.targets.totalWeight <= 0) {
-    x.explanation?.note("target", "no_target", { targets: plan.targets.length });
-    return Verdict.noTarget;
-  }
+  refreshTargets(control, askedAt);
+  if (control.targets.totalWeight <= 0) return refuseWithoutTarget(x, attempt);
   const token = forced === "closed" ? FORCED_TOKEN : admitTry(control, askedAt);
   x.engine.telemetry.breakerSeen(plan, control.breaker);
   if (token === NOT_ADMITTED) return refuseByBreaker(x, attempt, askedAt);
@@ -82,13 +81,22 @@ export async function runTry(x: Exchange, attempt: Attempt): Promise<Verdict> {
     control,
     token,
     permit,
-    { outcome: result.outcome, fate: result.fate, latencyMs, startedAt, inflight, retryAfterAt },
+    {
+      target: attempt.lastTarget,
+      outcome: result.outcome,
+      fate: result.fate,
+      latencyMs,
+      startedAt,
+      inflight,
+      retryAfterAt,
+    },
     now,
     x.engine.random,
   );
   x.response = result.response;
   x.engine.telemetry.tried(plan.index, result.outcome, latencyMs);
   x.engine.telemetry.breakerSeen(plan, control.breaker);
+  x.engine.telemetry.targetsSeen(plan, control.ejections);
   return result.verdict;
 }
 
@@ -104,6 +112,8 @@ const IGNORED = { outcome: Outcome.ignored, fate: null, response: null } as cons
 async function fetchTarget(x: Exchange, attempt: Attempt, startedAt: number): Promise<Fetched> {
   const { control, targets, plan } = attempt.upstream;
   const index = chooseTarget(control.targets, x.engine.random, attempt.lastTarget);
+  // All of them were drained while it waited for its permit.
+  if (index === NO_TARGET) return { verdict: refuseWithoutTarget(x, attempt), ...IGNORED };
   attempt.lastTarget = index;
   const remainingMs = x.deadlineAt - startedAt;
   const timeoutMs = tryTimeoutMs(plan.timeoutMs, remainingMs);
@@ -182,6 +192,11 @@ function refuseByOperator(x: Exchange, attempt: Attempt, now: number): Verdict {
   x.retryAfterMs = Math.max(0, until - now);
   x.explanation?.note("breaker", "circuit_open", { phase: "forced", openForMs: Math.ceil(x.retryAfterMs) });
   return Verdict.circuitOpen;
+}
+
+function refuseWithoutTarget(x: Exchange, attempt: Attempt): Verdict {
+  x.explanation?.note("target", "no_target", { targets: attempt.upstream.plan.targets.length });
+  return Verdict.noTarget;
 }
 
 function breakerNumbers(breaker: Breaker | null): Record<string, string | number> {

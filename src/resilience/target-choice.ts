@@ -1,6 +1,7 @@
 // Which target gets the next try: weighted power of two choices (Mitzenmacher 2001). Two candidates are
 // drawn by weight, the one with less in flight per weight wins. A try that follows a failed one avoids
-// the target that failed when there is another. A target that is drained weighs nothing and gets none.
+// the target that failed when there is another. A target that is drained weighs nothing and gets none;
+// neither does one that has been ejected, unless every target that is not drained has been.
 
 import type { Permits } from "./permits.ts";
 import { MAX_PERMITS, createPermits } from "./permits.ts";
@@ -9,7 +10,11 @@ import { nextRandom } from "./random.ts";
 
 export interface TargetLoads {
   readonly configured: readonly number[];
-  /** 0 while drained. */
+  /** 1: an operator lets nothing through to it. */
+  readonly drained: Uint8Array;
+  /** How much of its weight its own results leave it: 0 while ejected, less than 1 while it comes back. */
+  readonly shares: Float64Array;
+  /** What the choice goes by; `placeWeights` makes it of the three above. */
   readonly weights: Float64Array;
   totalWeight: number;
   /** What each target has in flight: permits without a bound, so that a lost request ends there too. */
@@ -19,17 +24,38 @@ export interface TargetLoads {
 export const NO_TARGET = -1;
 
 export function createTargetLoads(weights: readonly number[]): TargetLoads {
-  let totalWeight = 0;
-  for (const weight of weights) totalWeight += weight;
-  const inflight = weights.map(() => createPermits(MAX_PERMITS));
-  return { configured: weights, weights: Float64Array.from(weights), totalWeight, inflight };
+  const loads: TargetLoads = {
+    configured: weights,
+    drained: new Uint8Array(weights.length),
+    shares: new Float64Array(weights.length).fill(1),
+    weights: new Float64Array(weights.length),
+    totalWeight: 0,
+    inflight: weights.map(() => createPermits(MAX_PERMITS)),
+  };
+  placeWeights(loads);
+  return loads;
 }
 
 /** Drains the targets that `isDrained` names, and no others. */
 export function drainTargets(loads: TargetLoads, isDrained: (target: number) => boolean): void {
+  for (let index = 0; index < loads.drained.length; index++) loads.drained[index] = isDrained(index) ? 1 : 0;
+  placeWeights(loads);
+}
+
+/**
+ * Puts drains and shares in force. When a drain leaves only ejected targets, they get traffic in spite of
+ * that: a target that may be bad is better than none.
+ */
+export function placeWeights(loads: TargetLoads): void {
+  sumWeights(loads, false);
+  if (loads.totalWeight <= 0) sumWeights(loads, true);
+}
+
+function sumWeights(loads: TargetLoads, inSpiteOfShares: boolean): void {
   loads.totalWeight = 0;
   for (let index = 0; index < loads.weights.length; index++) {
-    loads.weights[index] = isDrained(index) ? 0 : loads.configured[index];
+    const share = inSpiteOfShares ? 1 : loads.shares[index];
+    loads.weights[index] = loads.drained[index] === 1 ? 0 : loads.configured[index] * share;
     loads.totalWeight += loads.weights[index];
   }
 }

@@ -32,6 +32,8 @@ import type { RetryBudget } from "./retry-budget.ts";
 import { createRetryBudget, depositOriginal } from "./retry-budget.ts";
 import type { TargetLoads } from "./target-choice.ts";
 import { createTargetLoads } from "./target-choice.ts";
+import type { TargetEjections } from "./target-ejection.ts";
+import { createTargetEjections, followTargets, noteTargetResult } from "./target-ejection.ts";
 import { takeBusyMs } from "./waiting-line.ts";
 
 export interface UpstreamOptions {
@@ -58,6 +60,8 @@ export interface UpstreamControl {
   readonly retryBudget: RetryBudget | null;
   readonly deadlines: DeadlineGuard;
   readonly targets: TargetLoads;
+  /** null: it has one target. */
+  readonly ejections: TargetEjections | null;
   /** Median latency in whole ms, and of how many calls it is, as of the last tick. */
   medianMs: number;
   latencies: number;
@@ -70,6 +74,8 @@ export interface UpstreamControl {
 
 /** What one try came to, for `finishTry`. */
 export interface TryResult {
+  /** Index of the target that was called. */
+  readonly target: number;
   readonly outcome: Outcome;
   /** null: says nothing about capacity (a refused connection, a cancelled request). */
   readonly fate: SampleFate | null;
@@ -88,6 +94,7 @@ export const RAMP_FLOOR_PER_SECOND = 5;
 
 export function createUpstreamControl(options: UpstreamOptions): UpstreamControl {
   const { max, waiting, maxWaitMs, adaptive } = options.concurrency;
+  const targets = createTargetLoads(options.targetWeights);
   return {
     options,
     breaker: options.breaker === null ? null : createBreaker(options.breaker),
@@ -98,7 +105,8 @@ export function createUpstreamControl(options: UpstreamOptions): UpstreamControl
     latency: createLatencyHistogram(),
     retryBudget: options.retryBudget === null ? null : createRetryBudget(options.retryBudget),
     deadlines: createDeadlineGuard(),
-    targets: createTargetLoads(options.targetWeights),
+    targets,
+    ejections: createTargetEjections(targets),
     medianMs: 0,
     latencies: 0,
     rampPlacedAt: 0,
@@ -115,9 +123,15 @@ export function noteArrival(control: UpstreamControl, level: number, now: number
   control.tally.arrivals[level]++;
 }
 
-/** Runs the tick if it is due though nothing has arrived, so that a reader sees no stale cursor. */
+/** Runs what is due though nothing has arrived, so that a reader sees no stale cursor and no stale target. */
 export function refreshControl(control: UpstreamControl, now: number): void {
+  refreshTargets(control, now);
   if (isTickDue(control.shed, control.tally, now)) runTick(control, now);
+}
+
+/** Puts back what has been ejected for long enough; before a target is chosen. */
+export function refreshTargets({ ejections }: UpstreamControl, now: number): void {
+  if (ejections !== null) followTargets(ejections, now);
 }
 
 /** Whether the shedding cursor lets it through; `position` is its place within the level, in [0, 1). */
@@ -180,6 +194,7 @@ export function finishTry(
     if (tooMany) outcome = Outcome.ignored;
     if (result.fate > 0) control.tally.signals++;
   }
+  if (isAnsweredByEjection(control, outcome, result, now, random)) outcome = Outcome.ignored;
   if (breaker !== null) recordBreaker(control, breaker, token, outcome, result, now, random);
   if (limit.current !== bulkhead.permits.limit) bulkhead.permits.limit = limit.current;
   bulkhead.criticalExtra = limit.criticalExtra;
@@ -190,6 +205,21 @@ export function finishTry(
 export function mayRetry(control: UpstreamControl, now: number): boolean {
   const phase = control.breaker === null ? "closed" : phaseAt(control.breaker, now);
   return control.retryBudget !== null && phase === "closed" && control.shed.cursor >= LEVEL_COUNT;
+}
+
+/**
+ * Feeds the target's ejection. A failure that it has answered by taking the target out is none of the
+ * upstream's, or one bad target would open the breaker for all. Probes are too few to judge targets by.
+ */
+function isAnsweredByEjection(
+  { breaker, ejections }: UpstreamControl,
+  outcome: Outcome,
+  result: TryResult,
+  now: number,
+  random: RandomSource,
+): boolean {
+  if (ejections === null || breaker?.state.phase === "half-open") return false;
+  return noteTargetResult(ejections, result, outcome, now, random);
 }
 
 function recordBreaker(

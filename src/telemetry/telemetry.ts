@@ -1,9 +1,11 @@
-// What an isolate counts and writes down: metrics, the access log, breaker transitions, bugs. The
+// What an isolate counts and writes down: metrics, the access log, moves of breakers and targets, bugs. The
 // pipeline reports events; nothing here decides. Counting a request allocates nothing once its route
 // and status have been seen.
 
 import type { Plan, UpstreamPlan } from "../config/plan.ts";
 import type { Breaker, BreakerTransition } from "../resilience/breaker.ts";
+import type { TargetEjections } from "../resilience/target-ejection.ts";
+import { takeMoves } from "../resilience/target-ejection.ts";
 import type { AccessRecord } from "./access-log.ts";
 import { AccessLog } from "./access-log.ts";
 import type { DurationHistogram } from "./histogram.ts";
@@ -71,6 +73,15 @@ export class Telemetry {
     this.#transitions.set(key, (this.#transitions.get(key) ?? 0) + 1);
     const level = to === "open" ? "warn" : "info";
     this.#writeLine(at, level, "breaker", { upstream: upstream.name, from, to, ...numbers });
+  }
+
+  /** Says which targets were ejected or have returned since the last time: by index, never by address. */
+  targetsSeen(upstream: UpstreamPlan, ejections: TargetEjections | null): void {
+    if (ejections === null || ejections.moves.length === 0) return;
+    for (const { at, kind, ...numbers } of takeMoves(ejections)) {
+      const level = kind === "ejected" ? "warn" : "info";
+      this.#writeLine(at, level, `target_${kind}`, { upstream: upstream.name, ...numbers });
+    }
   }
 
   /** A bug: logged with its stack, answered without it. */

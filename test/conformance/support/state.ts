@@ -17,6 +17,11 @@ export interface UpstreamView {
     readonly failLocal: number;
     readonly slow: number;
   };
+  readonly targets: readonly {
+    readonly drained: boolean;
+    readonly ejected: boolean;
+    readonly ejectedUntil: number | null;
+  }[];
 }
 
 /** What the gateway knows about one upstream. */

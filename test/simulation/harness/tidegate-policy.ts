@@ -185,7 +185,7 @@ class TidegatePolicy implements Policy {
     const { clock, random } = this.#world;
     const { now } = clock;
     const judged = judge(answer);
-    const result = { ...judged, latencyMs: now - startedAt, startedAt, inflight, retryAfterAt: 0 };
+    const result = { target: 0, ...judged, latencyMs: now - startedAt, startedAt, inflight, retryAfterAt: 0 };
     finishTry(this.#control, token, permit, result, now, random);
     this.#noteTransition();
     const waitMs = judged.ending === "ok" || answer === 500 ? null : this.#retryDelay(exchange);

@@ -21,6 +21,7 @@ import {
   mayRetry,
   noteArrival,
   noteOriginal,
+  refreshTargets,
   settleRequest,
   takeUpstreamPermit,
 } from "../../../src/resilience/upstream-control.ts";
@@ -77,7 +78,7 @@ function finish(
   now: number,
 ): void {
   const { token, permit, startedAt, inflight } = held;
-  const result = { ...what, latencyMs: now - startedAt, startedAt, inflight, retryAfterAt: 0 };
+  const result = { target: 0, ...what, latencyMs: now - startedAt, startedAt, inflight, retryAfterAt: 0 };
   finishTry(control, token, permit, result, now, random);
 }
 
@@ -130,6 +131,28 @@ describe("one upstream", () => {
     for (let index = 0; index < 100; index++) run(control, FAILED, START_MS);
     expect(begin(control, START_MS).token).not.toBe(NOT_ADMITTED);
     expect(mayRetry(control, START_MS)).toBe(true);
+  });
+
+  it("one bad target of two is ejected and opens no breaker, nor do its late failures", ({ expect }) => {
+    const control = controlOf({ targetWeights: [1, 1] });
+    const held = Array.from({ length: 12 }, () => begin(control, START_MS));
+    for (const one of held) finish(control, one, FAILED, START_MS + 5);
+    expect(control.breaker?.state.phase).toBe("closed");
+    expect([...control.targets.weights]).toEqual([0, 1]);
+    refreshTargets(control, START_MS + 10_005);
+    expect(control.targets.weights[0]).toBeGreaterThan(0);
+  });
+
+  it("ejects nothing while the breaker probes", ({ expect }) => {
+    const control = controlOf({
+      targetWeights: [1, 1],
+      breaker: OPTIONS.breaker && { ...OPTIONS.breaker, consecutive: 2 },
+    });
+    for (let index = 0; index < 4; index++) run(control, FAILED, START_MS);
+    let now = START_MS;
+    for (let probe = 0; probe < 10; probe++) run(control, FAILED, (now += 11_000));
+    expect(control.breaker?.state.phase).toBe("open");
+    expect([...control.targets.weights]).toEqual([1, 1]);
   });
 
   it("a try that was not made gives its probe back", ({ expect }) => {
