@@ -144,7 +144,11 @@ export class RegionHub extends DurableObject<HubBindings> {
   async wake(): Promise<void> {
     for (const peer of this.#hub.peers.values()) peer.failures = 0;
     this.#rounds.searchedAt = Number.NEGATIVE_INFINITY;
-    await this.#serve(false, () => this.#round());
+    await this.#serve(false, () => {
+      this.#round();
+      for (const region of this.#hub.peers.keys()) this.#peers.exchange(region);
+    });
+    await this.#peers.settled(JOIN_WAIT_MS);
   }
 
   /** Faults between the hubs of this machine; refused anywhere else. */

@@ -87,7 +87,7 @@ describe("regions", () => {
       hub: {
         region: "weur",
         shard: 0,
-        boot: 1,
+        boot: age,
         isolates: 1,
         peers: { enam: { ageMs: age, failures: 0 }, apac: { ageMs: age, failures: 0 } },
       },
