@@ -36,7 +36,7 @@ describe("a hub", () => {
     expect(await hubOf("me").sync(request)).toMatchObject({ kind: "synced", seq: 1 });
     await abortAllDurableObjects();
     expect(await hubOf("me").sync(request)).toMatchObject({ kind: "synced", seq: 1 });
-    expect(await hubOf("me").read("calls", "k")).toMatchObject({ value: 5 });
+    expect(await hubOf("me").read("calls", "k")).toMatchObject({ slots: { "me.0.0.0": 5 } });
   });
 
   it("tells with an answer that waited for storage what was forced meanwhile", async () => {
@@ -72,6 +72,18 @@ describe("a hub", () => {
     expect(await hub.gossip({ from: "weur" })).toBeNull();
     expect(await hub.sync({})).toEqual({ kind: "refused", reason: "malformed" });
     expect(await hub.sync(reportOf("weur", 1, 1))).toEqual({ kind: "refused", reason: "wrong-region" });
+  });
+
+  it("answers an override without terms with a value", async () => {
+    // @ts-expect-error Another version of this Worker may call it so.
+    expect(await hubOf("apac").override("up")).toEqual({ kind: "malformed" });
+    expect(await hubOf("apac").override("up", undefined)).toEqual({ kind: "malformed" });
+  });
+
+  it("is not brought into use by a sync that is meant for another region", async () => {
+    const hub = env.HUB.getByName("hub:weur:51");
+    expect(await hub.sync(reportOf("enam", 1, 1))).toEqual({ kind: "refused", reason: "wrong-region" });
+    expect(await sql(hub, "SELECT name FROM sqlite_master WHERE name = 'identity'")).toEqual([]);
   });
 
   it("takes no faults and cannot be killed where it is deployed", async () => {
