@@ -3,7 +3,7 @@
 
 import { abortAllDurableObjects, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import type { SyncRequest } from "../../src/hub/protocol.ts";
 
 function hubOf(region: string) {
@@ -37,6 +37,18 @@ describe("a hub", () => {
     await abortAllDurableObjects();
     expect(await hubOf("me").sync(request)).toMatchObject({ kind: "synced", seq: 1 });
     expect(await hubOf("me").read("calls", "k")).toMatchObject({ slots: { "me.0.0.0": 5 } });
+  });
+
+  it("hears the regions that it knows at once when it has started again", async () => {
+    const peers = async () => (await hubOf("me").describe()).peers;
+    await vi.waitFor(async () => expect(await peers()).toHaveProperty("sam"), { timeout: 5_000 });
+    // What comes from other regions is stored when nothing goes on, or after a while.
+    await runInDurableObject(hubOf("me"), (hub) => hub.alarm?.());
+    await abortAllDurableObjects();
+    const startedAt = Date.now();
+    await hubOf("me").sync(reportOf("me", 2, 1));
+    await vi.waitFor(async () => expect((await peers()).sam.ageMs).not.toBeNull(), { timeout: 5_000 });
+    expect(Date.now() - startedAt).toBeLessThan(900);
   });
 
   it("tells with an answer that waited for storage what was forced meanwhile", async () => {
