@@ -54,8 +54,6 @@ export class RegionHub extends DurableObject<HubBindings> {
   readonly #rounds: RoundState = { searchedAt: Number.NEGATIVE_INFINITY };
   #committing: Promise<void> | null = null;
   #foreignStoredAt = Date.now();
-  /** Whether this boot has looked for its peers: it must not decide for long without what they know. */
-  #hasBegun = false;
   /** When the next round is due; null: no alarm is set that this boot knows of. */
   #alarmAt: number | null = null;
 
@@ -72,7 +70,9 @@ export class RegionHub extends DurableObject<HubBindings> {
 
   /** An isolate's report and asks. */
   async sync(request: unknown): Promise<SyncReply> {
-    if (!isSyncRequest(request)) return this.#withNewestSnapshot(serveSync(this.#hub, request, Date.now()));
+    if (!isSyncRequest(request) || request.region !== this.#hub.region) {
+      return this.#withNewestSnapshot(serveSync(this.#hub, request, Date.now()));
+    }
     if (!isInUse(this.#hub)) await this.#join(FIRST_SYNC_WAIT_MS);
     const reply = await this.#serve(!request.urgent, (hub, now) => serveSync(hub, request, now));
     if (!waitsForRights(this.#hub, request, reply, Date.now())) return this.#withNewestSnapshot(reply);
@@ -106,8 +106,8 @@ export class RegionHub extends DurableObject<HubBindings> {
   }
 
   /** Forces something on an upstream for a time; null clears it. */
-  async override(upstream: unknown, terms: OverrideTerms | null): Promise<OverrideReply> {
-    const checked = terms === null ? null : toOverrideTerms(terms, terms.until);
+  async override(upstream: unknown, terms: OverrideTerms | null | undefined): Promise<OverrideReply> {
+    const checked = terms === null || terms === undefined ? null : toOverrideTerms(terms, terms.until);
     if (!isPlainName(upstream) || (terms !== null && checked === null)) return { kind: "malformed" };
     return await this.#serve(false, (hub, now) => {
       announceUse(hub, now);
@@ -191,7 +191,8 @@ export class RegionHub extends DurableObject<HubBindings> {
   async #serve<Answer>(shared: boolean, act: (hub: Hub, now: number) => Answer): Promise<Answer> {
     const answer = act(this.#hub, Date.now());
     if (isInUse(this.#hub)) {
-      if (this.#isRoundLate() || !this.#hasBegun) this.#round();
+      // A hub that has just started again asks its peers at once.
+      if (this.#isRoundLate() || !this.#hub.hasGreeted) this.#round();
       this.#peers.follow();
       logTransitions(this.#hub);
       if (hasUnstored(this.#hub)) await (shared ? this.#storeTogether() : this.#store(false));
@@ -201,7 +202,6 @@ export class RegionHub extends DurableObject<HubBindings> {
   }
 
   #round(): void {
-    this.#hasBegun = isInUse(this.#hub);
     const { exchange, greet } = beginRound(this.#hub, this.#rounds, this.#universe(), ROUND_MS, Date.now());
     for (const region of exchange) this.#peers.exchange(region);
     for (const region of greet) this.#peers.greet(region);
@@ -257,8 +257,8 @@ export class RegionHub extends DurableObject<HubBindings> {
       if (bytes === null) sql.exec("DELETE FROM states WHERE name = ?", name);
       else sql.exec("INSERT OR REPLACE INTO states VALUES (?, ?)", name, bytes);
     }
-    for (const [id, seq] of sessions) sql.exec("INSERT OR REPLACE INTO sessions VALUES (?, ?)", id, seq);
     for (const id of droppedSessions) sql.exec("DELETE FROM sessions WHERE id = ?", id);
+    for (const [id, seq] of sessions) sql.exec("INSERT OR REPLACE INTO sessions VALUES (?, ?)", id, seq);
   }
 
   #readRows(): StoredHub {

@@ -12,23 +12,17 @@
 // Believed is what the sender's region wrote, and of our own region only what proves that we lost numbers.
 
 import { decodeStates } from "../crdt/decode.ts";
-import { encodeStates } from "../crdt/encode.ts";
 import type { Replicated } from "../crdt/replicated.ts";
-import { countRows, stateSince, stateVersion } from "../crdt/replicated.ts";
-import { MINT } from "../crdt/bounded-counter.ts";
-import { isRegion, regionOf } from "../crdt/slot-id.ts";
+import { isRegion } from "../crdt/slot-id.ts";
 import type { NamedState } from "../crdt/wire-format.ts";
 import { digestOf } from "./digest.ts";
+import { MAX_CHUNKS, composeDelta } from "./gossip-delta.ts";
 import type { Hub } from "./hub.ts";
 import { mergeIncoming } from "./incoming.ts";
 import { isInUse, meetRegions } from "./membership.ts";
-import { isShared } from "./names.ts";
 import type { Peer } from "./peers.ts";
 import { peerOf } from "./peers.ts";
 
-/** Rows in one chunk, and chunks in one message. */
-export const MAX_CHUNK_ROWS = 2_000;
-export const MAX_CHUNKS = 16;
 /** Digests are compared this often. */
 export const DIGEST_MS = 60_000;
 const MAX_BOOT = 4_294_967_295;
@@ -40,10 +34,11 @@ export interface GossipMessage {
   readonly inUse: boolean;
   /** Encoded states. */
   readonly chunks: readonly Uint8Array[];
-  /** The sender's version that the delta builds on; 0: on nothing. */
-  readonly since: number;
-  /** Which part of a delta this is, from 0. */
+  /** The sender's version that the delta builds on; 0: on nothing. Absent from older hubs. */
+  readonly since?: number;
+  /** Which part of a delta this is, from 0, and the version that its last part reaches; older: absent. */
   readonly part: number;
+  readonly target?: number;
   /** The sender's version that this part completes, or 0: there is more to come. */
   readonly version: number;
   /** What the sender has of the receiver. */
@@ -60,7 +55,7 @@ export type GossipOutcome =
 /** The message that a hub sends to a peer, as a push or as the answer to one. */
 export function composeMessage(hub: Hub, peer: Peer, now: number): GossipMessage {
   const since = peer.acked;
-  const { chunks, part, version } = composeDelta(hub, peer);
+  const { chunks, part, version, target } = composeDelta(hub, peer);
   const wantsDigest = version > 0 && part === 0 && now - peer.digestAt >= DIGEST_MS;
   if (wantsDigest) peer.digestAt = now;
   hub.tally.gossipSent++;
@@ -71,6 +66,7 @@ export function composeMessage(hub: Hub, peer: Peer, now: number): GossipMessage
     chunks,
     since,
     part,
+    target,
     version,
     ackBoot: peer.boot,
     ackVersion: peer.merged,
@@ -87,6 +83,7 @@ export function composeHello(hub: Hub): GossipMessage {
     chunks: [],
     since: 0,
     part: 0,
+    target: 0,
     version: 0,
     ackBoot: 0,
     ackVersion: 0,
@@ -104,22 +101,24 @@ export function receiveMessage(hub: Hub, message: GossipMessage, now: number): G
     return { kind: "refused", reason: "not-a-peer" };
   }
   hub.tally.gossipReceived++;
-  const peer = peerOf(hub, message.from);
+  const peer = peerOf(hub, message.from, now);
   hub.greetings.delete(message.from);
   if (message.boot < peer.boot) return { kind: "refused", reason: "not-a-peer" };
-  if (message.boot > peer.boot) restartPeer(peer, message.boot);
+  const isNewBoot = message.boot > peer.boot;
+  if (isNewBoot) restartPeer(peer, message.boot);
   peer.heardAt = now;
   peer.failures = 0;
   const { raised, amnesia } = mergeIncoming(hub, message.from, entries, now);
   hub.tally.rowsRaised += raised;
-  const isWhole = notePart(peer, message) && message.since <= peer.merged;
+  const isWhole = notePart(peer, message) && basisOf(hub, message) <= peer.merged;
   if (isWhole && message.version > peer.merged) peer.merged = message.version;
-  if (message.ackBoot === hub.boot && message.ackVersion <= hub.version) peer.acked = message.ackVersion;
-  else peer.acked = 0;
+  // The first word of a new boot may be an old one that came late: what it has of us is not told by it.
+  const isAckKnown = !isNewBoot && message.ackBoot === hub.boot && message.ackVersion <= hub.version;
+  peer.acked = isAckKnown ? message.ackVersion : 0;
   if (isWhole && message.digest !== null && message.digest !== digestOf(hub, message.from)) {
     peer.merged = 0;
   }
-  meetRegions(hub);
+  meetRegions(hub, now);
   return { kind: "merged", raised, amnesia };
 }
 
@@ -140,7 +139,7 @@ export function owesPeer(hub: Hub, peer: Peer): boolean {
 export function isMessage(message: unknown): message is GossipMessage {
   if (typeof message !== "object" || message === null) return false;
   const fields: Record<string, unknown> = { ...message };
-  const { from, boot, inUse, chunks, since, part, version, ackBoot, ackVersion, digest } = fields;
+  const { from, boot, inUse, chunks, since, part, target, version, ackBoot, ackVersion, digest } = fields;
   return (
     typeof from === "string" &&
     isRegion(from) &&
@@ -151,8 +150,9 @@ export function isMessage(message: unknown): message is GossipMessage {
     Array.isArray(chunks) &&
     chunks.length <= MAX_CHUNKS &&
     chunks.every((chunk) => chunk instanceof Uint8Array) &&
-    isCount(since) &&
+    (since === undefined || isCount(since)) &&
     isCount(part) &&
+    (target === undefined || isCount(target)) &&
     isCount(version) &&
     isCount(ackBoot) &&
     isCount(ackVersion) &&
@@ -169,77 +169,23 @@ function restartPeer(peer: Peer, boot: number): void {
   peer.expectedPart = 0;
 }
 
-/** Whether this message completes a delta of which every part has come. */
-function notePart(peer: Peer, { part, version }: GossipMessage): boolean {
-  const follows = part === 0 || part === peer.expectedPart;
-  peer.expectedPart = follows && version === 0 ? part + 1 : 0;
-  return follows && version > 0;
+/**
+ * What must be merged here for the delta to count. An older hub does not say; it sends what is younger than
+ * our last acknowledgement, and that was this boot's if it knows of this boot.
+ */
+function basisOf(hub: Hub, { since, ackBoot }: GossipMessage): number {
+  if (since !== undefined) return since;
+  return ackBoot === hub.boot ? 0 : Number.POSITIVE_INFINITY;
 }
 
-interface Delta {
-  readonly chunks: Uint8Array[];
-  readonly part: number;
-  /** 0: there is more. */
-  readonly version: number;
-}
-
-/** What the peer lacks of our region, in the order of names so that it can go on where it ended. */
-function composeDelta(hub: Hub, peer: Peer): Delta {
-  const resume = peer.resume?.since === peer.acked ? peer.resume : null;
-  const since = peer.acked;
-  const target = resume?.version ?? hub.version;
-  const part = resume?.part ?? 0;
-  if (since >= hub.version) return { chunks: [], part: 0, version: hub.version };
-  const changed = [...hub.states]
-    .filter(([name, state]) => isShared(name) && stateVersion(state) > since)
-    .map(([name]) => name)
-    .filter((name) => resume === null || name > resume.after)
-    .toSorted();
-  const chunks: Uint8Array[] = [];
-  let entries: NamedState<Replicated>[] = [];
-  let rows = 0;
-  let last = "";
-  const keep = since === 0 ? writtenHereOrThere(hub.region, peer.region) : writtenHere(hub.region);
-  for (const name of changed) {
-    const state = hub.states.get(name);
-    if (state === undefined) continue;
-    const delta = stateSince(state, since, keep);
-    const size = countRows(delta);
-    if (size === 0) continue;
-    if (rows + size > MAX_CHUNK_ROWS && entries.length > 0) {
-      chunks.push(encode(entries));
-      entries = [];
-      rows = 0;
-      if (chunks.length >= MAX_CHUNKS) {
-        peer.resume = { after: last, part: part + 1, version: target, since };
-        return { chunks, part, version: 0 };
-      }
-    }
-    entries.push({ name, state: delta });
-    rows += size;
-    last = name;
-  }
-  if (entries.length > 0) chunks.push(encode(entries));
-  peer.resume = null;
-  return { chunks, part, version: target };
-}
-
-function writtenHere(region: string): (writer: string) => boolean {
-  return (writer) => writer === MINT || regionOf(writer) === region;
-}
-
-/** A peer of which it is unknown what it has, also gets what is known of itself. */
-function writtenHereOrThere(here: string, there: string): (writer: string) => boolean {
-  return (writer) => {
-    const region = regionOf(writer);
-    return writer === MINT || region === here || region === there;
-  };
-}
-
-function encode(entries: readonly NamedState<Replicated>[]): Uint8Array {
-  const encoded = encodeStates(entries);
-  if (encoded.kind === "refused") throw new Error(`cannot encode a delta: ${encoded.reason}`);
-  return encoded.bytes;
+/** Whether this message completes a delta of which every part has come; parts of others change nothing. */
+function notePart(peer: Peer, { part, version, since = 0, target = 0 }: GossipMessage): boolean {
+  const isOfSame = since === peer.expectedSince && target === peer.expectedTarget;
+  if (part > 0 && !(isOfSame && part === peer.expectedPart)) return false;
+  peer.expectedPart = version === 0 ? part + 1 : 0;
+  peer.expectedSince = since;
+  peer.expectedTarget = target;
+  return version > 0;
 }
 
 function decodeChunks(chunks: readonly Uint8Array[]): NamedState<Replicated>[] | null {

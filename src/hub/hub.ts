@@ -7,14 +7,18 @@
 // Two identities (slots): class E, in memory only, is named by the boot number, so a restart never continues
 // numbers that it has forgotten. Class D, stored before it is acknowledged, keeps its epoch over restarts;
 // it changes only when a peer proves that stored numbers were lost. Both are new even when the count of boots
-// was lost with everything else: they are never smaller than the seconds of the clock at the boot.
+// was lost with everything else: they are never smaller than the seconds of the clock at the boot. Until it
+// is proved, a store that lost everything adds to the old identity; what this boot has added under it moves
+// to the new one, counter by counter, when a peer shows a greater number.
 //
 //   boot   = max(stored boot + 1, now in seconds)
 //   epoch' = max(epoch + 1, boot)                   at a proven loss
 
+import { cellAt } from "../crdt/cells.ts";
 import type { Stamp } from "../crdt/hybrid-clock.ts";
 import { FIRST_STAMP, compareStamps } from "../crdt/hybrid-clock.ts";
 import { latestStamp } from "../crdt/lww-register.ts";
+import { presentRegions } from "../crdt/membership.ts";
 import type { Replicated } from "../crdt/replicated.ts";
 import { copyState } from "../crdt/replicated.ts";
 import type { SlotId } from "../crdt/slot-id.ts";
@@ -23,9 +27,10 @@ import type { BreakerTransition } from "../resilience/breaker-state.ts";
 import { hashText } from "../resilience/level.ts";
 import type { RandomSource } from "../resilience/random.ts";
 import { createRandom } from "../resilience/random.ts";
-import type { LimitBook } from "./limit-book.ts";
-import { isDurable } from "./names.ts";
+import type { LimitBook } from "./limit-room.ts";
+import { MEMBERSHIP_NAME, isDurable } from "./names.ts";
 import type { Peer } from "./peers.ts";
+import { peerOf } from "./peers.ts";
 import type { QuotaBook } from "./quota-book.ts";
 import type { Session } from "./sessions.ts";
 import type { UpstreamBook } from "./upstream-book.ts";
@@ -59,6 +64,8 @@ export interface HubTally {
   gossipReceived: number;
   rowsRaised: number;
   amnesia: number;
+  /** States that no message can carry, each time that one should have. */
+  unsendable: number;
 }
 
 /** Whether anybody is there: a region that is not in use says so, one that is becomes a peer. */
@@ -77,6 +84,9 @@ export interface Hub {
   durableEpoch: number;
   ephemeralSlot: SlotId;
   durableSlot: SlotId;
+  /** The identity that class D had at the boot, and what its counters were found with, by name. */
+  readonly foundSlot: SlotId;
+  readonly foundTotals: Map<string, number>;
   /** Of the last change here. */
   version: number;
   clock: Stamp;
@@ -131,6 +141,8 @@ export function bootHub(region: string, shard: number, stored: StoredHub, now: n
     durableEpoch: stored.durableEpoch,
     ephemeralSlot: slotOf(region, shard, boot),
     durableSlot: slotOf(region, shard, stored.durableEpoch),
+    foundSlot: slotOf(region, shard, stored.durableEpoch),
+    foundTotals: new Map(),
     version: 1,
     clock: FIRST_STAMP,
     states: new Map(),
@@ -164,6 +176,7 @@ export function bootHub(region: string, shard: number, stored: StoredHub, now: n
       gossipReceived: 0,
       rowsRaised: 0,
       amnesia: 0,
+      unsendable: 0,
     },
   };
   for (const [name, state] of stored.states) {
@@ -171,6 +184,11 @@ export function bootHub(region: string, shard: number, stored: StoredHub, now: n
     putState(hub, name, copyState(state));
     followStamps(hub, state);
   }
+  const membership = hub.states.get(MEMBERSHIP_NAME);
+  for (const other of membership?.kind === "membership" ? presentRegions(membership) : []) {
+    if (other !== region) peerOf(hub, other);
+  }
+  noteFoundTotals(hub);
   for (const [id, seq] of stored.sessions) hub.sessions.set(id, { seq, seenAt: now, stored: seq });
   return hub;
 }
@@ -199,6 +217,18 @@ export function startDurableEpoch(hub: Hub): void {
   hub.durableSlot = slotOf(hub.region, hub.shard, hub.durableEpoch);
   hub.metaUnstored = true;
   hub.tally.amnesia++;
+}
+
+/**
+ * What a boot adds to a counter is known by what it was found with. A store that has never heard of another
+ * region has all that is in it from its own life: nothing of it can be older than a loss.
+ */
+function noteFoundTotals(hub: Hub): void {
+  if (hub.peers.size === 0) return;
+  for (const [name, state] of hub.states) {
+    const total = state.kind === "g-counter" ? cellAt(state.cells, hub.foundSlot, 0) : 0;
+    if (total > 0) hub.foundTotals.set(name, total);
+  }
 }
 
 /** What was stamped before the boot stays before what is stamped after it, whatever the clock says now. */

@@ -1,6 +1,7 @@
 // What a hub believes of another hub's states, and what it does when they show that its own stored numbers
 // were lost. From a region only its own rows are taken; of ours, only what this boot could not have known.
 
+import { cellAt } from "../crdt/cells.ts";
 import { MINT } from "../crdt/bounded-counter.ts";
 import { believedCalls, createCallVectors } from "../crdt/call-vectors.ts";
 import { receiveStamp } from "../crdt/hybrid-clock.ts";
@@ -15,12 +16,12 @@ import {
   stateSince,
 } from "../crdt/replicated.ts";
 import { believedWindow, createSlidingWindow } from "../crdt/sliding-window.ts";
-import { createGCounter } from "../crdt/g-counter.ts";
+import { addToGCounter, createGCounter } from "../crdt/g-counter.ts";
 import { createBoundedCounter } from "../crdt/bounded-counter.ts";
 import { regionOf } from "../crdt/slot-id.ts";
 import type { NamedState } from "../crdt/wire-format.ts";
 import type { Hub } from "./hub.ts";
-import { MAX_STATES, nextVersion, putState, startDurableEpoch } from "./hub.ts";
+import { MAX_STATES, markChanged, nextVersion, putState, startDurableEpoch } from "./hub.ts";
 import { isEmptyAfter } from "./limit-book.ts";
 import type { StateName } from "./names.ts";
 import { KIND_OF_FAMILY, isDurable, isShared, parseStateName } from "./names.ts";
@@ -55,9 +56,30 @@ export function mergeIncoming(
       startDurableEpoch(hub);
       amnesia = true;
     }
+    const hidden = own === undefined ? 0 : hiddenBy(hub, name, own, believed);
     raised += mergeOne(hub, name, parsed, own, believed, now);
+    if (hidden > 0) addUnderNewSlot(hub, name, hidden, now);
   }
   return { raised, amnesia };
+}
+
+/**
+ * What this boot has added to a counter under an identity of which a peer knows more: it would be hidden by
+ * the greater number. Whoever got it under that identity has it hidden as well, so it may be added again.
+ */
+function hiddenBy(hub: Hub, name: string, own: Replicated, claim: Replicated): number {
+  if (own.kind !== "g-counter" || claim.kind !== "g-counter") return 0;
+  if (!claimsMoreThanOwn(own, claim, hub.foundSlot)) return 0;
+  const added = cellAt(own.cells, hub.foundSlot, 0) - (hub.foundTotals.get(name) ?? 0);
+  hub.foundTotals.set(name, cellAt(claim.cells, hub.foundSlot, 0));
+  return added;
+}
+
+function addUnderNewSlot(hub: Hub, name: string, units: number, now: number): void {
+  const counter = hub.states.get(name);
+  if (counter?.kind !== "g-counter") return;
+  addToGCounter(counter, hub.durableSlot, units, nextVersion(hub, now));
+  markChanged(hub, name);
 }
 
 function mergeOne(

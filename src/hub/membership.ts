@@ -7,7 +7,7 @@ import { announceRegion, createMembership, presentRegions } from "../crdt/member
 import type { Hub } from "./hub.ts";
 import { markChanged, nextVersion, putState } from "./hub.ts";
 import { MEMBERSHIP_NAME } from "./names.ts";
-import { peerOf } from "./peers.ts";
+import { isUnheard, peerOf } from "./peers.ts";
 
 /** By then a region that is in use has answered a greeting. */
 export const NEWCOMER_MS = 300;
@@ -33,8 +33,12 @@ export function announceUse(hub: Hub, now: number): boolean {
   return true;
 }
 
-/** Whether regions that are in use may not have been met yet: this one has just begun. */
+/**
+ * Whether regions that are in use may not have been met yet, because this one has just begun; or one that is
+ * known was not heard since the boot, and has not failed to answer either.
+ */
 export function isNewcomer(hub: Hub, now: number): boolean {
+  for (const peer of hub.peers.values()) if (isUnheard(peer) && peer.failures === 0) return true;
   if (now - hub.announcedAt >= NEWCOMER_MS) return false;
   return !hub.hasGreeted || [...hub.greetings.values()].some(({ unanswered }) => unanswered > 0);
 }
@@ -45,8 +49,10 @@ export function isInUse(hub: Hub): boolean {
 }
 
 /** Makes a peer of every region in use that is known. */
-export function meetRegions(hub: Hub): void {
-  for (const region of presentRegions(membershipOf(hub))) if (region !== hub.region) peerOf(hub, region);
+export function meetRegions(hub: Hub, now = hub.bootedAt): void {
+  for (const region of presentRegions(membershipOf(hub))) {
+    if (region !== hub.region) peerOf(hub, region, now);
+  }
 }
 
 /** Regions in use, this one included. */

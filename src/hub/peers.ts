@@ -23,17 +23,20 @@ export interface Peer {
     readonly version: number;
     readonly since: number;
   } | null;
-  /** The part that must come next for a delta of the peer to be whole. */
+  /** The part that must come next for a delta of the peer to be whole, and which delta that is. */
   expectedPart: number;
-  /** When an exchange with it last succeeded. */
+  expectedSince: number;
+  expectedTarget: number;
+  /** When it became known here, and when an exchange with it last succeeded: not before it did. */
+  readonly metAt: number;
   heardAt: number;
   askedAt: number;
   failures: number;
   digestAt: number;
 }
 
-/** The peer of a region, made known if it was not. */
-export function peerOf(hub: Hub, region: string): Peer {
+/** The peer of a region, made known if it was not; `now`: when that is, as late as the boot by itself. */
+export function peerOf(hub: Hub, region: string, now = hub.bootedAt): Peer {
   const known = hub.peers.get(region);
   if (known !== undefined) return known;
   const peer: Peer = {
@@ -43,6 +46,9 @@ export function peerOf(hub: Hub, region: string): Peer {
     acked: 0,
     resume: null,
     expectedPart: 0,
+    expectedSince: 0,
+    expectedTarget: 0,
+    metAt: now,
     heardAt: Number.NEGATIVE_INFINITY,
     askedAt: Number.NEGATIVE_INFINITY,
     failures: 0,
@@ -55,6 +61,16 @@ export function peerOf(hub: Hub, region: string): Peer {
 /** Whether a peer's numbers are recent. */
 export function isFresh(peer: Peer, now: number): boolean {
   return now - peer.heardAt < PEER_FRESH_MS;
+}
+
+/** Whether a peer has not been heard since it became known in this boot. */
+export function isUnheard(peer: Peer): boolean {
+  return peer.heardAt === Number.NEGATIVE_INFINITY;
+}
+
+/** Whether a peer has been silent for too long. One that was never heard is silent since it became known. */
+export function isGone(peer: Peer, now: number): boolean {
+  return now - Math.max(peer.heardAt, peer.metAt) > PEER_GONE_MS;
 }
 
 /** Our version that every fresh peer has; our own version when there is none. */

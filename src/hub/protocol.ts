@@ -68,6 +68,11 @@ export interface LeaseAsk {
   /** What it still holds, and what it used without a lease and has not reported yet. */
   readonly held: number;
   readonly unreported: number;
+  /** The newest report's number, and what of `unreported` it says itself: older isolates do not tell. */
+  readonly seq?: number;
+  readonly inFlight?: number;
+  /** The number of the answer for this key that came last; 0: none has. */
+  readonly seen?: number;
 }
 
 export interface SyncRequest {
@@ -86,6 +91,8 @@ export interface LeaseAnswer {
   readonly limit: string;
   readonly key: string;
   readonly units: number;
+  /** The answer's number, for `seen`; older hubs do not number them. */
+  readonly answer?: number;
   /** For how long, ms from when the ask was sent; a capped lease is bound to its period instead. */
   readonly forMs: number;
   readonly period: number;

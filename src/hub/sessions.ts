@@ -42,13 +42,12 @@ export function isSession(text: unknown): text is string {
 }
 
 /** What is to be done with batch `seq` of a session. */
-export function judgeBatch(hub: Hub, id: string, seq: number, now: number): SessionVerdict {
+export function judgeBatch(hub: Hub, id: string, seq: number): SessionVerdict {
   const session = hub.sessions.get(id);
   if (session === undefined) {
     if (seq !== 1) return "unknown-session";
     return hub.sessions.size >= MAX_SESSIONS ? "full" : "apply";
   }
-  session.seenAt = now;
   return seq > session.seq ? "apply" : "duplicate";
 }
 
@@ -58,11 +57,14 @@ export function noteBatch(hub: Hub, id: string, seq: number, durable: boolean, n
   const session = known ?? { seq, seenAt: now, stored: -1 };
   session.seq = seq;
   if (known === undefined) hub.sessions.set(id, session);
+  hub.droppedSessions.delete(id);
   if (durable || session.stored < 0) hub.unstoredSessions.add(id);
 }
 
-/** Notes that an isolate is there, whether it reports something or only asks. */
+/** Notes that an isolate is there, whether it reports or only asks: its session is not forgotten. */
 export function notePresence(hub: Hub, id: string, now: number): void {
+  const session = hub.sessions.get(id);
+  if (session !== undefined) session.seenAt = now;
   if (hub.present.size < MAX_SESSIONS || hub.present.has(id)) hub.present.set(id, now);
 }
 

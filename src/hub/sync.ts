@@ -19,7 +19,7 @@ export function serveSync(hub: Hub, request: unknown, now: number): SyncReply {
   const { session, report, asks } = request;
   notePresence(hub, session, now);
   if (report !== null) {
-    const verdict = judgeBatch(hub, session, report.seq, now);
+    const verdict = judgeBatch(hub, session, report.seq);
     if (verdict === "unknown-session" || verdict === "full") return refuse(hub, verdict);
     announceUse(hub, now);
     if (verdict === "apply") applyReport(hub, report, now);

@@ -6,7 +6,7 @@ import { addToGCounter, createGCounter, gCounterSlots, gCounterValue } from "../
 import type { Hub } from "./hub.ts";
 import { MAX_STATES, markChanged, nextVersion } from "./hub.ts";
 import { usageName } from "./names.ts";
-import { PEER_GONE_MS } from "./peers.ts";
+import { isGone, isUnheard } from "./peers.ts";
 
 /** Counts what belongs to a key that there is no more room for. */
 export const OVERFLOW_KEY = "(other)";
@@ -48,10 +48,11 @@ export function readUsage(
   let ageMs = 0;
   let silent = false;
   for (const peer of hub.peers.values()) {
-    if (now - peer.heardAt > PEER_GONE_MS) continue;
-    const age = now - peer.heardAt;
+    if (isGone(peer, now)) continue;
+    // Of a region that was not heard since the boot, what is stored is at least as old as that.
+    const age = now - (isUnheard(peer) ? hub.bootedAt : peer.heardAt);
     ageMs = Math.max(ageMs, age);
-    if (age > 3 * roundMs) silent = true;
+    if (isUnheard(peer) || age > 3 * roundMs) silent = true;
   }
   return {
     value: gCounterValue(known),

@@ -9,8 +9,10 @@
 //   share = 1 - max(0, f - (1 - r)),   f = how far the oldest cell is outside,  r = min(1, before / oldest)
 //
 // So a limit that is used up at once is not half given back before its window is over. A region's claim
-// announces use in the current cell before it happens, so the greater of the two counts; shortly after a cell
-// has ended its reports may still be on their way.
+// announces use in the current cell before it happens, so the greater of the two counts. Shortly after a cell
+// has ended its reports may still be on their way, or what was claimed in it is used in the next one:
+//
+//   committed = past + max(current, claimed + late),   late = max(0, claimed - used) of the cell before
 
 import type { SlidingWindow } from "../crdt/sliding-window.ts";
 import { regionOf } from "../crdt/slot-id.ts";
@@ -43,14 +45,20 @@ export interface RegionUse {
   current: number;
   /** In the current cell. */
   claimed: number;
+  /** Claimed in the cell before and not reported: reports may be on their way, or it is used in this one. */
+  late: number;
 }
 
-/** What each region has used and claimed at `now`, as seen from the region `here`. */
+/** Units that count against the limit: what is used, or has been claimed to be used. */
+export function committedUnits({ past, current, claimed, late }: RegionUse): number {
+  return past + Math.max(current, claimed + late);
+}
+
+/** What each region has used and claimed at `now`. */
 export function usesByRegion(
   used: SlidingWindow,
   claimed: SlidingWindow | null,
   { count, cellMs }: Cells,
-  here: string,
   now: number,
 ): Map<string, RegionUse> {
   const uses = new Map<string, RegionUse>();
@@ -70,11 +78,7 @@ export function usesByRegion(
   }
   for (const [index, byRegion] of claims) {
     if (index >= current) for (const [region, units] of byRegion) useOf(uses, region).claimed += units;
-    else if (index === current - 1 && now - current * cellMs < LATE_MS) {
-      // What is still to be reported here is leased, and counted as that.
-      byRegion.delete(here);
-      addLate(uses, used, index, byRegion);
-    }
+    else if (index === current - 1 && now - current * cellMs < LATE_MS) addLate(uses, used, index, byRegion);
   }
   return uses;
 }
@@ -137,7 +141,7 @@ function addLate(
   const span = used.timed.spans.find((candidate) => candidate.index === index);
   const reported = span === undefined ? new Map<string, number>() : totalsOf(span);
   for (const [region, units] of claims) {
-    useOf(uses, region).past += Math.max(0, units - (reported.get(region) ?? 0));
+    useOf(uses, region).late += Math.max(0, units - (reported.get(region) ?? 0));
   }
 }
 
@@ -154,7 +158,7 @@ function totalsOf(span: Span): Map<string, number> {
 function useOf(uses: Map<string, RegionUse>, region: string): RegionUse {
   const known = uses.get(region);
   if (known !== undefined) return known;
-  const use = { past: 0, current: 0, claimed: 0 };
+  const use = { past: 0, current: 0, claimed: 0, late: 0 };
   uses.set(region, use);
   return use;
 }

@@ -173,7 +173,7 @@ export class HubPeers {
     this.#ports.store();
     const reply = await this.#call(region, composeHello(hub));
     if (reply === null || !reply.inUse || receiveMessage(hub, reply, Date.now()).kind !== "merged") return;
-    meetRegions(hub);
+    meetRegions(hub, Date.now());
     this.exchange(region);
   }
 

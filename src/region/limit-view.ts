@@ -54,6 +54,8 @@ export interface LimitView {
   retryAt: number;
   demand: { second: number; units: number; before: number };
   asking: boolean;
+  /** The hub's last answer by its number, or 0. */
+  seen: number;
   askedAt: number;
   touchedAt: number;
 }
@@ -78,6 +80,7 @@ export function createLimitView(terms: LimitTerms, now: number): LimitView {
     retryAt: 0,
     demand: { second: Math.floor(now / SECOND_MS), units: 0, before: 0 },
     asking: false,
+    seen: 0,
     askedAt: Number.NEGATIVE_INFINITY,
     touchedAt: now,
   };
@@ -206,12 +209,16 @@ export function wantsPrefetch(view: LimitView, isolates: number, now: number): b
   return !isRefillable || freeUnits(view, isolates, now) < 1;
 }
 
-/** What to ask the hub for; `along`: along with the report, so what is in flight is reported first. */
-export function askFor(view: LimitView, need: number, now: number, along = false): LeaseAsk {
+/**
+ * What to ask the hub for. `seq`: the newest report, which may arrive before the ask or after it; without one
+ * the ask goes along with the report, so what is in flight is reported first.
+ */
+export function askFor(view: LimitView, need: number, now: number, seq?: number): LeaseAsk {
   const held = leaseLeft(view, now);
   const pending = view.pending.reduce((sum, { units }) => sum + units, 0);
-  const unreported = pending + (along ? 0 : view.inFlight);
-  return { terms: view.terms, need, want: demandPerSecond(view, now), held, unreported };
+  const ask = { terms: view.terms, need, want: demandPerSecond(view, now), held, seen: view.seen };
+  if (seq === undefined) return { ...ask, unreported: pending };
+  return { ...ask, unreported: pending + view.inFlight, seq, inFlight: view.inFlight };
 }
 
 /** Takes the hub's answer in. `askedAt`: when the ask was sent, so that a lease never outlives the hub's. */
@@ -225,6 +232,7 @@ export function acceptAnswer(view: LimitView, answer: LeaseAnswer, askedAt: numb
     }
   } else if (now >= view.leaseUntil) view.lease = 0;
   view.lease += answer.units;
+  view.seen = answer.answer ?? 0;
   if (answer.units > 0) {
     view.lastLease = view.lease;
     view.leaseUntil = askedAt + answer.forMs;

@@ -6,7 +6,6 @@
 //   no answer: the isolate goes on alone with what it knows, and nothing that waits is lost
 
 import type {
-  CountEntry,
   LeaseAnswer,
   LeaseAsk,
   LimitTerms,
@@ -16,20 +15,18 @@ import type {
   SyncReply,
   SyncRequest,
 } from "../hub/protocol.ts";
-import { MAX_ENTRY_AMOUNT, MAX_REPORT_ENTRIES } from "../hub/protocol.ts";
+import { MAX_REPORT_ENTRIES } from "../hub/protocol.ts";
 import { SESSION_RENEW_MS } from "../hub/sessions.ts";
-import type { CallsEntry } from "../hub/upstream-protocol.ts";
 import type { LimitView } from "./limit-view.ts";
 import {
   acceptAnswer,
   askFor,
   createLimitView,
   demandPerSecond,
-  freezeReturn,
-  freezeUses,
   isForgettable,
   isHeldBack,
 } from "./limit-view.ts";
+import { freezeReport } from "./report-batch.ts";
 import type { UpstreamSource } from "./upstream-source.ts";
 
 /** An isolate speaks to its hub at most this often, but for leases near a limit. */
@@ -162,7 +159,7 @@ export function beginAsk(replica: Replica, view: LimitView, need: number, now: n
   view.asking = true;
   view.askedAt = now;
   const { region, session } = replica;
-  return { region, session, report: null, asks: [askFor(view, need, now)], urgent: true };
+  return { region, session, report: null, asks: [askFor(view, need, now, replica.seq)], urgent: true };
 }
 
 /** Takes the answer to the sync of `askedAt` in; a later sync's batch may be the same one. */
@@ -199,7 +196,11 @@ export function endAsk(
   now: number,
 ): void {
   view.asking = false;
-  if (reply.kind === "synced") takeReply(replica, reply, askedAt, now);
+  if (reply.kind !== "synced") return;
+  takeReply(replica, reply, askedAt, now);
+  // What is in flight was counted in what the hub says is used: it must not be added to that.
+  const isCounted = replica.frozen !== null && replica.frozen.seq <= reply.seq;
+  if (isCounted) view.base = Math.max(0, view.base - view.inFlight);
 }
 
 /** A sync has failed: what was sent may have arrived or not, and is sent again. */
@@ -225,28 +226,6 @@ function acceptLease(replica: Replica, answer: LeaseAnswer, askedAt: number, now
   if (view !== undefined) acceptAnswer(view, answer, askedAt, now);
 }
 
-function freezeReport(replica: Replica, calls: readonly CallsEntry[], now: number): Report | null {
-  const counts: CountEntry[] = [];
-  for (const [id, entry] of replica.counts) {
-    if (counts.length >= MAX_REPORT_ENTRIES) break;
-    const by = Math.min(entry.by, MAX_ENTRY_AMOUNT);
-    counts.push({ counter: entry.counter, key: entry.key, by });
-    entry.by -= by;
-    if (entry.by === 0) replica.counts.delete(id);
-  }
-  const uses: Report["uses"][number][] = [];
-  const returns: Report["returns"][number][] = [];
-  for (const view of replica.views.values()) {
-    if (uses.length + view.pending.length <= MAX_REPORT_ENTRIES) uses.push(...freezeUses(view));
-    const back = returns.length < MAX_REPORT_ENTRIES ? freezeReturn(view, now) : null;
-    if (back !== null) returns.push(back);
-  }
-  if (counts.length + uses.length + returns.length + calls.length === 0) return null;
-  replica.seq++;
-  const { session, seq, config } = replica;
-  return { session, seq, config, counts, uses, returns, calls };
-}
-
 /** Leases that are worth renewing along with a sync: of keys that are in use and not held back. */
 function renewals(replica: Replica, now: number): LeaseAsk[] {
   const asks: LeaseAsk[] = [];
@@ -254,7 +233,7 @@ function renewals(replica: Replica, now: number): LeaseAsk[] {
     if (asks.length >= MAX_REPORT_ENTRIES) break;
     if (view.asking || isHeldBack(view, now) || demandPerSecond(view, now) === 0) continue;
     if (view.terms.consistency === "capped") continue;
-    asks.push(askFor(view, 1, now, true));
+    asks.push(askFor(view, 1, now));
   }
   return asks;
 }

@@ -5,7 +5,7 @@ import { describe, it } from "vitest";
 import type { LimitLoad } from "./regions/limit-load.ts";
 import { summarize } from "./regions/limit-load.ts";
 import { PERIODIC_1S, UNKEY, tidegate } from "./regions/limit-policies.ts";
-import { admitAtOnce, admitInTurn } from "./regions/limit-probes.ts";
+import { admitAtOnce, admitEvenly, admitInTurn } from "./regions/limit-probes.ts";
 
 const SEEDS = [1, 2, 3, 4];
 
@@ -37,6 +37,22 @@ describe("a global limit", () => {
     // And it is not kept by refusing everybody.
     expect(summary.cold, JSON.stringify(summary)).toBeGreaterThan(-0.15);
   });
+
+  it.for<[ms: number, most: number, mean: number]>([
+    [3_000, 1.05, 1.01],
+    [1_000, 1.1, 1.02],
+  ])(
+    "admits all of its units under twice as many in three regions within %s ms",
+    ([ms, most, mean], { expect }) => {
+      for (const units of [100, 300, 1_000]) {
+        const parts = Array.from({ length: 24 }, (_, at) => admitEvenly(at + 1, units, 2, ms) / units);
+        const text = JSON.stringify(parts);
+        expect(Math.min(...parts), text).toBeGreaterThanOrEqual(0.95);
+        expect(Math.max(...parts), text).toBeLessThanOrEqual(most);
+        expect(parts.reduce((sum, part) => sum + part) / parts.length, text).toBeLessThanOrEqual(mean);
+      }
+    },
+  );
 
   it.for<[name: string, load: Load]>([
     ["evenly", { units: 1_000, rho: 0.8, shape: "steady" }],

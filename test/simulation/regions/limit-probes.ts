@@ -44,6 +44,23 @@ export function admitInTurn(options: {
   return { admitted, firstRefused };
 }
 
+/** Three regions of one isolate get `rho` times the units, evenly spread over `ms`: how many pass. */
+export function admitEvenly(seed: number, units: number, rho: number, ms: number): number {
+  const regions = REGIONS.slice(0, 3);
+  const { world, request } = tidegate().start({ seed, regions, isolates: 1, terms: termsOf(units) });
+  const offered = rho * units;
+  let admitted = 0;
+  for (let at = 0; at < offered; at++) {
+    world.queue.after((at * ms) / offered, () =>
+      request(at % regions.length, 0, (isAdmitted) => {
+        if (isAdmitted) admitted++;
+      }),
+    );
+  }
+  world.queue.runFor(2 * ms);
+  return admitted;
+}
+
 /** One region of several idle ones that know each other gets `units` requests at once. */
 export function admitAtOnce(options: {
   readonly seed: number;

@@ -201,12 +201,37 @@ describe("a session", () => {
     expect(valueIn(hub, "hits", "k")).toBe(5);
   });
 
+  it("that syncs without reports, or only asks, is not forgotten", () => {
+    const hub = newHub("weur");
+    synced(hub, syncOf("weur", "s", hits("s", 1, 5)));
+    let now = T0;
+    for (; now < T0 + 2 * SESSION_IDLE_MS; now += 60_000) {
+      synced(hub, syncOf("weur", "s", null), now);
+      round(hub, now);
+    }
+    expect(synced(hub, syncOf("weur", "s", hits("s", 2, 5)), now).seq).toBe(2);
+    expect(valueIn(hub, "hits", "k", now)).toBe(10);
+  });
+
+  it("that was forgotten and comes again before that is stored, stays stored", () => {
+    const rows = new Rows();
+    const hub = rows.start("weur", T0);
+    synced(hub, syncOf("weur", "s", hits("s", 1, 5)));
+    rows.store(hub);
+    const now = T0 + SESSION_IDLE_MS;
+    round(hub, now);
+    synced(hub, syncOf("weur", "s", hits("s", 1, 5)), now);
+    rows.store(hub);
+    expect(rows.sessions.get("s")).toBe(1);
+  });
+
   it("counts as an isolate while it has spoken within SESSION_PRESENT_MS", () => {
     const hub = newHub("weur");
     for (const id of ["a", "b"]) synced(hub, syncOf("weur", id, hits(id, 1, 5)), T0);
     const reply = synced(hub, syncOf("weur", "c", hits("c", 1, 5)), T0 + SESSION_PRESENT_MS - 1);
     expect(reply.snapshot.isolates).toBe(3);
-    expect(countPresent(hub, T0 + SESSION_PRESENT_MS)).toBe(1);
+    // They are counted anew a tenth of a second later.
+    expect(countPresent(hub, T0 + SESSION_PRESENT_MS + 99)).toBe(1);
     expect(synced(hub, syncOf("weur", "d", null), T0 + 2 * SESSION_PRESENT_MS).snapshot.isolates).toBe(1);
   });
 });

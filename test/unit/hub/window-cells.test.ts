@@ -12,6 +12,7 @@ import {
   MIN_CELL_MS,
   cellsOf,
   totalsByCell,
+  committedUnits,
   usesByRegion,
   waitUntilAtMost,
 } from "../../../src/hub/window-cells.ts";
@@ -24,7 +25,6 @@ const SLOTS: readonly SlotId[] = ["weur.0.0.1", "weur.0.0.2", "enam.0.0.1", "apa
 const ROUNDING = 1e-4;
 
 /** A region without rows of its own. */
-const HERE = "oc";
 
 interface Row {
   readonly slot: SlotId;
@@ -90,7 +90,6 @@ describe("what regions use", () => {
             windowWith(used, cellMs, current),
             windowWith(claimed, cellMs, current),
             cells,
-            HERE,
             now,
           );
           const isLate = now - current * cellMs < LATE_MS;
@@ -98,11 +97,13 @@ describe("what regions use", () => {
             const of = (all: readonly Row[], keep: (ago: number) => boolean): number =>
               sum(all, (row) => regionOf(row.slot) === region && keep(row.ago));
             const unreported = of(claimed, (ago) => ago === 1) - of(used, (ago) => ago === 1);
-            const use = uses.get(region) ?? { past: 0, current: 0, claimed: 0 };
+            const use = uses.get(region) ?? { past: 0, current: 0, claimed: 0, late: 0 };
             expect(use.current).toBe(of(used, (ago) => ago <= 0));
             expect(use.claimed).toBe(of(claimed, (ago) => ago <= 0));
             const late = isLate ? Math.max(0, unreported) : 0;
-            const inside = of(used, (ago) => ago >= 1 && ago < count) + late;
+            expect(use.late).toBe(late);
+            expect(committedUnits(use)).toBe(use.past + Math.max(use.current, use.claimed + late));
+            const inside = of(used, (ago) => ago >= 1 && ago < count);
             const oldest = of(used, (ago) => ago === count);
             // How much of the oldest cell is inside depends on how even it is; its time alone is the least.
             const leastShare = 1 - (now - current * cellMs) / cellMs;
@@ -114,30 +115,52 @@ describe("what regions use", () => {
     );
   });
 
-  it("of a cell that has ended is what was claimed, until reports are in; not so for one's own region", () => {
+  it("of a cell that has ended is what was claimed, until reports are in", () => {
     const cells = cellsOf(10_000);
     const current = T0 / 1000;
     const used = windowWith([{ slot: "weur.0.0.1", ago: 1, units: 5 }], 1000, current);
     const claimed = windowWith([{ slot: "weur.0.0.1", ago: 1, units: 8 }], 1000, current);
-    const past = (here: string, now: number) =>
-      usesByRegion(used, claimed, cells, here, now).get("weur")?.past;
-    expect([past(HERE, T0), past("weur", T0)]).toEqual([8, 5]);
-    expect(past(HERE, T0 + LATE_MS)).toBe(5);
+    const units = (now: number) => {
+      const use = usesByRegion(used, claimed, cells, now).get("weur");
+      return use === undefined ? 0 : committedUnits(use);
+    };
+    expect([T0, T0 + LATE_MS].map(units)).toEqual([8, 5]);
+  });
+
+  it("does not count twice what is used in a cell and was claimed in the one before", () => {
+    const cells = cellsOf(60_000);
+    const current = T0 / cells.cellMs;
+    const used = windowWith(
+      [
+        { slot: "weur.0.0.1", ago: 1, units: 5 },
+        { slot: "weur.0.0.1", ago: 0, units: 3 },
+      ],
+      cells.cellMs,
+      current,
+    );
+    const claims: readonly Row[] = [{ slot: "weur.0.0.1", ago: 1, units: 8 }];
+    const committed = (of: readonly Row[]) => {
+      const claimed = windowWith(of, cells.cellMs, current);
+      const use = usesByRegion(used, claimed, cells, T0).get("weur");
+      return use === undefined ? 0 : committedUnits(use);
+    };
+    expect(committed(claims)).toBe(8);
+    expect(committed([...claims, { slot: "weur.0.0.1", ago: 0, units: 4 }])).toBe(12);
   });
 
   it("without claims is what was used", () => {
     const cells = cellsOf(10_000);
     const current = T0 / 1000;
     const window = windowWith([{ slot: "weur.0.0.1", ago: 1, units: 5 }], 1000, current);
-    expect(usesByRegion(window, null, cells, HERE, T0)).toEqual(
-      new Map([["weur", { past: 5, current: 0, claimed: 0 }]]),
+    expect(usesByRegion(window, null, cells, T0)).toEqual(
+      new Map([["weur", { past: 5, current: 0, claimed: 0, late: 0 }]]),
     );
   });
 });
 
 function insideAt(window: SlidingWindow, cells: Cells, now: number): number {
   let units = 0;
-  const uses = usesByRegion(window, null, cells, HERE, now);
+  const uses = usesByRegion(window, null, cells, now);
   for (const { past, current } of uses.values()) units += past + current;
   return units;
 }

@@ -71,10 +71,22 @@ describe("a lease", () => {
   it("is told to the hub with what it does not know yet", () => {
     const view = leased(10);
     for (let times = 0; times < 4; times++) takeUnits(view, 1, MANY, T0);
-    expect(askFor(view, 2, T0)).toEqual({ terms: termsOf(), need: 2, want: 4, held: 6, unreported: 4 });
+    const ask = { terms: termsOf(), need: 2, want: 4, held: 6, unreported: 4, seen: 0 };
+    expect(askFor(view, 2, T0)).toEqual(ask);
+    expect(askFor(view, 2, T0, 0)).toEqual({ ...ask, seq: 0, inFlight: 0 });
     freezeUses(view);
     takeUnits(view, 1, MANY, T0);
-    expect(askFor(view, 2, T0)).toMatchObject({ held: 5, unreported: 5 });
+    expect(askFor(view, 2, T0, 1)).toMatchObject({ held: 5, unreported: 5, seq: 1, inFlight: 4 });
+    // Along with a report, what that says is told before.
+    expect(askFor(view, 2, T0)).toMatchObject({ held: 5, unreported: 1 });
+  });
+
+  it("is told by the number of the answer that gave it", () => {
+    const view = createLimitView(termsOf(), T0);
+    acceptAnswer(view, answer(5, { answer: 7 }), T0, T0);
+    expect(askFor(view, 1, T0).seen).toBe(7);
+    acceptAnswer(view, answer(5), T0, T0);
+    expect(askFor(view, 1, T0).seen).toBe(0);
   });
 });
 

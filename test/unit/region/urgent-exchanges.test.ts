@@ -2,7 +2,7 @@
 
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { GossipMessage } from "../../../src/hub/gossip.ts";
-import { MAX_CHUNKS, MAX_CHUNK_ROWS } from "../../../src/hub/gossip.ts";
+import { MAX_CHUNKS, MAX_CHUNK_ROWS } from "../../../src/hub/gossip-delta.ts";
 import type { Hub } from "../../../src/hub/hub.ts";
 import { NOTHING_STORED, bootHub } from "../../../src/hub/hub.ts";
 import { announceUse } from "../../../src/hub/membership.ts";

@@ -1,0 +1,189 @@
+// How much of a limit a region may still lease out, and what it claims for that. Soft: close to the limit
+// regions may pass it by what they claimed at the same time.
+//
+//   est      = sum over regions of past + max(current, claimed + late)
+//   own room = claimed + late - current - leased out
+//   a claim  <= min(units - est,  SPREAD * w * (units - est + unheard) - unheard)
+//
+// A claim announces use before it happens and is sent to all peers at once; `unheard` is what has been
+// claimed since they last answered, so a region does not claim again on numbers that its own claim made
+// old. w is the region's part of what is used (flow-proportional shares, Raghavan et al., SIGCOMM 2007),
+// never below FLOOR; a region that cannot be heard is taken to use its part. Without peers w is 1, and a
+// regional limit has none.
+
+import type { SlidingWindow } from "../crdt/sliding-window.ts";
+import { addToWindow, createSlidingWindow } from "../crdt/sliding-window.ts";
+import { spanAt } from "../crdt/timed-cells.ts";
+import type { Hub } from "./hub.ts";
+import { nextVersion } from "./hub.ts";
+import { isNewcomer } from "./membership.ts";
+import { isFresh, isGone, versionHeardByAll } from "./peers.ts";
+import type { LimitTerms } from "./protocol.ts";
+import { weightsOf } from "./region-weights.ts";
+import type { Cells, RegionUse } from "./window-cells.ts";
+import { committedUnits, usesByRegion } from "./window-cells.ts";
+
+/** Units that others use may turn out less than their part: claims may add up to this much. */
+const SPREAD = 1.1;
+/** The part of a region that does not know yet which others there are. */
+const NEWCOMER_PART = 0.1;
+/** What others claim is known here after this; earlier, an own claim does not show that they are idle. */
+const CLAIM_TRAVEL_MS = 130;
+/** Peers hear of a claim at once when this part of what is left is unheard. */
+const URGENT_PART = 0.1;
+
+export interface Holder {
+  /** Leased and not reported as used. */
+  units: number;
+  until: number;
+  /** The number of the last answer, and what it gave. */
+  answer: number;
+  given: number;
+}
+
+export interface LimitBook {
+  readonly cells: Cells;
+  readonly used: string;
+  /** null: regional. */
+  readonly claimed: string | null;
+  readonly holders: Map<string, Holder>;
+  /** Own claims of the cell `claimCell`. */
+  claimCell: number;
+  claims: number;
+  /** Own claims, of whichever cell, that not every peer has heard of. */
+  unheard: { readonly version: number; readonly units: number; readonly at: number }[];
+  /** Asks answered so far: an answer's number. */
+  answers: number;
+}
+
+export interface View {
+  readonly own: RegionUse;
+  /** Units in the window over all regions, used ones alone. */
+  readonly used: number;
+  /** Of other regions, the same with what they have claimed, or may use without being heard. */
+  readonly foreign: number;
+  readonly weight: number;
+  /** Whether there may be regions that have not been met yet. */
+  readonly isNewcomer: boolean;
+}
+
+export interface Room {
+  /** Units that could be leased out, with all that may be claimed. */
+  readonly units: number;
+  /** Units used or leased in the current cell that are not covered by the claims of the one before. */
+  readonly covered: number;
+  readonly claimed: number;
+  /** Left of the limit for this region, claimed or not. */
+  readonly left: number;
+  /** Whether more could be had once peers have answered. */
+  readonly waitsForPeers: boolean;
+  readonly view: View;
+}
+
+/** How much the region may lease out now, beside the `reserved` units that isolates hold. */
+export function roomOf(hub: Hub, book: LimitBook, terms: LimitTerms, reserved: number, now: number): Room {
+  const claimed = book.claimed === null ? 0 : takeClaims(hub, book, now);
+  const view = viewOf(hub, book, terms, now);
+  const { own } = view;
+  const left = terms.units - view.foreign - own.past - own.current - reserved;
+  const regional = { covered: 0, claimed: 0, left, waitsForPeers: false, view };
+  if (book.claimed === null) return { ...regional, units: wholeUnits(left) };
+  const covered = Math.max(0, own.current + reserved - own.late);
+  // What is in use already is announced, whether there was room for it or not.
+  const total = Math.max(claimed, covered);
+  const open = terms.units - view.foreign - own.past - own.late - total;
+  const unheard = view.isNewcomer ? total + own.late : unheardUnits(book) + total - claimed;
+  const part = view.weight >= 1 ? open : SPREAD * view.weight * (open + unheard) - unheard;
+  const more = wholeUnits(Math.min(open, part));
+  return {
+    units: wholeUnits(Math.min(total - covered + more, left)),
+    covered,
+    claimed,
+    left,
+    waitsForPeers: open >= 1 && unheard > 0 && view.weight < 1,
+    view,
+  };
+}
+
+/** Claims what is needed for leasing out `units` more, as far as there is room. */
+export function claimFor(hub: Hub, book: LimitBook, room: Room, units: number, now: number): void {
+  if (book.claimed === null) return;
+  const { claimed, covered } = room;
+  const total = Math.max(claimed, covered + Math.min(units, Math.max(0, room.units)));
+  if (total <= claimed) return;
+  const version = nextVersion(hub, now);
+  const { cellMs } = book.cells;
+  addToWindow(windowOf(hub, book.claimed), now, cellMs, hub.ephemeralSlot, total - claimed, version);
+  book.claims = total;
+  book.unheard.push({ version, units: total - claimed, at: now });
+  const isMuch = unheardUnits(book) >= URGENT_PART * Math.max(1, room.left);
+  if (hub.peers.size > 0 && isMuch) hub.urgent = true;
+}
+
+/** A book's window of what was used, made if there was none. */
+export function windowOf(hub: Hub, name: string): SlidingWindow {
+  const known = windowIfAny(hub, name);
+  if (known !== null) return known;
+  const window = createSlidingWindow();
+  hub.states.set(name, window);
+  return window;
+}
+
+export function isWindow(state: unknown): state is SlidingWindow {
+  return typeof state === "object" && state !== null && "kind" in state && state.kind === "sliding-window";
+}
+
+function viewOf(hub: Hub, book: LimitBook, terms: LimitTerms, now: number): View {
+  const claims = book.claimed === null ? null : windowIfAny(hub, book.claimed);
+  const uses = usesByRegion(windowOf(hub, book.used), claims, book.cells, now);
+  const own = uses.get(hub.region) ?? { past: 0, current: 0, claimed: 0, late: 0 };
+  const weights = weightsOf(hub, terms, uses, unheardUnits(book, now - CLAIM_TRAVEL_MS), now);
+  let used = own.past + own.current;
+  let foreign = 0;
+  for (const [region, use] of uses) {
+    if (region === hub.region) continue;
+    used += use.past + use.current;
+    foreign += committedUnits(use);
+  }
+  for (const peer of book.claimed === null ? [] : hub.peers.values()) {
+    if (isFresh(peer, now) || isGone(peer, now)) continue;
+    const known = uses.get(peer.region);
+    const counted = known === undefined ? 0 : committedUnits(known);
+    foreign += Math.max(0, (weights.get(peer.region) ?? 0) * terms.units - counted);
+  }
+  const weight = weights.get(hub.region) ?? 1;
+  const isAlone = book.claimed === null || !isNewcomer(hub, now);
+  return {
+    own,
+    used,
+    foreign,
+    weight: isAlone ? weight : Math.min(weight, NEWCOMER_PART),
+    isNewcomer: !isAlone,
+  };
+}
+
+/** Own claims in the current cell; forgets which of them are unheard once every peer has heard of them. */
+function takeClaims(hub: Hub, book: LimitBook, now: number): number {
+  const cell = spanAt(now, book.cells.cellMs);
+  if (book.claimCell !== cell) {
+    book.claimCell = cell;
+    book.claims = 0;
+  }
+  const heardVersion = versionHeardByAll(hub, now);
+  while (book.unheard.length > 0 && book.unheard[0].version <= heardVersion) book.unheard.shift();
+  return book.claims;
+}
+
+/** Of the own claims that were made after `since`, those that not every peer has heard of. */
+function unheardUnits(book: LimitBook, since = Number.NEGATIVE_INFINITY): number {
+  return book.unheard.reduce((sum, { units, at }) => sum + (at > since ? units : 0), 0);
+}
+
+function windowIfAny(hub: Hub, name: string): SlidingWindow | null {
+  const state = hub.states.get(name);
+  return isWindow(state) ? state : null;
+}
+
+function wholeUnits(units: number): number {
+  return Math.max(0, Math.floor(units));
+}
