@@ -23,6 +23,7 @@ import { hasUnstored, readStoredHub, takeCommit } from "../src/hub/storage.ts";
 import { isSyncRequest } from "../src/hub/report.ts";
 import { leaseAgain, serveSync, snapshotOf, waitsForRights } from "../src/hub/sync.ts";
 import { addUsage, readUsage, type UsageReading } from "../src/hub/usage.ts";
+import { logTransitions, report } from "../src/region/hub-log.ts";
 import { HubPeers, localFaults, type HubBindings } from "../src/region/hub-peers.ts";
 
 /** A round of gossip. Deployed objects are spread over the world; a second is far above their distances. */
@@ -287,19 +288,4 @@ function isAmount(value: unknown): value is number {
 
 function isNone(faults: unknown): boolean {
   return typeof faults === "object" && faults !== null && Object.keys(faults).length === 0;
-}
-
-/** Why a breaker of this region moved: one line for each move, with the numbers that decided. */
-function logTransitions(hub: Hub): void {
-  for (const { at, ...transition } of hub.transitions.splice(0)) {
-    const time = new Date(at ?? Date.now()).toISOString();
-    const level = transition.to === "open" ? "warn" : "info";
-    console.log(JSON.stringify({ time, level, event: "region_breaker", region: hub.region, ...transition }));
-  }
-}
-
-function report(hub: Hub, event: string, error: unknown): void {
-  const time = new Date().toISOString();
-  const stack = error instanceof Error ? error.stack : String(error);
-  console.error(JSON.stringify({ time, level: "error", event, region: hub.region, stack }));
 }

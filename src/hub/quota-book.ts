@@ -21,6 +21,8 @@ import { addToRow, cellAt } from "../crdt/cells.ts";
 import type { SlotId } from "../crdt/slot-id.ts";
 import { isSlotId, regionOf } from "../crdt/slot-id.ts";
 import { spanAt } from "../crdt/timed-cells.ts";
+import type { Demand } from "./demand.ts";
+import { createDemand, demandPerSecond, noteDemand } from "./demand.ts";
 import type { Hub } from "./hub.ts";
 import { MAX_STATES, markChanged, nextVersion } from "./hub.ts";
 import { quotaName } from "./names.ts";
@@ -51,7 +53,7 @@ export interface QuotaBook {
   /** When each isolate last asked. */
   readonly holders: Map<string, number>;
   /** Units asked for within the running second, and in the one before. */
-  demand: { second: number; units: number; before: number };
+  demand: Demand;
   /** The ledger has none left, as of this boot. */
   mintedOut: boolean;
   /** No region that could be asked had any to give; asked again after this. */
@@ -78,7 +80,8 @@ export function leaseRights(hub: Hub, ask: LeaseAsk, session: string, now: numbe
   const book = quotaBookOf(hub, terms, period, now);
   const answer = { limit: terms.limit, key: terms.key, period, forMs: endsMs, resetMs: Math.ceil(endsMs) };
   if (book === null) return { ...answer, units: 0, used: terms.units, retryMs: endsMs };
-  noteDemand(book, session, Math.max(need, ask.want), now);
+  book.holders.set(session, now);
+  noteDemand(book.demand, Math.max(need, ask.want), now);
   const name = nameOf(book);
   const counter = quotaOf(hub, name);
   const rights = rightsOf(counter, hub.durableSlot);
@@ -166,7 +169,7 @@ export function giveRights(hub: Hub, name: string, to: string, want: number, now
   if (!Number.isSafeInteger(want) || want < 1) return 0;
   const rights = rightsOf(counter, hub.durableSlot);
   const book = hub.quotas.get(name);
-  const needed = book === undefined ? 0 : demandPerSecond(book, now);
+  const needed = book === undefined ? 0 : demandPerSecond(book.demand, now);
   const spare = rights - Math.min(needed, Math.ceil(rights / 2));
   const units = Math.min(want, spare);
   if (units < 1) return 0;
@@ -195,7 +198,7 @@ function addRefill(hub: Hub, name: string, book: QuotaBook, now: number, refills
   if (book.refilling || (book.mintedOut && book.givenUpUntil > now)) return;
   const counter = quotaOf(hub, name);
   const rights = rightsOf(counter, hub.durableSlot);
-  const demand = demandPerSecond(book, now);
+  const demand = demandPerSecond(book.demand, now);
   if (demand === 0 || rights >= LOW_WATER_S * demand + countHolders(book, now)) return;
   const regions = hub.peers.size + 1;
   const most = Math.max(1, Math.ceil((book.terms.units * REFILL_PART) / regions));
@@ -242,7 +245,7 @@ function quotaBookOf(hub: Hub, terms: LimitTerms, period: number, now: number): 
     terms,
     period,
     holders: new Map(),
-    demand: { second: Math.floor(now / SECOND_MS), units: 0, before: 0 },
+    demand: createDemand(now),
     mintedOut: false,
     givenUpUntil: Number.NEGATIVE_INFINITY,
     refilling: false,
@@ -261,25 +264,6 @@ function quotaOf(hub: Hub, name: string): BoundedCounter {
   const counter = createBoundedCounter();
   hub.states.set(name, counter);
   return counter;
-}
-
-function noteDemand(book: QuotaBook, session: string, units: number, now: number): void {
-  rollDemand(book, now);
-  book.holders.set(session, now);
-  book.demand.units += units;
-}
-
-function demandPerSecond(book: QuotaBook, now: number): number {
-  rollDemand(book, now);
-  return Math.max(book.demand.units, book.demand.before);
-}
-
-function rollDemand({ demand }: QuotaBook, now: number): void {
-  const second = Math.floor(now / SECOND_MS);
-  if (second === demand.second) return;
-  demand.before = second === demand.second + 1 ? demand.units : 0;
-  demand.second = second;
-  demand.units = 0;
 }
 
 function countHolders(book: QuotaBook, now: number): number {

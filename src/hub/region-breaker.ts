@@ -158,8 +158,8 @@ export function leaseProbe(region: RegionBreaker, leaseMs: number, now: number):
 }
 
 /**
- * Promises the first probe of the half-open phase to come: the lease number, valid for PROBE_START_MS once the
- * open time is over; 0: it is promised already, or the breaker is not open.
+ * Promises the first probe of the half-open phase to come: the lease number, valid for PROBE_START_MS once
+ * the open time is over; 0: it is promised already, or the breaker is not open.
  */
 export function promiseProbe(region: RegionBreaker, now: number): number {
   moveOn(region, now);

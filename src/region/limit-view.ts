@@ -9,6 +9,8 @@
 
 import { LEASE_MS } from "../hub/limit-book.ts";
 import type { LeaseAnswer, LeaseAsk, LimitTerms, ReturnEntry, UseEntry } from "../hub/protocol.ts";
+import type { Demand } from "../hub/demand.ts";
+import { createDemand, demandPerSecond, noteDemand } from "../hub/demand.ts";
 import { cellsOf } from "../hub/window-cells.ts";
 import { spanAt } from "../crdt/timed-cells.ts";
 
@@ -22,7 +24,6 @@ export const RETURN_AFTER_MS = 5_000;
 const PREFETCH_PART = 0.25;
 /** A lease is not renewed in the background more often than this. */
 const PREFETCH_MS = 50;
-const SECOND_MS = 1_000;
 
 interface PendingUse {
   readonly cell: number;
@@ -52,7 +53,7 @@ export interface LimitView {
   resetAt: number;
   denyUntil: number;
   retryAt: number;
-  demand: { second: number; units: number; before: number };
+  readonly demand: Demand;
   asking: boolean;
   /** The hub's last answer by its number, or 0. */
   seen: number;
@@ -78,7 +79,7 @@ export function createLimitView(terms: LimitTerms, now: number): LimitView {
     resetAt: 0,
     denyUntil: Number.NEGATIVE_INFINITY,
     retryAt: 0,
-    demand: { second: Math.floor(now / SECOND_MS), units: 0, before: 0 },
+    demand: createDemand(now),
     asking: false,
     seen: 0,
     askedAt: Number.NEGATIVE_INFINITY,
@@ -90,7 +91,7 @@ export type TakeOutcome = "taken" | "refused" | "ask";
 
 /** Takes `cost` units if this isolate may decide it alone. `isolates`: how many share the limit. */
 export function takeUnits(view: LimitView, cost: number, isolates: number, now: number): TakeOutcome {
-  noteDemand(view, cost, now);
+  noteDemand(view.demand, cost, now);
   return takeHeld(view, cost, isolates, now);
 }
 
@@ -203,7 +204,7 @@ export function retryMs(view: LimitView, now: number): number {
  */
 export function wantsPrefetch(view: LimitView, isolates: number, now: number): boolean {
   if (view.asking || isHeldBack(view, now) || now - view.askedAt < PREFETCH_MS) return false;
-  if (view.free >= 1 || demandPerSecond(view, now) === 0) return false;
+  if (view.free >= 1 || demandPerSecond(view.demand, now) === 0) return false;
   if (leaseLeft(view, now) > view.lastLease * PREFETCH_PART) return false;
   const isRefillable = Math.abs(now - view.freeAt) >= LEASE_MS;
   return !isRefillable || freeUnits(view, isolates, now) < 1;
@@ -216,7 +217,7 @@ export function wantsPrefetch(view: LimitView, isolates: number, now: number): b
 export function askFor(view: LimitView, need: number, now: number, seq?: number): LeaseAsk {
   const held = leaseLeft(view, now);
   const pending = view.pending.reduce((sum, { units }) => sum + units, 0);
-  const ask = { terms: view.terms, need, want: demandPerSecond(view, now), held, seen: view.seen };
+  const ask = { terms: view.terms, need, want: demandPerSecond(view.demand, now), held, seen: view.seen };
   if (seq === undefined) return { ...ask, unreported: pending };
   return { ...ask, unreported: pending + view.inFlight, seq, inFlight: view.inFlight };
 }
@@ -271,11 +272,6 @@ export function isForgettable(view: LimitView, now: number): boolean {
   return isQuiet && !view.asking && view.pending.length === 0 && view.inFlight === 0;
 }
 
-export function demandPerSecond(view: LimitView, now: number): number {
-  rollDemand(view, now);
-  return Math.max(view.demand.units, view.demand.before);
-}
-
 function leaseLeft(view: LimitView, now: number): number {
   if (view.terms.consistency === "capped") {
     return view.leasePeriod === spanAt(now, view.terms.windowMs) ? view.lease : 0;
@@ -292,17 +288,4 @@ function noteUse(view: LimitView, cost: number, now: number): void {
   const last = view.pending.at(-1);
   if (last?.cell === cell) last.units += units;
   else view.pending.push({ cell, at: now, units });
-}
-
-function noteDemand(view: LimitView, cost: number, now: number): void {
-  rollDemand(view, now);
-  view.demand.units += cost;
-}
-
-function rollDemand({ demand }: LimitView, now: number): void {
-  const second = Math.floor(now / SECOND_MS);
-  if (second === demand.second) return;
-  demand.before = second === demand.second + 1 ? demand.units : 0;
-  demand.second = second;
-  demand.units = 0;
 }

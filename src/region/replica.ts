@@ -17,15 +17,9 @@ import type {
 } from "../hub/protocol.ts";
 import { MAX_REPORT_ENTRIES } from "../hub/protocol.ts";
 import { SESSION_RENEW_MS } from "../hub/sessions.ts";
+import { demandPerSecond } from "../hub/demand.ts";
 import type { LimitView } from "./limit-view.ts";
-import {
-  acceptAnswer,
-  askFor,
-  createLimitView,
-  demandPerSecond,
-  isForgettable,
-  isHeldBack,
-} from "./limit-view.ts";
+import { acceptAnswer, askFor, createLimitView, isForgettable, isHeldBack } from "./limit-view.ts";
 import { freezeReport } from "./report-batch.ts";
 import type { UpstreamSource } from "./upstream-source.ts";
 
@@ -231,7 +225,7 @@ function renewals(replica: Replica, now: number): LeaseAsk[] {
   const asks: LeaseAsk[] = [];
   for (const view of replica.views.values()) {
     if (asks.length >= MAX_REPORT_ENTRIES) break;
-    if (view.asking || isHeldBack(view, now) || demandPerSecond(view, now) === 0) continue;
+    if (view.asking || isHeldBack(view, now) || demandPerSecond(view.demand, now) === 0) continue;
     if (view.terms.consistency === "capped") continue;
     asks.push(askFor(view, 1, now));
   }
