@@ -31,6 +31,7 @@ export function retriesWithoutBudget(timeoutMs: number, attempts: number): Polic
 class PlainPolicy implements Policy {
   readonly phaseChanges = [];
   readonly unjustRefusals = 0;
+  readonly levelBreaches = 0;
   retries = 0;
   readonly #world: World;
   readonly #permits: number;
@@ -47,6 +48,10 @@ class PlainPolicy implements Policy {
 
   read(): PolicyReading {
     return { cursor: 512, limit: this.#permits, inflight: this.#inflight, waiting: 0, phase: "closed" };
+  }
+
+  permitsOutAt(): number {
+    return this.#inflight;
   }
 
   arrive(request: SimulatedRequest): void {

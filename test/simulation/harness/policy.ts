@@ -13,6 +13,8 @@ export interface SimulatedRequest {
   readonly deadlineAt: number;
   /** Whether it may be tried again. */
   readonly idempotent: boolean;
+  /** Its client is gone after so long, and nothing that was done for it is ever ended; null: it stays. */
+  readonly cancelAfterMs: number | null;
 }
 
 export type Ending =
@@ -20,6 +22,8 @@ export type Ending =
   | "failed"
   | "shed"
   | "concurrency_limit"
+  | "tenant_limit"
+  | "cancelled"
   | "circuit_open"
   | "deadline_exceeded"
   | "upstream_timeout"
@@ -57,6 +61,10 @@ export interface Policy {
   readonly retries: number;
   /** Requests refused for room while a less important one stood in line. Must stay 0. */
   readonly unjustRefusals: number;
+  /** Requests shed although a less important one had passed under the same cursor. Must stay 0. */
+  readonly levelBreaches: number;
+  /** Permits that are still out at a clock value. */
+  permitsOutAt(now: number): number;
 }
 
 export interface PolicyFactory {

@@ -20,6 +20,10 @@ export interface Scenario {
   readonly deadlineMs: number;
   readonly idempotent: boolean;
   readonly changes: readonly Change[];
+  /** Who a request is of, instead of any of `users`. */
+  readonly userOf?: (random: RandomSource, atMs: number) => string;
+  /** The part of the requests whose clients go away, after up to `CANCELLED_WITHIN_MS`. */
+  readonly cancelled?: number;
 }
 
 /** Something that happens to the upstream. */
@@ -59,10 +63,14 @@ export interface RunResult {
   readonly upstreamRefused: number;
   readonly retries: number;
   readonly unjustRefusals: number;
+  readonly levelBreaches: number;
+  /** Permits that are still out a minute after everything has ended. */
+  readonly permitsLeaked: number;
   readonly phaseChanges: readonly PhaseChange[];
 }
 
 const CLASSES = 4;
+const CANCELLED_WITHIN_MS = 200;
 /** Gaps longer than this are drawn again, so that a change of rates is seen soon. */
 const LONGEST_GAP_MS = 10;
 
@@ -102,6 +110,8 @@ export function runScenario(scenario: Scenario): RunResult {
     upstreamRefused: upstream.refused,
     retries: policy.retries,
     unjustRefusals: policy.unjustRefusals,
+    levelBreaches: policy.levelBreaches,
+    permitsLeaked: policy.permitsOutAt(clock.now + 60_000),
     phaseChanges: policy.phaseChanges,
   };
 }
@@ -123,9 +133,10 @@ function planArrivals(
         arrive({
           id: `${scenario.seed}-${count++}`,
           trafficClass: drawClass(rates, total, random),
-          user: `user-${nextUint32(random) % scenario.users}`,
+          user: scenario.userOf?.(random, clock.elapsedMs) ?? `user-${nextUint32(random) % scenario.users}`,
           deadlineAt: clock.now + scenario.deadlineMs,
           idempotent: scenario.idempotent,
+          cancelAfterMs: drawCancel(scenario.cancelled ?? 0, random),
         });
       }
       next();
@@ -141,6 +152,11 @@ function drawClass(rates: readonly number[], total: number, random: RandomSource
     if (remaining < 0) return trafficClass;
   }
   return rates.length - 1;
+}
+
+function drawCancel(part: number, random: RandomSource): number | null {
+  if (part === 0 || nextRandom(random) >= part) return null;
+  return CANCELLED_WITHIN_MS * nextRandom(random);
 }
 
 interface RunRecord {

@@ -36,7 +36,7 @@ const DEFAULTS = {
 };
 
 export type ScenarioOptions = { readonly policy: PolicyFactory; readonly seed: number } & Partial<
-  Pick<Scenario, "durationMs" | "upstream" | "users" | "deadlineMs" | "idempotent">
+  Pick<Scenario, "durationMs" | "upstream" | "users" | "deadlineMs" | "idempotent" | "userOf" | "cancelled">
 >;
 
 /** Arrivals per second by class for a load that is `times` the capacity. */

@@ -11,6 +11,14 @@ export interface RetryOptions {
 export interface TidegateOptions {
   readonly upstream: UpstreamOptions;
   readonly retry: RetryOptions;
+  readonly tenants?: TenantOptions;
+}
+
+export interface TenantOptions {
+  /** The tenant that a user belongs to. */
+  readonly of: (user: string) => string;
+  /** Of the upstream's permits, for one tenant. */
+  readonly share: number;
 }
 
 /** The defaults of an upstream's configuration. */

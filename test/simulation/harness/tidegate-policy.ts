@@ -9,7 +9,7 @@ import { SampleFate } from "../../../src/resilience/concurrency-limit.ts";
 import { isHopeless, tryTimeoutMs } from "../../../src/resilience/deadline.ts";
 import { levelOfUser, positionWithinLevel } from "../../../src/resilience/level.ts";
 import { Outcome } from "../../../src/resilience/outcome.ts";
-import { NO_PERMIT } from "../../../src/resilience/permits.ts";
+import { NO_PERMIT, reclaimExpired } from "../../../src/resilience/permits.ts";
 import { nextRandom } from "../../../src/resilience/random.ts";
 import { backoffMs, takeRetry } from "../../../src/resilience/retry-budget.ts";
 import type { UpstreamControl } from "../../../src/resilience/upstream-control.ts";
@@ -27,6 +27,7 @@ import {
   takeUpstreamPermit,
 } from "../../../src/resilience/upstream-control.ts";
 import { EPOCH_MS } from "./clock.ts";
+import { LevelWitness } from "./level-witness.ts";
 import type {
   Ending,
   PhaseChange,
@@ -36,6 +37,8 @@ import type {
   SimulatedRequest,
   World,
 } from "./policy.ts";
+import { TenantShares } from "./tenant-shares.ts";
+import type { TenantPermit } from "./tenant-shares.ts";
 import type { TidegateOptions } from "./tidegate-options.ts";
 import { DEFAULT_OPTIONS } from "./tidegate-options.ts";
 import type { Answer } from "./upstream-model.ts";
@@ -49,12 +52,18 @@ export function tidegate(options: TidegateOptions = DEFAULT_OPTIONS): PolicyFact
 interface Exchange {
   readonly request: SimulatedRequest;
   tries: number;
+  readonly tenant: TenantPermit | null;
+  /** Its client has gone, and it is never heard of again. */
+  isGone: boolean;
+  isOver: boolean;
 }
 
 class TidegatePolicy implements Policy {
   readonly phaseChanges: PhaseChange[] = [];
   retries = 0;
   unjustRefusals = 0;
+  readonly #levels = new LevelWitness();
+  readonly #tenants: TenantShares | null;
   readonly #world: World;
   readonly #options: TidegateOptions;
   readonly #control: UpstreamControl;
@@ -64,6 +73,17 @@ class TidegatePolicy implements Policy {
     this.#world = world;
     this.#options = options;
     this.#control = createUpstreamControl(options.upstream);
+    this.#tenants = options.tenants === undefined ? null : new TenantShares(options.tenants);
+  }
+
+  get levelBreaches(): number {
+    return this.#levels.breaches;
+  }
+
+  permitsOutAt(now: number): number {
+    const { permits } = this.#control.bulkhead;
+    reclaimExpired(permits, now);
+    return permits.inUse + (this.#tenants?.outAt(now) ?? 0);
   }
 
   read(): PolicyReading {
@@ -80,30 +100,49 @@ class TidegatePolicy implements Policy {
   arrive(request: SimulatedRequest): void {
     const control = this.#control;
     const { now } = this.#world.clock;
-    const { deadlines, medianMs, latency } = control;
-    if (isHopeless(deadlines, request.deadlineAt - now, medianMs, latency.total, now)) {
+    const { deadlines, medianMs, latencies } = control;
+    if (isHopeless(deadlines, request.deadlineAt - now, medianMs, latencies, now)) {
       this.#world.conclude(request, "deadline_exceeded");
       return;
     }
     const level = levelOfUser(request.trafficClass, request.user, now);
     noteArrival(control, level, now);
     const position = level === control.shed.cursor ? positionWithinLevel(request.id) : 0;
-    if (!admitLevel(control, level, position)) {
-      this.#conclude(request, "shed");
+    const passes = admitLevel(control, level, position);
+    this.#levels.see(control.shed, level, passes);
+    if (!passes) {
+      settleRequest(control, false);
+      this.#world.conclude(request, "shed");
+      return;
+    }
+    const tenant = this.#tenants?.take(request, control.bulkhead.permits.limit, now) ?? null;
+    if (tenant?.token === NO_PERMIT) {
+      this.#world.conclude(request, "tenant_limit");
       return;
     }
     noteOriginal(control, now);
-    this.#try({ request, tries: 0 });
+    const exchange = { request, tries: 0, tenant, isGone: false, isOver: false };
+    if (request.cancelAfterMs !== null) {
+      this.#world.clock.after(request.cancelAfterMs, () => this.#abandon(exchange));
+    }
+    this.#try(exchange);
+  }
+
+  #abandon(exchange: Exchange): void {
+    if (exchange.isOver) return;
+    exchange.isGone = true;
+    this.#world.conclude(exchange.request, "cancelled");
   }
 
   #try(exchange: Exchange): void {
+    if (exchange.isGone) return;
     const control = this.#control;
     const { now } = this.#world.clock;
     exchange.tries++;
     const token = admitTry(control, now);
     this.#noteTransition();
     if (token === NOT_ADMITTED) {
-      this.#conclude(exchange.request, "circuit_open");
+      this.#conclude(exchange, "circuit_open");
       return;
     }
     const permit = takeUpstreamPermit(control, now);
@@ -117,7 +156,7 @@ class TidegatePolicy implements Policy {
     const { request } = exchange;
     const waitMs = Math.min(bulkhead.maxWaitMs, request.deadlineAt - clock.now);
     if (waitMs <= 0) {
-      this.#refuseRoom(request, token);
+      this.#refuseRoom(exchange, token);
       return;
     }
     const deadline = clock.now + waitMs;
@@ -126,17 +165,18 @@ class TidegatePolicy implements Policy {
       if (forLackOfRoom) this.#checkRefusal(request);
       // The promise of a real waiter resolves after the code that called it; so does this.
       clock.after(0, () => {
-        if (permit === NO_PERMIT) this.#refuseRoom(request, token);
+        if (permit === NO_PERMIT) this.#refuseRoom(exchange, token);
         else this.#send(exchange, token, permit);
       });
     });
     if (waiter === null) {
       this.#checkRefusal(request);
-      this.#refuseRoom(request, token);
+      this.#refuseRoom(exchange, token);
       return;
     }
     clock.after(waitMs, () => {
-      if (stopWaiting(bulkhead, waiter, clock.now)) this.#refuseRoom(request, token);
+      if (exchange.isGone) return;
+      if (stopWaiting(bulkhead, waiter, clock.now)) this.#refuseRoom(exchange, token);
     });
   }
 
@@ -146,13 +186,15 @@ class TidegatePolicy implements Policy {
     if (unjust) this.unjustRefusals++;
   }
 
-  #refuseRoom(request: SimulatedRequest, token: number): void {
+  #refuseRoom(exchange: Exchange, token: number): void {
+    if (exchange.isGone) return;
     cancelTry(this.#control, token, this.#world.clock.now);
     noteOverload(this.#control);
-    this.#conclude(request, "concurrency_limit");
+    this.#conclude(exchange, "concurrency_limit");
   }
 
   #send(exchange: Exchange, token: number, permit: number): void {
+    if (exchange.isGone) return;
     const { clock, upstream } = this.#world;
     const control = this.#control;
     const startedAt = clock.now;
@@ -160,13 +202,13 @@ class TidegatePolicy implements Policy {
     if (remainingMs <= 0) {
       cancelTry(control, token, startedAt);
       leaveBulkhead(control.bulkhead, permit, startedAt);
-      this.#conclude(exchange.request, "deadline_exceeded");
+      this.#conclude(exchange, "deadline_exceeded");
       return;
     }
     const inflight = control.bulkhead.permits.inUse;
     let answered = false;
     const finish = (answer: Answer | null): void => {
-      if (answered) return;
+      if (answered || exchange.isGone) return;
       answered = true;
       this.#finish(exchange, token, permit, answer, startedAt, inflight);
     };
@@ -190,7 +232,7 @@ class TidegatePolicy implements Policy {
     this.#noteTransition();
     const waitMs = judged.ending === "ok" || answer === 500 ? null : this.#retryDelay(exchange);
     if (waitMs === null) {
-      this.#conclude(exchange.request, judged.ending);
+      this.#conclude(exchange, judged.ending);
       return;
     }
     this.retries++;
@@ -207,9 +249,11 @@ class TidegatePolicy implements Policy {
     return mayRetry(this.#control, clock.now) && takeRetry(retryBudget, clock.now) ? waitMs : null;
   }
 
-  #conclude(request: SimulatedRequest, ending: Ending): void {
+  #conclude(exchange: Exchange, ending: Ending): void {
+    if (exchange.tenant !== null) this.#tenants?.giveBack(exchange.tenant);
+    exchange.isOver = true;
     settleRequest(this.#control, ending === "ok");
-    this.#world.conclude(request, ending);
+    this.#world.conclude(exchange.request, ending);
   }
 
   #noteTransition(): void {

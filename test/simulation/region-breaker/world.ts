@@ -17,7 +17,7 @@ import type { RandomSource } from "../../../src/resilience/random.ts";
 import { createRandom, nextRandom } from "../../../src/resilience/random.ts";
 import type { BreakerVerdict } from "../../../src/resilience/regional-breaker.ts";
 import { VirtualClock } from "../harness/clock.ts";
-import type { SyncMessage } from "./isolate.ts";
+import type { Surroundings, SyncMessage } from "./isolate.ts";
 import { Isolate } from "./isolate.ts";
 import type { Answer, Upstream } from "./upstream.ts";
 
@@ -75,7 +75,9 @@ export class Region {
   readonly #random: RandomSource;
   readonly #scenario: Scenario;
   readonly #upstream: Upstream;
+  readonly #around: Surroundings;
   #generation = 1;
+  #born = 0;
 
   constructor(clock: VirtualClock, random: RandomSource, scenario: Scenario, index: number) {
     const options = { ...DEFAULTS, ...scenario.options };
@@ -84,7 +86,7 @@ export class Region {
     this.#scenario = scenario;
     this.#upstream = scenario.upstream(index);
     this.hub = createRegionBreaker(options);
-    const around = {
+    this.#around = {
       clock,
       random,
       waits: scenario.waits ?? true,
@@ -99,9 +101,15 @@ export class Region {
     };
     this.isolates = Array.from(
       { length: scenario.isolates },
-      (_, at) => new Isolate(`i${at}`, options, around),
+      (_, at) => new Isolate(`i${at}`, options, this.#around),
     );
     this.#planArrival();
+  }
+
+  /** A new isolate takes the place of the one at an index; what that one has begun it ends. */
+  replaceIsolate(at: number): void {
+    const options = { ...DEFAULTS, ...this.#scenario.options };
+    this.isolates[at] = new Isolate(`n${this.#born++}`, options, this.#around);
   }
 
   #planArrival(): void {

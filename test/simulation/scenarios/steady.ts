@@ -1,0 +1,122 @@
+// S1: steady loads from half to ten times the capacity, at small and large upstreams, at such that queue and
+// such that refuse.
+
+import { fleet } from "../harness/fleet.ts";
+import { goodput, successShare } from "../harness/measures.ts";
+import type { PolicyFactory } from "../harness/policy.ts";
+import type { RunResult } from "../harness/run.ts";
+import { LARGE_UPSTREAM, SMALL_UPSTREAM, steadyLoad } from "../harness/scenarios.ts";
+import { tidegate } from "../harness/tidegate-policy.ts";
+import type { UpstreamModelOptions } from "../harness/upstream-model.ts";
+import type { Entry, Measure, MeasureOptions } from "./row.ts";
+import { atLeast, never, told } from "./row.ts";
+import { withBreaker, withMax } from "./options.ts";
+import { sum } from "./recovery.ts";
+
+export const LOADS = [0.5, 0.8, 1, 1.5, 2, 3, 5, 10] as const;
+
+export const STEADY: readonly Entry[] = [
+  steady("S1.1", "0.5x to 10x of 100/s, an upstream that queues", SMALL_UPSTREAM, tidegate()),
+  steady(
+    "S1.2",
+    "0.5x to 10x of 100/s, one that refuses",
+    { ...SMALL_UPSTREAM, beyond: "refuse" },
+    tidegate(),
+  ),
+  steady("S1.3", "0.5x to 10x of 1,000/s, an upstream that queues", LARGE_UPSTREAM, tidegate()),
+  steady(
+    "S1.4",
+    "0.5x to 10x of 1,000/s, one that refuses",
+    { ...LARGE_UPSTREAM, beyond: "refuse" },
+    tidegate(),
+  ),
+  steady(
+    "S1.5",
+    "0.5x to 10x of 1,000/s, one that queues; ten isolates, each for itself",
+    LARGE_UPSTREAM,
+    fleet(tidegate(), { isolates: 10, churn: 0 }),
+  ),
+  steady(
+    "S1.6",
+    "0.5x to 10x of 1,000/s, one that refuses; ten isolates, each for itself",
+    { ...LARGE_UPSTREAM, beyond: "refuse" },
+    fleet(tidegate(), { isolates: 10, churn: 0 }),
+  ),
+  steady(
+    "S1.7",
+    "S1.4 with consecutive of 10",
+    { ...LARGE_UPSTREAM, beyond: "refuse" },
+    tidegate(withBreaker({ consecutive: 10 })),
+  ),
+  steady(
+    "S1.8",
+    "S1.5 with max of 30 for each isolate",
+    LARGE_UPSTREAM,
+    fleet(tidegate(withMax(30)), { isolates: 10, churn: 0 }),
+  ),
+];
+
+function steady(id: string, what: string, upstream: UpstreamModelOptions, policy: PolicyFactory): Entry {
+  return { id, what, measure: (options) => measureSteady(options, upstream, policy) };
+}
+
+function measureSteady(
+  { seeds, isShort }: MeasureOptions,
+  upstream: UpstreamModelOptions,
+  policy: PolicyFactory,
+): Measure[] {
+  const durationMs = isShort ? 10_000 : 60_000;
+  const runs = LOADS.map((times) => ({
+    times,
+    results: seeds.map((seed) => steadyLoad({ policy, seed, upstream, durationMs }, times)),
+  }));
+  const full = runs.filter(({ times }) => times >= 1);
+  const lowest = (of: typeof runs, measure: (result: RunResult) => number): number[] =>
+    seeds.map((_, at) => Math.min(...of.map(({ results }) => measure(results[at]))));
+  const worstLoads = (of: typeof runs, measure: (result: RunResult) => number): number[] =>
+    seeds.map(
+      (_, at) => of.toSorted((one, two) => measure(one.results[at]) - measure(two.results[at]))[0].times,
+    );
+  const total = (measure: (result: RunResult) => number): number[] =>
+    seeds.map((_, at) => sum(runs.map(({ results }) => measure(results[at]))));
+  return [
+    atLeast(
+      "P0 success",
+      "share",
+      0.999,
+      lowest(runs, (result) => successShare(result, 0)),
+    ),
+    told(
+      "worst at a load of",
+      "times",
+      worstLoads(runs, (result) => successShare(result, 0)),
+    ),
+    atLeast("goodput from 1x on", "share", 0.95, lowest(full, goodput)),
+    told("worst at", "times", worstLoads(full, goodput)),
+    told(
+      "breaker openings",
+      "count",
+      total(({ phaseChanges }) => phaseChanges.filter(({ to }) => to === "open").length),
+    ),
+    never(
+      "G1 breaches",
+      total(({ levelBreaches }) => levelBreaches),
+    ),
+    never(
+      "G2 breaches",
+      total(({ unjustRefusals }) => unjustRefusals),
+    ),
+  ];
+}
+
+/** What is admitted of each class at each load, for a picture: P0, P1, P2. */
+export function successByLoad(seeds: readonly number[]): { times: number; shares: number[] }[] {
+  return LOADS.map((times) => {
+    const results = seeds.map((seed) =>
+      steadyLoad({ policy: tidegate(), seed, upstream: LARGE_UPSTREAM }, times),
+    );
+    const shareOf = (trafficClass: number): number =>
+      sum(results.map((result) => successShare(result, trafficClass))) / results.length;
+    return { times, shares: [0, 1, 2].map(shareOf) };
+  });
+}
