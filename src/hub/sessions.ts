@@ -65,7 +65,11 @@ export function noteBatch(hub: Hub, id: string, seq: number, durable: boolean, n
 export function notePresence(hub: Hub, id: string, now: number): void {
   const session = hub.sessions.get(id);
   if (session !== undefined) session.seenAt = now;
-  if (hub.present.size < MAX_SESSIONS || hub.present.has(id)) hub.present.set(id, now);
+  const isNew = !hub.present.has(id);
+  if (isNew && hub.present.size >= MAX_SESSIONS) return;
+  hub.present.set(id, now);
+  // One that has just come counts at once: what isolates may use without asking is shared by their number.
+  if (isNew) hub.presence = { ...hub.presence, countedAt: Number.NEGATIVE_INFINITY };
 }
 
 /** Isolates that have spoken lately, as of a moment ago. */
