@@ -17,6 +17,8 @@ import type { Refill } from "../hub/quota-book.ts";
 import { acceptMint, endRefill, giveRights, takeRefills } from "../hub/quota-book.ts";
 import { noteFailure } from "../hub/rounds.ts";
 import { createRandom } from "../resilience/random.ts";
+import type { Namespace } from "./object-calls.ts";
+import { answerWithin } from "./object-calls.ts";
 import { hubName, isLocationHint } from "./placement.ts";
 
 /** Deadline of a call to another hub: a message that is lost must not cost more than its round. */
@@ -41,11 +43,6 @@ interface MintStub {
     cap: number;
     seq: number;
   }): Promise<{ readonly kind: string; readonly total?: number; readonly left?: number }>;
-}
-
-interface Namespace<Stub> {
-  idFromName(name: string): unknown;
-  get(id: unknown, options?: { locationHint?: string }): Stub;
 }
 
 export interface HubBindings {
@@ -193,7 +190,7 @@ export class HubPeers {
     const { terms, period, slot, want, minted } = refill;
     const ledger = LEDGER.get(LEDGER.idFromName(ledgerName(terms.limit, terms.key)));
     const request = { period, slot, want, cap: terms.units, seq: minted + 1 };
-    const reply = await orNull(ledger.mint(request), MINT_TIMEOUT_MS);
+    const reply = await answerWithin(MINT_TIMEOUT_MS, ledger.mint(request));
     if (reply?.kind !== "minted" || reply.total === undefined || reply.left === undefined) return false;
     acceptMint(this.#hub, refill, reply.total, reply.left, Date.now());
     return reply.total > minted;
@@ -204,7 +201,7 @@ export class HubPeers {
     const { name, slot, want, region } = refill;
     const passage = passageOf(localFaults.current, this.#hub.region, region, faultDraws);
     if (!passage.arrives) return false;
-    const bytes = await orNull(this.#stub(region).give(name, slot, want));
+    const bytes = await answerWithin(PEER_TIMEOUT_MS, this.#stub(region).give(name, slot, want));
     const back = passageOf(localFaults.current, region, this.#hub.region, faultDraws);
     if (bytes === null || !back.arrives) return false;
     const decoded = decodeStates(bytes);
@@ -219,8 +216,8 @@ export class HubPeers {
     const back = passageOf(faults, region, this.#hub.region, faultDraws);
     if (there.delayMs > 0) await pause(there.delayMs);
     if (!there.arrives) return null;
-    if (there.twice) await orNull(this.#stub(region).gossip(message));
-    const reply = await orNull(this.#stub(region).gossip(message));
+    if (there.twice) await answerWithin(PEER_TIMEOUT_MS, this.#stub(region).gossip(message));
+    const reply = await answerWithin(PEER_TIMEOUT_MS, this.#stub(region).gossip(message));
     if (back.delayMs > 0) await pause(back.delayMs);
     // Old answers arrive after newer ones when they are delayed; they are merged all the same.
     return back.arrives ? reply : null;
@@ -241,21 +238,4 @@ export function ledgerName(limit: string, key: string): string {
 
 function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
-}
-
-/** The result, or null after `timeoutMs` or any failure. */
-function orNull<Result>(call: Promise<Result>, timeoutMs = PEER_TIMEOUT_MS): Promise<Result | null> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(() => resolve(null), timeoutMs);
-    call.then(
-      (result) => {
-        clearTimeout(timer);
-        resolve(result);
-      },
-      () => {
-        clearTimeout(timer);
-        resolve(null);
-      },
-    );
-  });
 }

@@ -17,6 +17,8 @@ import type {
 import type { UsageReading } from "../hub/usage.ts";
 import { HubLink } from "./hub-link.ts";
 import { ledgerName } from "./hub-peers.ts";
+import type { Namespace } from "./object-calls.ts";
+import { answerWithin } from "./object-calls.ts";
 import { hubName, isLocationHint } from "./placement.ts";
 import { SYNC_MS, createReplica, hasPending } from "./replica.ts";
 
@@ -50,11 +52,6 @@ export interface HubStub {
 interface LedgerStub {
   consume(request: ConsumeRequest): Promise<ConsumeOutcome>;
   giveBack(id: string): Promise<unknown>;
-}
-
-interface Namespace<Stub> {
-  idFromName(name: string): unknown;
-  get(id: unknown, options?: { locationHint?: string }): Stub;
 }
 
 export interface ObjectBindings {
@@ -129,7 +126,7 @@ export class WorkerHub {
 
   /** Asks the hub of this region something for the admin surface; null when it does not answer. */
   ask<Answer>(call: (hub: HubStub) => Promise<Answer>): Promise<Answer | null> {
-    return within(ADMIN_TIMEOUT_MS, call(this.stub(this.region)));
+    return answerWithin(ADMIN_TIMEOUT_MS, call(this.stub(this.region)));
   }
 
   /** The hub of any region. A stub for each use: one that has failed stays broken. */
@@ -152,7 +149,7 @@ export class WorkerHub {
     const ledger = this.#ledger(limit, key);
     if (ledger === null) return null;
     const call = ledger.consume(request);
-    const reply = await within(LEDGER_TIMEOUT_MS, call);
+    const reply = await answerWithin(LEDGER_TIMEOUT_MS, call);
     if (reply === null && late === "give-back") this.#begin(giveBackLate(ledger, request.id, call));
     return reply;
   }
@@ -160,7 +157,7 @@ export class WorkerHub {
   /** Gives back what a request consumed that was refused for another reason. */
   giveBack(limit: string, key: string, id: string): void {
     const ledger = this.#ledger(limit, key);
-    if (ledger !== null) this.#begin(within(LEDGER_TIMEOUT_MS, ledger.giveBack(id)));
+    if (ledger !== null) this.#begin(answerWithin(LEDGER_TIMEOUT_MS, ledger.giveBack(id)));
   }
 
   #ledger(limit: string, key: string): LedgerStub | null {
@@ -174,7 +171,7 @@ export class WorkerHub {
 
   async #send(request: SyncRequest, done: (reply: SyncReply | null) => void): Promise<void> {
     const timeoutMs = request.urgent ? ASK_TIMEOUT_MS : SYNC_TIMEOUT_MS;
-    const reply = await within(timeoutMs, this.stub(this.region).sync(request));
+    const reply = await answerWithin(timeoutMs, this.stub(this.region).sync(request));
     done(reply);
     if (reply === null && !request.urgent) await this.#goOnLater();
     // An answer may lead to the next ask; it belongs to the request that this one belongs to.
@@ -212,18 +209,6 @@ async function giveBackLate(ledger: LedgerStub, id: string, call: Promise<Consum
   } catch {
     // Whether it was counted is not known, and nobody is left to ask.
   }
-}
-
-/** The result, or null after `ms` or any failure. */
-function within<Result>(ms: number, call: Promise<Result>): Promise<Result | null> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(() => resolve(null), ms);
-    const settle = (result: Result | null): void => {
-      clearTimeout(timer);
-      resolve(result);
-    };
-    call.then(settle, () => settle(null));
-  });
 }
 
 function isNamespace<Stub>(value: unknown): value is Namespace<Stub> {
