@@ -126,11 +126,11 @@ function wholeDecision(): () => number {
     const tenantPermit = takePermit(tenant, now, DEADLINE_MS + LEASE_SLACK_MS);
     share.limit = Math.max(1, Math.floor(0.5 * control.bulkhead.permits.limit));
     const sharePermit = takePermit(share, now, DEADLINE_MS + LEASE_SLACK_MS);
-    const routePermit = enterBulkhead(route, now);
+    const routePermit = enterBulkhead(route, now, 1);
     noteOriginal(control, now);
     refreshTargets(control, now);
     const token = admitTry(control, now);
-    const permit = takeUpstreamPermit(control, now);
+    const permit = takeUpstreamPermit(control, 1, now);
     const target = chooseTarget(control.targets, random, NO_TARGET);
     const slot = takePermit(control.targets.inflight[target], now, TIMEOUT_MS + LEASE_SLACK_MS);
     result.target = target;

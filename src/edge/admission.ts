@@ -62,7 +62,7 @@ export function takeTenantPermits(x: Exchange): Verdict {
 export function takeRoutePermit(x: Exchange): Verdict | Promise<Verdict> {
   const bulkhead = x.route === null ? null : x.engine.routeBulkheads[x.route.index];
   if (bulkhead === null) return Verdict.admit;
-  x.routePermit = enterBulkhead(bulkhead, x.startedAt);
+  x.routePermit = enterBulkhead(bulkhead, x.startedAt, x.trafficClass);
   const { inUse, limit } = bulkhead.permits;
   if (x.routePermit !== NO_PERMIT) {
     x.explanation?.note("route", "ok", { inflight: inUse, limit });

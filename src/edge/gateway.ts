@@ -162,6 +162,6 @@ function buildEngine(
     new Telemetry(plan, (line) => console.log(line)),
     previous,
   );
-  if (hub !== null) hub.link.upstreams = createUpstreamSource(engine);
+  if (hub !== null) hub.link.upstreams = createUpstreamSource(engine.upstreams, engine.isLocal);
   return engine;
 }

@@ -4,8 +4,8 @@
 import { parseRetryAfterMs } from "../http/retry-after.ts";
 import { NO_TARGET } from "../resilience/target-choice.ts";
 import { nextRandom } from "../resilience/random.ts";
-import { backoffMs, takeRetry } from "../resilience/retry-budget.ts";
-import { mayRetry, noteOriginal } from "../resilience/upstream-control.ts";
+import { backoffMs } from "../resilience/retry-budget.ts";
+import { noteOriginal, scheduleRetry } from "../resilience/upstream-control.ts";
 import { takesNoBody } from "./checks.ts";
 import type { Upstream } from "./engine.ts";
 import type { Exchange } from "./exchange.ts";
@@ -75,7 +75,7 @@ function retryDelay(x: Exchange, verdict: Verdict, attempt: Attempt): number {
   const jitteredMs = backoffMs(x.tries - 1, retry.delayMs, retry.maxDelayMs, nextRandom(x.engine.random));
   const waitMs = Math.max(jitteredMs, wishedMs ?? 0);
   if (now + waitMs + control.medianMs >= x.deadlineAt) return NO_RETRY;
-  if (!mayRetry(control, now) || control.retryBudget === null || !takeRetry(control.retryBudget, now)) {
+  if (!scheduleRetry(control, now)) {
     x.explanation?.note("retry", "no_budget", { attempt: x.tries + 1 });
     return NO_RETRY;
   }

@@ -42,7 +42,7 @@ export async function runTry(x: Exchange, attempt: Attempt): Promise<Verdict> {
   x.engine.telemetry.breakerSeen(plan, control.breaker);
   if (token === NOT_ADMITTED) return refuseByBreaker(x, attempt, askedAt);
   x.explanation?.note("breaker", forced === null ? "ok" : "forced", breakerNumbers(control.breaker));
-  let permit = takeUpstreamPermit(control, askedAt);
+  let permit = takeUpstreamPermit(control, x.trafficClass, askedAt);
   if (permit === NO_PERMIT) {
     permit = await waitForPermit(control.bulkhead, x.trafficClass, x.deadlineAt, askedAt);
   }

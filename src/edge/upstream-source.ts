@@ -1,8 +1,10 @@
-// The isolate's breakers and its hub: what they saw goes there, its verdicts come back. An upstream without a
-// breaker has no part in it.
+// The isolate's upstreams and its hub: what they saw goes there, its verdicts come back, on breakers and on
+// load. An upstream without a breaker has no part in the first.
 
-import type { UpstreamSource } from "../region/upstream-source.ts";
+import type { UpstreamPlan } from "../config/plan.ts";
+import type { LoadTerms } from "../hub/load-protocol.ts";
 import type { UpstreamTerms } from "../hub/upstream-protocol.ts";
+import type { UpstreamSource } from "../region/upstream-source.ts";
 import {
   expectRegion,
   followVerdict,
@@ -10,22 +12,31 @@ import {
   takeNews,
   wantsLease,
 } from "../resilience/regional-breaker.ts";
-import type { Engine, Upstream } from "./engine.ts";
+import type { UpstreamControl } from "../resilience/upstream-control.ts";
+import { followLoad, takeLoad, wantsPermits } from "../resilience/upstream-loops.ts";
 
 /** An upstream counts as used for so long after its last request, and as long as that may have taken. */
 const TRAFFIC_MS = 3_000;
 /** On one's own machine the next request may come by hand: it should find its probe leased. */
 const LOCAL_TRAFFIC_MS = 30_000;
 
-/** Connects the engine's breakers with a hub. */
-export function createUpstreamSource(engine: Engine): UpstreamSource {
-  const idleMs = engine.isLocal ? LOCAL_TRAFFIC_MS : TRAFFIC_MS;
+/** What the source needs of an upstream. */
+export interface FollowedUpstream {
+  readonly plan: Pick<UpstreamPlan, "name" | "timeoutMs" | "breaker" | "concurrency" | "retry">;
+  readonly control: UpstreamControl;
+}
+
+/** Connects upstreams with a hub. */
+export function createUpstreamSource(
+  upstreams: readonly FollowedUpstream[],
+  isLocal: boolean,
+): UpstreamSource {
+  const idleMs = isLocal ? LOCAL_TRAFFIC_MS : TRAFFIC_MS;
   // Of both reports and asks: a verdict that was asked for and does not come means something.
-  const inUse = (now: number): Upstream[] =>
-    followed.filter(({ control, plan }) => now - control.arrivedAt <= idleMs + plan.timeoutMs);
-  const followed = engine.upstreams.filter(({ control }) => control.breaker !== null);
-  for (const { control } of followed) if (control.breaker !== null) expectRegion(control.breaker);
-  const byName = new Map(followed.map((upstream) => [upstream.plan.name, upstream]));
+  const inUse = (now: number): FollowedUpstream[] =>
+    upstreams.filter(({ control, plan }) => now - control.arrivedAt <= idleMs + plan.timeoutMs);
+  for (const { control } of upstreams) if (control.breaker !== null) expectRegion(control.breaker);
+  const byName = new Map(upstreams.map((upstream) => [upstream.plan.name, upstream]));
   return {
     takeCalls: (now) =>
       inUse(now).flatMap((upstream) => {
@@ -47,20 +58,42 @@ export function createUpstreamSource(engine: Engine): UpstreamSource {
         if (breaker !== null) followVerdict(breaker, verdict, now);
       }
     },
-    hasUrgentNews: () =>
-      followed.some(({ control }) => {
+    takeLoads: (now) =>
+      inUse(now).flatMap((upstream) => {
+        const news = takeLoad(upstream.control, now);
+        return news === null ? [] : [{ terms: loadTermsOf(upstream), ...news }];
+      }),
+    loadAsks: (now) =>
+      inUse(now).map((upstream) => {
+        const { permits, line } = upstream.control.bulkhead;
+        const terms = loadTermsOf(upstream);
+        return { terms, inflight: permits.inUse, waiting: line.length, limit: permits.limit };
+      }),
+    followLoads(verdicts, now) {
+      for (const verdict of verdicts) {
+        const control = byName.get(verdict.upstream)?.control;
+        if (control !== undefined) followLoad(control, verdict, now);
+      }
+    },
+    hasUrgentNews: (now) =>
+      upstreams.some(({ control }) => {
         const regional = control.breaker?.regional ?? null;
-        return regional !== null && hasUrgentNews(regional);
+        return (regional !== null && hasUrgentNews(regional)) || wantsPermits(control, now);
       }),
   };
 }
 
-function termsOf({ plan }: Upstream): UpstreamTerms | null {
+function termsOf({ plan }: FollowedUpstream): UpstreamTerms | null {
   const { name, breaker, timeoutMs } = plan;
   return breaker === null ? null : { upstream: name, breaker, probeMs: timeoutMs };
 }
 
-function gaugesOf({ control }: Upstream) {
+function loadTermsOf({ plan: { name, concurrency, retry } }: FollowedUpstream): LoadTerms {
+  const { max, adaptive } = concurrency;
+  return { upstream: name, max, adaptive, retryShare: retry?.budget ?? null };
+}
+
+function gaugesOf({ control }: FollowedUpstream) {
   const { permits, line } = control.bulkhead;
   return { cursor: control.shed.cursor, limit: permits.limit, inflight: permits.inUse, waiting: line.length };
 }

@@ -28,6 +28,7 @@ import { hashText } from "../resilience/level.ts";
 import type { RandomSource } from "../resilience/random.ts";
 import { createRandom } from "../resilience/random.ts";
 import type { LimitBook } from "./limit-room.ts";
+import type { LoadBook } from "./load-book.ts";
 import { MEMBERSHIP_NAME, isDurable } from "./names.ts";
 import type { Peer } from "./peers.ts";
 import { peerOf } from "./peers.ts";
@@ -100,6 +101,7 @@ export interface Hub {
   readonly limits: Map<string, LimitBook>;
   readonly quotas: Map<string, QuotaBook>;
   readonly upstreams: Map<string, UpstreamBook>;
+  readonly loads: Map<string, LoadBook>;
   readonly peers: Map<string, Peer>;
   /** Names whose state must be stored before anything that depends on it is answered. */
   readonly unstored: Set<string>;
@@ -153,6 +155,7 @@ export function bootHub(region: string, shard: number, stored: StoredHub, now: n
     limits: new Map(),
     quotas: new Map(),
     upstreams: new Map(),
+    loads: new Map(),
     peers: new Map(),
     unstored: new Set(),
     unstoredForeign: new Set(),

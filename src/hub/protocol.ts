@@ -2,6 +2,7 @@
 // their numbers: two versions of the configuration live side by side during a deploy, and a hub serves both.
 // The other side may be an older or a newer version of this Worker, so fields are only ever added.
 
+import type { LoadAsk, LoadEntry, LoadVerdict } from "./load-protocol.ts";
 import type { CallsEntry, UpstreamAsk, UpstreamVerdict } from "./upstream-protocol.ts";
 
 /** Greatest amount that one entry of a report may add. */
@@ -56,6 +57,7 @@ export interface Report {
   readonly returns: readonly ReturnEntry[];
   /** Absent from isolates that keep their breakers to themselves. */
   readonly calls?: readonly CallsEntry[];
+  readonly loads?: readonly LoadEntry[];
 }
 
 /** Asks for units of a limit before they are used. */
@@ -82,6 +84,7 @@ export interface SyncRequest {
   readonly asks: readonly LeaseAsk[];
   /** Upstreams that the isolate has had traffic for. */
   readonly upstreams?: readonly UpstreamAsk[];
+  readonly loads?: readonly LoadAsk[];
   /** Whether the isolate needs the answers while a request waits. */
   readonly urgent: boolean;
 }
@@ -137,6 +140,7 @@ export type SyncReply =
       readonly seq: number;
       readonly leases: readonly LeaseAnswer[];
       readonly verdicts?: readonly UpstreamVerdict[];
+      readonly loads?: readonly LoadVerdict[];
       readonly snapshot: Snapshot;
     }
   | { readonly kind: "refused"; readonly reason: RefusalReason };

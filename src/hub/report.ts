@@ -13,6 +13,7 @@ import {
   type UseEntry,
 } from "./protocol.ts";
 import { isKey, isPlainName } from "./names.ts";
+import { isLoadAsk, isLoadEntry } from "./load-protocol.ts";
 import { isCallsEntry, isUpstreamAsk } from "./upstream-protocol.ts";
 import { isSession } from "./sessions.ts";
 
@@ -26,8 +27,9 @@ export function isSyncRequest(value: unknown): value is SyncRequest {
   if (!isObject(value)) return false;
   const { region, session, report, asks, urgent } = value;
   if (typeof region !== "string" || !isSession(session) || typeof urgent !== "boolean") return false;
-  const { upstreams } = value;
+  const { upstreams, loads } = value;
   if (upstreams !== undefined && !isListOf(upstreams, isUpstreamAsk)) return false;
+  if (loads !== undefined && !isListOf(loads, isLoadAsk)) return false;
   return isListOf(asks, isAsk) && (report === null || isReport(report, session));
 }
 
@@ -46,7 +48,7 @@ export function isTerms(value: unknown): value is LimitTerms {
 
 function isReport(value: unknown, of: string): value is Report {
   if (!isObject(value)) return false;
-  const { session, seq, config, counts, uses, returns, calls } = value;
+  const { session, seq, config, counts, uses, returns, calls, loads } = value;
   return (
     session === of &&
     isAmount(seq, Number.MAX_SAFE_INTEGER) &&
@@ -54,7 +56,8 @@ function isReport(value: unknown, of: string): value is Report {
     isListOf(counts, isCountEntry) &&
     isListOf(uses, isUseEntry) &&
     isListOf(returns, isReturnEntry) &&
-    (calls === undefined || isListOf(calls, isCallsEntry))
+    (calls === undefined || isListOf(calls, isCallsEntry)) &&
+    (loads === undefined || isListOf(loads, isLoadEntry))
   );
 }
 

@@ -3,6 +3,7 @@
 
 import type { Hub } from "./hub.ts";
 import { leaseUnits, noteUse } from "./limit-book.ts";
+import { answerLoadAsk, noteReportedLoad } from "./load-book.ts";
 import { announceUse } from "./membership.ts";
 import { overridesInForce } from "./overrides.ts";
 import type { LeaseAsk, Report, Snapshot, SyncReply, SyncRequest } from "./protocol.ts";
@@ -33,8 +34,9 @@ export function serveSync(hub: Hub, request: unknown, now: number): SyncReply {
   const verdicts = (request.upstreams ?? []).flatMap(
     (ask) => answerUpstreamAsk(hub, session, ask, now) ?? [],
   );
+  const loads = (request.loads ?? []).flatMap((ask) => answerLoadAsk(hub, session, ask, now) ?? []);
   const seq = hub.sessions.get(session)?.seq ?? 0;
-  return { kind: "synced", seq, leases, verdicts, snapshot: snapshotOf(hub, now) };
+  return { kind: "synced", seq, leases, verdicts, loads, snapshot: snapshotOf(hub, now) };
 }
 
 /**
@@ -88,6 +90,7 @@ function applyReport(hub: Hub, report: Report, now: number): void {
   }
   for (const { terms, at, units } of uses) noteUse(hub, terms, session, at, units, now);
   for (const entry of report.calls ?? []) noteReportedCalls(hub, session, entry, now);
+  for (const entry of report.loads ?? []) noteReportedLoad(hub, session, entry, now);
   for (const { terms, period, units } of returns) {
     if (takeBackRights(hub, terms, period, units, now)) isDurable = true;
   }

@@ -148,7 +148,7 @@ export class HubLink {
 
   #isUrgent(now: number): boolean {
     const { syncing, sentAt } = this.replica;
-    return !syncing && now - sentAt >= URGENT_SYNC_MS && this.upstreams?.hasUrgentNews() === true;
+    return !syncing && now - sentAt >= URGENT_SYNC_MS && this.upstreams?.hasUrgentNews(now) === true;
   }
 
   #isHubGone(): boolean {
@@ -177,7 +177,9 @@ export class HubLink {
       }
       const now = this.#ports.now();
       endSync(this.replica, reply, askedAt, now, this.#ports.newSession());
-      if (reply.kind === "synced") this.upstreams?.follow(reply.verdicts ?? [], now);
+      if (reply.kind !== "synced") return;
+      this.upstreams?.follow(reply.verdicts ?? [], now);
+      this.upstreams?.followLoads(reply.loads ?? [], now);
     });
   }
 

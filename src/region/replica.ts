@@ -140,12 +140,14 @@ export function beginSync(
   if (replica.frozen === null) {
     // The hub forgets sessions that are silent for long; a batch of a forgotten one could not be placed.
     if (now - replica.ackedAt > SESSION_RENEW_MS) startSession(replica, newSession);
-    replica.frozen = freezeReport(replica, upstreams?.takeCalls(now) ?? [], now);
+    const calls = upstreams?.takeCalls(now) ?? [];
+    replica.frozen = freezeReport(replica, calls, upstreams?.takeLoads(now) ?? [], now);
     replica.frozenAt = now;
   }
   const { region, session, frozen } = replica;
   const asks = renewals(replica, now);
-  return { region, session, report: frozen, asks, upstreams: upstreams?.asks(now) ?? [], urgent: false };
+  const asked = { upstreams: upstreams?.asks(now) ?? [], loads: upstreams?.loadAsks(now) ?? [] };
+  return { region, session, report: frozen, asks, ...asked, urgent: false };
 }
 
 /** An ask that a request waits for, or that spares one from waiting. */

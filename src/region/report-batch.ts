@@ -3,12 +3,18 @@
 
 import type { CountEntry, Report } from "../hub/protocol.ts";
 import { MAX_ENTRY_AMOUNT, MAX_REPORT_ENTRIES } from "../hub/protocol.ts";
+import type { LoadEntry } from "../hub/load-protocol.ts";
 import type { CallsEntry } from "../hub/upstream-protocol.ts";
 import { freezeReturn, freezeUses } from "./limit-view.ts";
 import type { Replica } from "./replica.ts";
 
 /** The next batch, under the next number; null when nothing waits. */
-export function freezeReport(replica: Replica, calls: readonly CallsEntry[], now: number): Report | null {
+export function freezeReport(
+  replica: Replica,
+  calls: readonly CallsEntry[],
+  loads: readonly LoadEntry[],
+  now: number,
+): Report | null {
   const counts: CountEntry[] = [];
   for (const [id, entry] of replica.counts) {
     if (counts.length >= MAX_REPORT_ENTRIES) break;
@@ -24,8 +30,8 @@ export function freezeReport(replica: Replica, calls: readonly CallsEntry[], now
     const back = returns.length < MAX_REPORT_ENTRIES ? freezeReturn(view, now) : null;
     if (back !== null) returns.push(back);
   }
-  if (counts.length + uses.length + returns.length + calls.length === 0) return null;
+  if (counts.length + uses.length + returns.length + calls.length + loads.length === 0) return null;
   replica.seq++;
   const { session, seq, config } = replica;
-  return { session, seq, config, counts, uses, returns, calls };
+  return { session, seq, config, counts, uses, returns, calls, loads };
 }

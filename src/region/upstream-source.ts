@@ -1,6 +1,7 @@
 // What the link to the hub needs of the isolate's upstreams: what they have seen, what they could use, and
 // somebody who follows the hub's word. The edge provides it; a simulation may as well.
 
+import type { LoadAsk, LoadEntry, LoadVerdict } from "../hub/load-protocol.ts";
 import type { CallsEntry, UpstreamAsk, UpstreamVerdict } from "../hub/upstream-protocol.ts";
 
 export interface UpstreamSource {
@@ -9,6 +10,13 @@ export interface UpstreamSource {
   /** Upstreams that there is traffic for. */
   asks(now: number): UpstreamAsk[];
   follow(verdicts: readonly UpstreamVerdict[], now: number): void;
-  /** Whether the hub should hear before its time: of a probe's result, of an opening on own evidence. */
-  hasUrgentNews(): boolean;
+  /** The same of load. */
+  takeLoads(now: number): LoadEntry[];
+  loadAsks(now: number): LoadAsk[];
+  followLoads(verdicts: readonly LoadVerdict[], now: number): void;
+  /**
+   * Whether the hub should hear before its time: of a probe's result, of an opening on own evidence, of
+   * requests in line while the region has permits to spare.
+   */
+  hasUrgentNews(now: number): boolean;
 }

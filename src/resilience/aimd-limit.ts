@@ -6,10 +6,7 @@
 //   pushed back       limit = 0.9 * in flight when a tenth of a window was refused or timed out, or half of
 //                     it throttled (429); a single one with little in flight says nothing about capacity
 //   congested         lower-quartile latency > 2 * baseline + 25 ms in two windows in a row:
-//                     limit = 1.1 * in flight, then less by a fifth of what the window served, down to
-//                     2 * baseline * throughput; the most important class follows at a tenth, and may
-//                     always take a tenth more than the limit (at least 10), so that its requests need
-//                     not wait while the rest make room
+//                     limit = in flight * what is borne / what it takes, at least 2 * baseline * throughput
 //   in vain           draining to a share s of what was in flight (at most 3/4) has not made it faster than
 //                     1 - 0.4 * (1 - s) of what it took before, or 50 windows at the floor of 20 have not
 //                     helped: not our doing; limit = twice what was in flight, this latency is the baseline
@@ -19,7 +16,7 @@
 // The baseline is the least of the last 30 to 60 s of the lower quartiles, smoothed over some windows: the
 // least of noisy numbers would be far too small. The very first window counts with its slowest answer,
 // because in the beginning only the fast ones are back. It starts at `max`: nothing is refused without
-// evidence.
+// evidence. Under a region's hub `max` is the isolate's share: it may cut further between two verdicts.
 
 import type { ConcurrencyLimit } from "./concurrency-limit.ts";
 import { SampleFate } from "./concurrency-limit.ts";
@@ -36,16 +33,11 @@ export const LONGEST_HOLD_MS = 40_000;
 const BACKOFF = 0.9;
 const TOLERANCE = 2;
 const SLACK_MS = 25;
-const FIRST_SCATTER = 1.1;
-const DRAINED_SHARE = 0.2;
-const CRITICAL_DRAINED_SHARE = 0.1;
 const CONGESTED_WINDOWS = 2;
 const SMOOTHING = 1 / 8;
 const TRIED_SHARE = 0.25;
 const HELP_EXPECTED = 0.4;
 const WINDOWS_AT_FLOOR = 50;
-const EXTRA_SHARE = 0.1;
-const LEAST_EXTRA = 10;
 const GENTLE_MS = 30_000;
 const DROPPED_SHARE = 0.1;
 const THROTTLED_SHARE = 0.5;
@@ -54,15 +46,19 @@ const KEPT_LATENCIES = 64;
 
 export class AimdLimit implements ConcurrencyLimit {
   current: number;
-  readonly #max: number;
+  readonly #configured: number;
+  /** What is configured, or less while a region's hub says so. */
+  #max: number;
   #exact: number;
-  #ceiling: number;
+  /** Infinite: no refusal has told. */
+  #ceiling = Number.POSITIVE_INFINITY;
   #ceilingUntil = 0;
   #holdMs = SHORTEST_HOLD_MS;
   #gentleUntil = 0;
   #lastRefusalAt = Number.NEGATIVE_INFINITY;
   #lastCutAt = Number.NEGATIVE_INFINITY;
   readonly #latencies = new Float64Array(KEPT_LATENCIES);
+  #samples = 0;
   #served = 0;
   #inflightOfServed = 0;
   #refused = 0;
@@ -74,9 +70,6 @@ export class AimdLimit implements ConcurrencyLimit {
   #nextPeakServed = 0;
   #windowStartedAt = Number.NEGATIVE_INFINITY;
   #congested = 0;
-  #isDraining = false;
-  /** What the most important class may have in flight while the rest makes room. */
-  #critical = 0;
   #atFloor = 0;
   #smoothLatency = 0;
   #smoothInflight = 0;
@@ -88,16 +81,14 @@ export class AimdLimit implements ConcurrencyLimit {
   #baselineTurnsAt = 0;
 
   constructor(max: number) {
+    this.#configured = max;
     this.#max = max;
     this.#exact = max;
-    this.#ceiling = max;
     this.current = max;
   }
 
-  get criticalExtra(): number {
-    if (!this.#isDraining) return 0;
-    const extra = Math.max(LEAST_EXTRA, Math.ceil(this.#exact * EXTRA_SHARE), this.#critical - this.current);
-    return Math.max(0, Math.floor(Math.min(extra, this.#ceiling - this.current)));
+  get ceiling(): number {
+    return Math.floor(Math.min(this.#ceiling, this.#configured));
   }
 
   observe(
@@ -108,38 +99,61 @@ export class AimdLimit implements ConcurrencyLimit {
     fate: SampleFate,
     now: number,
   ): boolean {
-    let tooMany = false;
-    if (this.#windowStartedAt === Number.NEGATIVE_INFINITY) this.#windowStartedAt = startedAt;
-    if (inflight > this.#peakInflight) this.#peakInflight = inflight;
-    this.#inflightNow = inflightNow;
-    switch (fate) {
-      case SampleFate.served:
-        this.#latencies[this.#served++ % KEPT_LATENCIES] = latencyMs;
-        this.#inflightOfServed += inflight;
-        if (inflight > this.#nextPeakServed) this.#nextPeakServed = inflight;
-        break;
-      case SampleFate.throttled:
-        this.#throttled++;
-        break;
-      case SampleFate.refused:
-        tooMany = this.#refuse(inflight, startedAt, now);
-        // One that told the limit where it is has been answered; it does not count twice.
-        if (!tooMany) this.#refused++;
-        break;
-      case SampleFate.timedOut:
-        this.#timedOut++;
-        break;
-    }
-    const samples = this.#served + this.#refused + this.#timedOut + this.#throttled;
-    if (samples >= WINDOW_SAMPLES && now - this.#windowStartedAt >= this.#windowMs()) this.#endWindow(now);
+    const tooMany = this.absorb(latencyMs, inflight, startedAt, fate, now, 1);
+    this.turn(inflightNow, now);
     return tooMany;
   }
 
+  absorb(
+    latencyMs: number,
+    inflight: number,
+    startedAt: number,
+    fate: SampleFate,
+    now: number,
+    count: number,
+  ): boolean {
+    if (this.#windowStartedAt === Number.NEGATIVE_INFINITY) this.#windowStartedAt = startedAt;
+    if (inflight > this.#peakInflight) this.#peakInflight = inflight;
+    switch (fate) {
+      case SampleFate.served:
+        this.#latencies[this.#samples++ % KEPT_LATENCIES] = latencyMs;
+        this.#served += count;
+        this.#inflightOfServed += inflight * count;
+        if (inflight > this.#nextPeakServed) this.#nextPeakServed = inflight;
+        return false;
+      case SampleFate.throttled:
+        this.#throttled += count;
+        return false;
+      case SampleFate.refused: {
+        const tooMany = this.#refuse(inflight, startedAt, now);
+        // One that told the limit where it is has been answered; it does not count twice.
+        if (!tooMany) this.#refused += count;
+        return tooMany;
+      }
+      case SampleFate.timedOut:
+        this.#timedOut += count;
+        return false;
+    }
+  }
+
+  turn(inflightNow: number, now: number): void {
+    this.#inflightNow = inflightNow;
+    const samples = this.#served + this.#refused + this.#timedOut + this.#throttled;
+    if (samples >= WINDOW_SAMPLES && now - this.#windowStartedAt >= this.#windowMs()) this.#endWindow(now);
+  }
+
+  follow(limit: number | null): void {
+    // Where it stood at its bound it goes on there; where it has cut by itself it keeps to that.
+    const wasBound = this.#exact >= this.#max - 1;
+    this.#max = Math.min(limit ?? this.#configured, this.#configured);
+    if (limit !== null && wasBound) this.#set(limit);
+    else this.#set(this.#exact);
+  }
+
   forget(): void {
-    this.#ceiling = this.#max;
+    this.#ceiling = Number.POSITIVE_INFINITY;
     this.#ceilingUntil = 0;
     this.#holdMs = SHORTEST_HOLD_MS;
-    this.#isDraining = false;
     this.#set(this.#max);
   }
 
@@ -150,7 +164,7 @@ export class AimdLimit implements ConcurrencyLimit {
     const aboveCeiling = inflight > this.#ceiling;
     const proven = Math.max(this.#peakServed, this.#nextPeakServed, DROP_FLOOR);
     if (inflight <= proven && !aboveCeiling) return false;
-    const tooMany = aboveCeiling || this.#ceiling === this.#max;
+    const tooMany = aboveCeiling || this.#ceiling === Number.POSITIVE_INFINITY;
     const confirmed = aboveCeiling && now < this.#ceilingUntil + this.#holdMs;
     this.#holdMs = confirmed ? Math.min(LONGEST_HOLD_MS, this.#holdMs * 2) : SHORTEST_HOLD_MS;
     this.#ceiling = Math.min(this.#exact, inflight - 1);
@@ -175,8 +189,9 @@ export class AimdLimit implements ConcurrencyLimit {
     const slow = this.#served > 0 && latency > TOLERANCE * this.#baseline + SLACK_MS;
     this.#congested = slow ? this.#congested + 1 : 0;
     if (pushedBack && now > this.#lastCutAt + WINDOW_MS) this.#backOff(now);
-    else if (this.#congested >= CONGESTED_WINDOWS) this.#drain(now);
+    else if (this.#congested >= CONGESTED_WINDOWS) this.#drain(latency, now);
     else if (!slow && !pushedBack) this.#grow(now);
+    this.#samples = 0;
     this.#served = 0;
     this.#inflightOfServed = 0;
     this.#refused = 0;
@@ -186,7 +201,7 @@ export class AimdLimit implements ConcurrencyLimit {
     this.#windowStartedAt = now;
   }
 
-  #drain(now: number): void {
+  #drain(latency: number, now: number): void {
     if (now >= this.#gentleUntil || this.#smoothInflight > this.#drainedFrom) this.#rememberDrain();
     const floor = Math.min(LATENCY_FLOOR, this.#exact);
     this.#atFloor = this.#exact <= LATENCY_FLOOR ? this.#atFloor + 1 : 0;
@@ -196,13 +211,10 @@ export class AimdLimit implements ConcurrencyLimit {
     }
     const servedPerMs = this.#served / (now - this.#windowStartedAt);
     const needed = Math.max(floor, TOLERANCE * this.#baseline * servedPerMs);
-    const inflight = Math.max(this.#inflightNow * (this.#isDraining ? 1 : FIRST_SCATTER), floor);
-    const from = Math.min(this.#exact, inflight);
-    const critical = this.#isDraining ? this.#critical : from;
     this.#gentleUntil = now + GENTLE_MS;
-    this.#cutTo(Math.max(Math.min(needed, from), from - Math.max(1, this.#served * DRAINED_SHARE)), now);
-    this.#critical = critical - Math.max(1, this.#served * CRITICAL_DRAINED_SHARE);
-    this.#isDraining = true;
+    const from = Math.min(this.#exact, Math.max(this.#inflightNow, floor));
+    const bearable = (from * (TOLERANCE * this.#baseline + SLACK_MS)) / latency;
+    this.#cutTo(Math.min(from, Math.max(needed, bearable)), now);
   }
 
   #isInVain(): boolean {
@@ -221,16 +233,14 @@ export class AimdLimit implements ConcurrencyLimit {
     this.#baseline = this.#smoothLatency;
     this.#nextBaseline = this.#smoothLatency;
     this.#atFloor = 0;
-    this.#isDraining = false;
     this.#gentleUntil = now;
     this.#set(Math.max(this.#exact, Math.min(2 * this.#drainedFrom, this.#ceiling)));
   }
 
   #grow(now: number): void {
-    this.#isDraining = false;
     if (this.#peakInflight < this.#exact / 2) return;
     const step = now < this.#gentleUntil ? 1 : Math.sqrt(this.#exact);
-    const ceiling = now < this.#ceilingUntil ? this.#ceiling : this.#max;
+    const ceiling = now < this.#ceilingUntil ? Math.min(this.#ceiling, this.#max) : this.#max;
     if (this.#exact < ceiling) this.#set(Math.min(ceiling, this.#exact + step));
   }
 
@@ -260,13 +270,12 @@ export class AimdLimit implements ConcurrencyLimit {
   }
 
   #quantile(quantile: number): number {
-    const kept = this.#latencies.subarray(0, Math.min(this.#served, KEPT_LATENCIES)).toSorted();
+    const kept = this.#latencies.subarray(0, Math.min(this.#samples, KEPT_LATENCIES)).toSorted();
     return kept[Math.min(kept.length - 1, Math.floor(kept.length * quantile))];
   }
 
   #cutTo(limit: number, now: number): void {
     this.#lastCutAt = now;
-    this.#isDraining = false;
     this.#set(limit);
   }
 

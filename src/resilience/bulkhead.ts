@@ -1,10 +1,21 @@
 // A bulkhead: permits with a bounded line in front. A permit that comes back is handed to the waiter
 // whose turn it is before anybody new can take it.
+//
+// The most important class need not wait until the others have finished: it may take a few permits more than
+// the limit, and, after the limit was lowered below what is in flight, most of those that come back. The
+// others wait until there is room below the limit, so what is above it does not last.
+//
+//   extra = max(4, limit / 4, what was above a lowered limit, a quarter less with each that comes back)
 
 import type { Permits } from "./permits.ts";
 import { NO_PERMIT, createPermits, hasRoom, returnPermit, takePermit } from "./permits.ts";
 import type { Waiter, WaitingLine } from "./waiting-line.ts";
 import { callNext, createWaitingLine, joinLine, leaveLine } from "./waiting-line.ts";
+
+const LEAST_EXTRA = 4;
+const EXTRA_SHARE = 0.25;
+/** Of the permits above a lowered limit, so much goes with each one that comes back. */
+const DRAINED_PER_CALL = 0.1;
 
 export interface Bulkhead {
   readonly permits: Permits;
@@ -12,8 +23,10 @@ export interface Bulkhead {
   readonly maxWaitMs: number;
   /** A permit that is not returned ends after this long. */
   readonly permitTtlMs: number;
-  /** So many more than the limit may the most important class take. */
-  criticalExtra: number;
+  /** More are never in flight: what is configured, where the limit is what has been learned. */
+  ceiling: number;
+  /** What was in flight above a lowered limit. */
+  draining: number;
 }
 
 export interface BulkheadOptions {
@@ -29,14 +42,15 @@ export function createBulkhead(options: BulkheadOptions): Bulkhead {
     line: createWaitingLine(options.waiting),
     maxWaitMs: options.maxWaitMs,
     permitTtlMs: options.permitTtlMs,
-    criticalExtra: 0,
+    ceiling: options.max,
+    draining: 0,
   };
 }
 
 /** A permit at once, or NO_PERMIT: then `waitAtBulkhead` may be tried. */
-export function enterBulkhead(bulkhead: Bulkhead, now: number): number {
+export function enterBulkhead(bulkhead: Bulkhead, now: number, trafficClass: number): number {
   if (bulkhead.line.length > 0) grantWaiting(bulkhead, now);
-  return takePermit(bulkhead.permits, now, bulkhead.permitTtlMs);
+  return takePermit(bulkhead.permits, now, bulkhead.permitTtlMs, trafficClass === 0 ? extraOf(bulkhead) : 0);
 }
 
 /** Gets in line until `deadline` at the latest; null when there is no room in it. May be called at once. */
@@ -47,9 +61,7 @@ export function waitAtBulkhead(
   now: number,
   settle: (permit: number) => void,
 ): Waiter | null {
-  const waiter = joinLine(bulkhead.line, trafficClass, deadline, now, settle);
-  if (waiter !== null && bulkhead.criticalExtra > 0) grantWaiting(bulkhead, now);
-  return waiter;
+  return joinLine(bulkhead.line, trafficClass, deadline, now, settle);
 }
 
 /** A waiter's own timer has ended, or its client has gone. False when it had been called already. */
@@ -60,19 +72,27 @@ export function stopWaiting(bulkhead: Bulkhead, waiter: Waiter, now: number): bo
 /** Returns a permit and hands what is free to those who wait. */
 export function leaveBulkhead(bulkhead: Bulkhead, permit: number, now: number): void {
   returnPermit(bulkhead.permits, permit);
+  if (bulkhead.draining > 0) bulkhead.draining -= DRAINED_PER_CALL;
   if (bulkhead.line.length > 0) grantWaiting(bulkhead, now);
 }
 
 /** Changes the number of permits; what that frees is handed out at once, what it takes is waited for. */
 export function resizeBulkhead(bulkhead: Bulkhead, limit: number, now: number): void {
-  bulkhead.permits.limit = limit;
+  const { permits } = bulkhead;
+  if (limit < permits.limit) bulkhead.draining = Math.max(bulkhead.draining, (permits.inUse - limit) * 1.1);
+  permits.limit = limit;
   if (bulkhead.line.length > 0) grantWaiting(bulkhead, now);
+}
+
+function extraOf({ permits, ceiling, draining }: Bulkhead): number {
+  const extra = Math.max(LEAST_EXTRA, Math.floor(permits.limit * EXTRA_SHARE));
+  return Math.max(0, Math.min(extra, ceiling - permits.limit), Math.ceil(draining));
 }
 
 function grantWaiting(bulkhead: Bulkhead, now: number): void {
   const { permits, line } = bulkhead;
   while (line.length > 0) {
-    const extra = line.oldest[0] === null ? 0 : bulkhead.criticalExtra;
+    const extra = line.oldest[0] === null ? 0 : extraOf(bulkhead);
     if (!hasRoom(permits, now, extra)) return;
     const waiter = callNext(line, now);
     if (waiter === null) return;

@@ -8,8 +8,8 @@ export type SampleFate = (typeof SampleFate)[keyof typeof SampleFate];
 export interface ConcurrencyLimit {
   /** Whole requests, at least 1. */
   readonly current: number;
-  /** So many more may the most important class have in flight, while the limit is lowered gently. */
-  readonly criticalExtra: number;
+  /** More than this is known to be refused, or not allowed. */
+  readonly ceiling: number;
   /**
    * Takes one finished try in; tries that say nothing about capacity are not reported. `latencyMs` runs
    * to the response headers; `inflight` is what was in flight when the try began, itself included, and
@@ -24,11 +24,37 @@ export interface ConcurrencyLimit {
     fate: SampleFate,
     now: number,
   ): boolean;
+  /** Takes `count` samples alike in, as somebody else has seen them; `turn` follows when all are in. */
+  absorb(
+    latencyMs: number,
+    inflight: number,
+    startedAt: number,
+    fate: SampleFate,
+    now: number,
+    count: number,
+  ): boolean;
+  /** Ends the window of samples when it is long enough. */
+  turn(inflightNow: number, now: number): void;
+  /**
+   * The region's hub has given this isolate so many permits: more it never says. null: the hub is gone.
+   */
+  follow(limit: number | null): void;
   /** Starts over at the maximum: the upstream was away, what was learned before no longer holds. */
   forget(): void;
 }
 
-/** A limit that stays where it is. */
+/** A limit that stays where it is, or at the isolate's part of it. */
 export function createFixedLimit(max: number): ConcurrencyLimit {
-  return { current: max, criticalExtra: 0, observe: () => false, forget: () => {} };
+  const limit = {
+    current: max,
+    ceiling: max,
+    observe: () => false,
+    absorb: () => false,
+    turn: () => {},
+    follow: (given: number | null) => {
+      limit.current = given ?? max;
+    },
+    forget: () => {},
+  };
+  return limit;
 }

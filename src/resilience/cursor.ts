@@ -137,6 +137,13 @@ function cutFor(loop: ShedLoop, tally: ShedTally, elapsedMs: number): number {
   return Math.min(MAXIMUM_CUT, Math.max(0, 1 - (factor * loop.ok) / loop.settled));
 }
 
+/** Takes arrivals into the recent ones without a turn of the loop: somebody else steers. */
+export function followArrivals(loop: ShedLoop, tally: ShedTally, now: number): void {
+  const elapsedMs = Math.min(Math.max(now - loop.tickStartedAt, 0), 60_000);
+  collectTally(loop, tally, 0.5 ** (elapsedMs / HALF_LIFE_MS));
+  loop.tickStartedAt = now;
+}
+
 function collectTally(loop: ShedLoop, tally: ShedTally, kept: number): void {
   loop.settled = loop.settled * kept + tally.settled;
   loop.ok = loop.ok * kept + tally.ok;
@@ -145,7 +152,8 @@ function collectTally(loop: ShedLoop, tally: ShedTally, kept: number): void {
   }
 }
 
-function emptyTally(tally: ShedTally): void {
+/** Forgets what a tally has seen. */
+export function emptyTally(tally: ShedTally): void {
   tally.arrivals.fill(0);
   tally.settled = 0;
   tally.ok = 0;

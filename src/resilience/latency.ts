@@ -3,7 +3,7 @@
 // nothing; histograms of several isolates can be added up bucket by bucket.
 
 export const LATENCY_BUCKETS = 192;
-const BUCKETS_PER_DOUBLING = 8;
+export const BUCKETS_PER_DOUBLING = 8;
 const SMALLEST_MS = 0.125;
 const HALF_LIFE_MS = 10_000;
 
@@ -47,7 +47,8 @@ export function latencyAt(histogram: LatencyHistogram, quantile: number): number
 /** Clocks count whole ms, so most latencies need no logarithm. */
 const BUCKET_OF_MS = Uint8Array.from({ length: 2048 }, (_, ms) => bucketByLogarithm(ms));
 
-function bucketOf(latencyMs: number): number {
+/** Index of the bucket that a latency falls into. */
+export function bucketOf(latencyMs: number): number {
   const wholeMs = latencyMs | 0;
   return wholeMs === latencyMs && wholeMs >= 0 && wholeMs < BUCKET_OF_MS.length
     ? BUCKET_OF_MS[wholeMs]
@@ -60,6 +61,7 @@ function bucketByLogarithm(latencyMs: number): number {
   return bucket < LATENCY_BUCKETS ? bucket : LATENCY_BUCKETS - 1;
 }
 
-function middleOf(bucket: number): number {
+/** The latency in ms that a bucket stands for. */
+export function middleOf(bucket: number): number {
   return SMALLEST_MS * 2 ** ((bucket + 0.5) / BUCKETS_PER_DOUBLING);
 }

@@ -34,18 +34,33 @@ export function createRetryBudget(share: number): RetryBudget {
 }
 
 export function depositOriginal(budget: RetryBudget, now: number): void {
+  depositOriginals(budget, 1, now);
+}
+
+export function depositOriginals(budget: RetryBudget, count: number, now: number): void {
   advance(budget, now);
-  budget.originals[budget.slotIndex]++;
-  budget.originalsTotal++;
+  budget.originals[budget.slotIndex] += count;
+  budget.originalsTotal += count;
+}
+
+/** Counts retries that somebody else has scheduled. */
+export function noteRetries(budget: RetryBudget, count: number, now: number): void {
+  advance(budget, now);
+  budget.retries[budget.slotIndex] += count;
+  budget.retriesTotal += count;
+}
+
+/** Retries that may still be scheduled now. */
+export function retriesLeft(budget: RetryBudget, now: number): number {
+  advance(budget, now);
+  const floor = (FLOOR_RETRIES_PER_SECOND * BUDGET_WINDOW_MS) / 1000;
+  return Math.max(0, budget.share * budget.originalsTotal + floor - budget.retriesTotal);
 }
 
 /** Whether one more retry may be scheduled now; if so it is counted. */
 export function takeRetry(budget: RetryBudget, now: number): boolean {
-  advance(budget, now);
-  const allowed = budget.share * budget.originalsTotal + (FLOOR_RETRIES_PER_SECOND * BUDGET_WINDOW_MS) / 1000;
-  if (budget.retriesTotal + 1 > allowed) return false;
-  budget.retries[budget.slotIndex]++;
-  budget.retriesTotal++;
+  if (retriesLeft(budget, now) < 1) return false;
+  noteRetries(budget, 1, now);
   return true;
 }
 

@@ -1,40 +1,35 @@
 // Everything that protects one upstream, as plain state: breaker, shedding cursor, concurrency limit,
-// retry budget, latencies. Whoever is in charge of the upstream feeds it arrivals and results and runs
-// its tick; today that is the isolate. Nothing here waits, sends or reads a clock.
+// retry budget, latencies. The isolate feeds it arrivals and results; while the region's hub steers, its
+// verdicts move it (`followLoad`), else its own loops do. Nothing here waits, sends or reads a clock.
 
 import type { Breaker, BreakerOptions } from "./breaker.ts";
-import { admitCall, createBreaker, noteRetryAfter, phaseAt, rampShare, recordResult } from "./breaker.ts";
+import { admitCall, createBreaker, noteRetryAfter, phaseAt, recordResult } from "./breaker.ts";
 import type { Bulkhead } from "./bulkhead.ts";
 import { createBulkhead, enterBulkhead, leaveBulkhead, resizeBulkhead } from "./bulkhead.ts";
 import { AimdLimit } from "./aimd-limit.ts";
-import type { ConcurrencyLimit, SampleFate } from "./concurrency-limit.ts";
-import { createFixedLimit } from "./concurrency-limit.ts";
+import type { ConcurrencyLimit } from "./concurrency-limit.ts";
+import { SampleFate, createFixedLimit } from "./concurrency-limit.ts";
 import type { ShedLoop, ShedTally } from "./cursor.ts";
-import {
-  arrivalsPerSecond,
-  createShedLoop,
-  createShedTally,
-  isTickDue,
-  passesCursor,
-  placeCursor,
-  tickCursor,
-} from "./cursor.ts";
+import { createShedLoop, createShedTally, passesCursor } from "./cursor.ts";
 import type { DeadlineGuard } from "./deadline.ts";
 import { createDeadlineGuard } from "./deadline.ts";
 import type { LatencyHistogram } from "./latency.ts";
-import { ageLatencies, createLatencyHistogram, latencyAt, recordLatency } from "./latency.ts";
+import { createLatencyHistogram, recordLatency } from "./latency.ts";
 import { LEVEL_COUNT } from "./level.ts";
+import type { LoadSums } from "./load-sums.ts";
+import { createLoadSums, noteSample } from "./load-sums.ts";
 import { Outcome } from "./outcome.ts";
-import { reclaimExpired } from "./permits.ts";
 import type { RandomSource } from "./random.ts";
 import { nextRandom } from "./random.ts";
+import type { RegionalLoad } from "./regional-load.ts";
+import { createRegionalLoad, isLoadRegional, takeRegionalRetry } from "./regional-load.ts";
 import type { RetryBudget } from "./retry-budget.ts";
-import { createRetryBudget, depositOriginal } from "./retry-budget.ts";
+import { createRetryBudget, depositOriginal, takeRetry } from "./retry-budget.ts";
 import type { TargetLoads } from "./target-choice.ts";
 import { createTargetLoads } from "./target-choice.ts";
 import type { TargetEjections } from "./target-ejection.ts";
 import { createTargetEjections, followTargets, noteTargetResult } from "./target-ejection.ts";
-import { takeBusyMs } from "./waiting-line.ts";
+import { ceilingOf, followRamp, isOwnTickDue, runTick } from "./upstream-loops.ts";
 
 export interface UpstreamOptions {
   readonly timeoutMs: number;
@@ -56,6 +51,9 @@ export interface UpstreamControl {
   readonly limit: ConcurrencyLimit;
   readonly shed: ShedLoop;
   readonly tally: ShedTally;
+  /** What the region's hub has not heard, and what it has decided. */
+  readonly sums: LoadSums;
+  readonly regional: RegionalLoad;
   readonly latency: LatencyHistogram;
   readonly retryBudget: RetryBudget | null;
   readonly deadlines: DeadlineGuard;
@@ -68,8 +66,9 @@ export interface UpstreamControl {
   rampPlacedAt: number;
   /** The breaker's generation at the last tick. */
   tickGeneration: number;
-  /** When the last request for it came. */
+  /** When the last request for it came, and when the last call went well. */
   arrivedAt: number;
+  servedAt: number;
 }
 
 /** What one try came to, for `finishTry`. */
@@ -88,9 +87,8 @@ export interface TryResult {
 
 /** Lets a permit or a lease outlive the try that holds it by this much before it is taken back. */
 export const LEASE_SLACK_MS = 1000;
-const RAMP_STEP_MS = 100;
-/** A ramping upstream may always get this many: with little traffic, shares mean nothing. */
-export const RAMP_FLOOR_PER_SECOND = 5;
+/** So long after a call went well a 503 may be one of too many. */
+const CROWDED_OUT_MS = 500;
 
 export function createUpstreamControl(options: UpstreamOptions): UpstreamControl {
   const { max, waiting, maxWaitMs, adaptive } = options.concurrency;
@@ -102,6 +100,8 @@ export function createUpstreamControl(options: UpstreamOptions): UpstreamControl
     limit: adaptive ? new AimdLimit(max) : createFixedLimit(max),
     shed: createShedLoop(),
     tally: createShedTally(),
+    sums: createLoadSums(),
+    regional: createRegionalLoad(),
     latency: createLatencyHistogram(),
     retryBudget: options.retryBudget === null ? null : createRetryBudget(options.retryBudget),
     deadlines: createDeadlineGuard(),
@@ -112,13 +112,14 @@ export function createUpstreamControl(options: UpstreamOptions): UpstreamControl
     rampPlacedAt: 0,
     tickGeneration: 0,
     arrivedAt: Number.NEGATIVE_INFINITY,
+    servedAt: Number.NEGATIVE_INFINITY,
   };
 }
 
 /** A request of this level has come for the upstream, whatever becomes of it. Runs the tick when due. */
 export function noteArrival(control: UpstreamControl, level: number, now: number): void {
   control.arrivedAt = now;
-  if (hasPhaseChanged(control) || isTickDue(control.shed, control.tally, now)) runTick(control, now);
+  if (hasPhaseChanged(control) || isOwnTickDue(control, now)) runTick(control, now);
   else if (control.breaker !== null && control.breaker.state.phase === "ramp") followRamp(control, now);
   control.tally.arrivals[level]++;
 }
@@ -126,7 +127,7 @@ export function noteArrival(control: UpstreamControl, level: number, now: number
 /** Runs what is due though nothing has arrived, so that a reader sees no stale cursor and no stale target. */
 export function refreshControl(control: UpstreamControl, now: number): void {
   refreshTargets(control, now);
-  if (isTickDue(control.shed, control.tally, now)) runTick(control, now);
+  if (isOwnTickDue(control, now)) runTick(control, now);
 }
 
 /** Puts back what has been ejected for long enough; before a target is chosen. */
@@ -141,6 +142,7 @@ export function admitLevel(control: UpstreamControl, level: number, position: nu
 
 /** The request went on to be tried: it is an original that retries may be measured by. */
 export function noteOriginal(control: UpstreamControl, now: number): void {
+  control.sums.originals++;
   if (control.retryBudget !== null) depositOriginal(control.retryBudget, now);
 }
 
@@ -166,8 +168,8 @@ export function cancelTry(control: UpstreamControl, token: number, now: number):
   if (control.breaker !== null) recordResult(control.breaker, token, Outcome.ignored, false, now, 0);
 }
 
-export function takeUpstreamPermit(control: UpstreamControl, now: number): number {
-  return enterBulkhead(control.bulkhead, now);
+export function takeUpstreamPermit(control: UpstreamControl, trafficClass: number, now: number): number {
+  return enterBulkhead(control.bulkhead, now, trafficClass);
 }
 
 /** Takes the result of a try in and returns its permit. */
@@ -180,9 +182,13 @@ export function finishTry(
   random: RandomSource,
 ): void {
   const { breaker, bulkhead, limit } = control;
-  if (result.outcome === Outcome.ok) recordLatency(control.latency, result.latencyMs);
+  if (result.outcome === Outcome.ok) {
+    recordLatency(control.latency, result.latencyMs);
+    control.servedAt = now;
+  }
   let { outcome } = result;
   if (result.fate !== null) {
+    noteSample(control.sums, result.latencyMs, result.inflight, result.fate);
     const tooMany = limit.observe(
       result.latencyMs,
       result.inflight,
@@ -191,20 +197,35 @@ export function finishTry(
       result.fate,
       now,
     );
-    if (tooMany) outcome = Outcome.ignored;
+    if (tooMany || isCrowdedOut(control, result, now)) outcome = Outcome.ignored;
     if (result.fate > 0) control.tally.signals++;
   }
   if (isAnsweredByEjection(control, outcome, result, now, random)) outcome = Outcome.ignored;
   if (breaker !== null) recordBreaker(control, breaker, token, outcome, result, now, random);
-  if (limit.current !== bulkhead.permits.limit) bulkhead.permits.limit = limit.current;
-  bulkhead.criticalExtra = limit.criticalExtra;
+  bulkhead.ceiling = ceilingOf(control, now);
+  if (limit.current !== bulkhead.permits.limit) resizeBulkhead(bulkhead, limit.current, now);
   leaveBulkhead(bulkhead, permit, now);
 }
 
-/** Whether everything is well enough for a try that is not the first. */
-export function mayRetry(control: UpstreamControl, now: number): boolean {
-  const phase = control.breaker === null ? "closed" : phaseAt(control.breaker, now);
-  return control.retryBudget !== null && phase === "closed" && control.shed.cursor >= LEVEL_COUNT;
+/**
+ * Whether a try that is not the first may be scheduled; it is counted then, its backoff included. Only while
+ * all is well: the breaker is closed and the cursor cuts nothing. The budget is the region's while that steers.
+ */
+export function scheduleRetry(control: UpstreamControl, now: number): boolean {
+  const { breaker, retryBudget, regional, shed } = control;
+  const phase = breaker === null ? "closed" : phaseAt(breaker, now);
+  if (retryBudget === null || phase !== "closed" || shed.cursor < LEVEL_COUNT) return false;
+  const taken = isLoadRegional(regional, now) ? takeRegionalRetry(regional) : takeRetry(retryBudget, now);
+  if (taken) control.sums.retries++;
+  return taken;
+}
+
+/**
+ * A 503 to one of several calls at a time, while others go well: the upstream has more than it takes, which is
+ * the limit's business and the cursor's. One that answers nothing else is down, and the breaker's.
+ */
+function isCrowdedOut({ servedAt }: UpstreamControl, { fate, inflight }: TryResult, now: number): boolean {
+  return fate === SampleFate.refused && inflight > 1 && now - servedAt < CROWDED_OUT_MS;
 }
 
 /**
@@ -240,7 +261,7 @@ function recordBreaker(
   const jitter = outcome === Outcome.ok && !slow ? 0 : nextRandom(random);
   recordResult(breaker, token, outcome, slow, now, jitter);
   if (breaker.state.phase === before) return;
-  if (breaker.state.phase === "ramp") {
+  if (breaker.state.phase === "ramp" && !isLoadRegional(control.regional, now)) {
     control.limit.forget();
     resizeBulkhead(control.bulkhead, control.limit.current, now);
   }
@@ -249,35 +270,4 @@ function recordBreaker(
 
 function hasPhaseChanged({ breaker, tickGeneration }: UpstreamControl): boolean {
   return breaker !== null && breaker.state.generation !== tickGeneration;
-}
-
-function runTick(control: UpstreamControl, now: number): void {
-  const { breaker, shed, tally } = control;
-  const phase = breaker === null ? "closed" : breaker.state.phase;
-  tally.lineBusyMs += takeBusyMs(control.bulkhead.line, now);
-  ageLatencies(control.latency, now);
-  control.medianMs = Math.round(latencyAt(control.latency, 0.5));
-  control.latencies = Math.floor(control.latency.total);
-  reclaimExpired(control.bulkhead.permits, now);
-  for (const inflight of control.targets.inflight) reclaimExpired(inflight, now);
-  // What was refused in another phase is no evidence in this one.
-  const generation = breaker?.state.generation ?? 0;
-  const holding = phase === "open" || phase === "half-open" || generation !== control.tickGeneration;
-  if (phase === "ramp" && generation !== control.tickGeneration) shed.cut = 0;
-  control.tickGeneration = generation;
-  tickCursor(shed, tally, now, holding, rampPassing(control, now));
-}
-
-/** The share that a ramp lets pass: the breaker's, but never less than a trickle. */
-function rampPassing({ breaker, shed, tally }: UpstreamControl, now: number): number {
-  const share = breaker === null ? 1 : rampShare(breaker, now);
-  if (share >= 1) return 1;
-  const perSecond = arrivalsPerSecond(shed, tally);
-  return perSecond === 0 ? share : Math.min(1, Math.max(share, RAMP_FLOOR_PER_SECOND / perSecond));
-}
-
-function followRamp(control: UpstreamControl, now: number): void {
-  if (control.breaker === null || now - control.rampPlacedAt < RAMP_STEP_MS) return;
-  control.rampPlacedAt = now;
-  placeCursor(control.shed, Math.max(control.shed.cut, 1 - rampPassing(control, now)), true);
 }

@@ -11,7 +11,7 @@ import { levelOfUser, positionWithinLevel } from "../../../src/resilience/level.
 import { Outcome } from "../../../src/resilience/outcome.ts";
 import { NO_PERMIT, reclaimExpired } from "../../../src/resilience/permits.ts";
 import { nextRandom } from "../../../src/resilience/random.ts";
-import { backoffMs, takeRetry } from "../../../src/resilience/retry-budget.ts";
+import { backoffMs } from "../../../src/resilience/retry-budget.ts";
 import type { UpstreamControl } from "../../../src/resilience/upstream-control.ts";
 import {
   admitLevel,
@@ -19,10 +19,10 @@ import {
   cancelTry,
   createUpstreamControl,
   finishTry,
-  mayRetry,
   noteArrival,
   noteOriginal,
   noteOverload,
+  scheduleRetry,
   settleRequest,
   takeUpstreamPermit,
 } from "../../../src/resilience/upstream-control.ts";
@@ -58,7 +58,7 @@ interface Exchange {
   isOver: boolean;
 }
 
-class TidegatePolicy implements Policy {
+export class TidegatePolicy implements Policy {
   readonly phaseChanges: PhaseChange[] = [];
   retries = 0;
   unjustRefusals = 0;
@@ -66,13 +66,16 @@ class TidegatePolicy implements Policy {
   readonly #tenants: TenantShares | null;
   readonly #world: World;
   readonly #options: TidegateOptions;
-  readonly #control: UpstreamControl;
+  readonly control: UpstreamControl;
+  readonly #afterAnswer: () => void;
   #lastTransition: BreakerTransition | null = null;
 
-  constructor(world: World, options: TidegateOptions) {
+  /** `afterAnswer` is called when a request has ended: what the gateway does behind a response. */
+  constructor(world: World, options: TidegateOptions, afterAnswer: () => void = () => {}) {
     this.#world = world;
+    this.#afterAnswer = afterAnswer;
     this.#options = options;
-    this.#control = createUpstreamControl(options.upstream);
+    this.control = createUpstreamControl(options.upstream);
     this.#tenants = options.tenants === undefined ? null : new TenantShares(options.tenants);
   }
 
@@ -81,13 +84,13 @@ class TidegatePolicy implements Policy {
   }
 
   permitsOutAt(now: number): number {
-    const { permits } = this.#control.bulkhead;
+    const { permits } = this.control.bulkhead;
     reclaimExpired(permits, now);
     return permits.inUse + (this.#tenants?.outAt(now) ?? 0);
   }
 
   read(): PolicyReading {
-    const { shed, bulkhead, breaker } = this.#control;
+    const { shed, bulkhead, breaker } = this.control;
     return {
       cursor: shed.cursor + shed.fraction,
       limit: bulkhead.permits.limit,
@@ -98,7 +101,7 @@ class TidegatePolicy implements Policy {
   }
 
   arrive(request: SimulatedRequest): void {
-    const control = this.#control;
+    const control = this.control;
     const { now } = this.#world.clock;
     const { deadlines, medianMs, latencies } = control;
     if (isHopeless(deadlines, request.deadlineAt - now, medianMs, latencies, now)) {
@@ -113,6 +116,7 @@ class TidegatePolicy implements Policy {
     if (!passes) {
       settleRequest(control, false);
       this.#world.conclude(request, "shed");
+      this.#afterAnswer();
       return;
     }
     const tenant = this.#tenants?.take(request, control.bulkhead.permits.limit, now) ?? null;
@@ -136,7 +140,7 @@ class TidegatePolicy implements Policy {
 
   #try(exchange: Exchange): void {
     if (exchange.isGone) return;
-    const control = this.#control;
+    const control = this.control;
     const { now } = this.#world.clock;
     exchange.tries++;
     const token = admitTry(control, now);
@@ -145,14 +149,14 @@ class TidegatePolicy implements Policy {
       this.#conclude(exchange, "circuit_open");
       return;
     }
-    const permit = takeUpstreamPermit(control, now);
+    const permit = takeUpstreamPermit(control, exchange.request.trafficClass, now);
     if (permit === NO_PERMIT) this.#wait(exchange, token);
     else this.#send(exchange, token, permit);
   }
 
   #wait(exchange: Exchange, token: number): void {
     const { clock } = this.#world;
-    const { bulkhead } = this.#control;
+    const { bulkhead } = this.control;
     const { request } = exchange;
     const waitMs = Math.min(bulkhead.maxWaitMs, request.deadlineAt - clock.now);
     if (waitMs <= 0) {
@@ -181,22 +185,22 @@ class TidegatePolicy implements Policy {
   }
 
   #checkRefusal(request: SimulatedRequest): void {
-    const { newest } = this.#control.bulkhead.line;
+    const { newest } = this.control.bulkhead.line;
     const unjust = newest.some((waiter, index) => index > request.trafficClass && waiter !== null);
     if (unjust) this.unjustRefusals++;
   }
 
   #refuseRoom(exchange: Exchange, token: number): void {
     if (exchange.isGone) return;
-    cancelTry(this.#control, token, this.#world.clock.now);
-    noteOverload(this.#control);
+    cancelTry(this.control, token, this.#world.clock.now);
+    noteOverload(this.control);
     this.#conclude(exchange, "concurrency_limit");
   }
 
   #send(exchange: Exchange, token: number, permit: number): void {
     if (exchange.isGone) return;
     const { clock, upstream } = this.#world;
-    const control = this.#control;
+    const control = this.control;
     const startedAt = clock.now;
     const remainingMs = exchange.request.deadlineAt - startedAt;
     if (remainingMs <= 0) {
@@ -228,7 +232,7 @@ class TidegatePolicy implements Policy {
     const { now } = clock;
     const judged = judge(answer);
     const result = { target: 0, ...judged, latencyMs: now - startedAt, startedAt, inflight, retryAfterAt: 0 };
-    finishTry(this.#control, token, permit, result, now, random);
+    finishTry(this.control, token, permit, result, now, random);
     this.#noteTransition();
     const waitMs = judged.ending === "ok" || answer === 500 ? null : this.#retryDelay(exchange);
     if (waitMs === null) {
@@ -242,22 +246,23 @@ class TidegatePolicy implements Policy {
   #retryDelay(exchange: Exchange): number | null {
     const { clock, random } = this.#world;
     const { retry } = this.#options;
-    const { retryBudget, medianMs } = this.#control;
+    const { retryBudget, medianMs } = this.control;
     if (!exchange.request.idempotent || exchange.tries >= retry.attempts || retryBudget === null) return null;
     const waitMs = backoffMs(exchange.tries - 1, retry.delayMs, retry.maxDelayMs, nextRandom(random));
     if (clock.now + waitMs + medianMs >= exchange.request.deadlineAt) return null;
-    return mayRetry(this.#control, clock.now) && takeRetry(retryBudget, clock.now) ? waitMs : null;
+    return scheduleRetry(this.control, clock.now) ? waitMs : null;
   }
 
   #conclude(exchange: Exchange, ending: Ending): void {
     if (exchange.tenant !== null) this.#tenants?.giveBack(exchange.tenant);
     exchange.isOver = true;
-    settleRequest(this.#control, ending === "ok");
+    settleRequest(this.control, ending === "ok");
     this.#world.conclude(exchange.request, ending);
+    this.#afterAnswer();
   }
 
   #noteTransition(): void {
-    const transition = this.#control.breaker?.lastTransition ?? null;
+    const transition = this.control.breaker?.lastTransition ?? null;
     if (transition === null || transition === this.#lastTransition) return;
     this.#lastTransition = transition;
     const { at, from, to, reason, openForMs } = transition;

@@ -1,0 +1,167 @@
+// The load of one upstream as the hub of a region steers it. Isolates report what arrived and what became of
+// it; the hub runs the loops on the sums, the very ones that an isolate runs alone, and answers each with the
+// region's cursor and with its part of the permits and of the retries.
+//
+// What is kept over a restart is a row of the status register (see upstream-book.ts); a new boot begins with
+// RESTORED_SHARE of the limit that was stored.
+
+import type { ShedLoop, ShedTally } from "../resilience/cursor.ts";
+import { createShedLoop, createShedTally, isTickDue, tickCursor } from "../resilience/cursor.ts";
+import { nextRandom } from "../resilience/random.ts";
+import type { RegionLimit } from "../resilience/region-limit.ts";
+import { createRegionLimit, learnLimit, limitOf } from "../resilience/region-limit.ts";
+import type { RetryBudget } from "../resilience/retry-budget.ts";
+import { createRetryBudget, depositOriginals, noteRetries, retriesLeft } from "../resilience/retry-budget.ts";
+import type { Hub } from "./hub.ts";
+import type { LoadAsk, LoadEntry, LoadTerms, LoadVerdict } from "./load-protocol.ts";
+import type { Demands } from "./load-shares.ts";
+import { expireDemands, noteDemand, shareOf, sumDemands } from "./load-shares.ts";
+
+/** Upstreams whose load one hub steers, at most. */
+export const MAX_LOADS = 1_000;
+/** A hub that has just begun does not know how many isolates there are: the first must not get everything. */
+const YOUNG_MS = 3_000;
+const ASSUMED_ISOLATES = 8;
+
+export interface LoadBook {
+  terms: LoadTerms;
+  readonly shed: ShedLoop;
+  readonly tally: ShedTally;
+  /** null: it stays what is configured. */
+  limit: RegionLimit | null;
+  budget: RetryBudget | null;
+  readonly demands: Demands;
+  /** The breaker's generation at the last turn of the cursor's loop. */
+  generation: number;
+}
+
+/** Takes what an isolate reports. Part of applying a batch: once. */
+export function noteReportedLoad(hub: Hub, session: string, entry: LoadEntry, now: number): void {
+  const book = loadBookOf(hub, entry.terms);
+  if (book === null) return;
+  const inflight = entry.busyMs / Math.max(1, entry.spanMs);
+  const waiting = book.demands.get(session)?.waiting ?? 0;
+  let served = 0;
+  for (let at = 1; at < entry.served.length; at += 2) served += entry.served[at];
+  noteDemand(book.demands, session, {
+    at: now,
+    inflight,
+    waiting,
+    servedPerMs: served / Math.max(1, entry.spanMs),
+  });
+  addArrivals(book, entry);
+  if (book.budget !== null) {
+    depositOriginals(book.budget, entry.originals, now);
+    noteRetries(book.budget, entry.retries, now);
+  }
+  // A single isolate sees everything, and at once: its own limit is the better one.
+  const { limit, demands } = book;
+  if (limit !== null && demands.size > 1) learnLimit(limit, entry, sumDemands(demands), now);
+  turn(hub, book, now);
+}
+
+/** What an isolate is told about an upstream that it has traffic for. */
+export function answerLoadAsk(hub: Hub, session: string, ask: LoadAsk, now: number): LoadVerdict | null {
+  const book = loadBookOf(hub, ask.terms);
+  if (book === null) return null;
+  const before = book.demands.get(session);
+  const inflight = before === undefined ? ask.inflight : before.inflight;
+  const servedPerMs = before?.servedPerMs ?? 0;
+  noteDemand(book.demands, session, {
+    at: now,
+    inflight: Math.max(inflight, ask.inflight),
+    waiting: ask.waiting,
+    servedPerMs,
+  });
+  expireDemands(book.demands, now);
+  turn(hub, book, now);
+  if (book.demands.size === 1 && book.limit !== null) book.limit.exact = ask.terms.max;
+  const { shed } = book;
+  const isolates = now - hub.bootedAt < YOUNG_MS ? ASSUMED_ISOLATES : 1;
+  const share = shareOf(book.demands, session, regionLimitOf(book), isolates);
+  const ceiling = shareOf(book.demands, session, ask.terms.max, isolates);
+  const { cursor, fraction, cut } = shed;
+  return {
+    upstream: ask.terms.upstream,
+    cursor,
+    fraction,
+    cut,
+    limit: wholeOf(hub, share.limit),
+    ceiling: Math.ceil(ceiling.limit),
+    hasSpare: share.hasSpare,
+    retries: book.budget === null ? 0 : wholeOf(hub, retriesLeft(book.budget, now) * share.part),
+  };
+}
+
+/** A fraction becomes a whole number that is right on average. */
+function wholeOf(hub: Hub, amount: number): number {
+  const whole = Math.floor(amount);
+  return whole + (nextRandom(hub.random) < amount - whole ? 1 : 0);
+}
+
+function loadBookOf(hub: Hub, terms: LoadTerms): LoadBook | null {
+  const known = hub.loads.get(terms.upstream);
+  if (known !== undefined) {
+    if (!sameTerms(known.terms, terms)) changeTerms(known, terms);
+    return known;
+  }
+  if (hub.loads.size >= MAX_LOADS) return null;
+  const book: LoadBook = {
+    terms,
+    shed: createShedLoop(),
+    tally: createShedTally(),
+    limit: createLimit(terms),
+    budget: createBudget(terms),
+    demands: new Map(),
+    generation: 0,
+  };
+  hub.loads.set(terms.upstream, book);
+  return book;
+}
+
+function createLimit({ max, adaptive }: LoadTerms): RegionLimit | null {
+  return adaptive ? createRegionLimit(max) : null;
+}
+
+/** Requests that the whole region may have in flight. */
+export function regionLimitOf({ limit, terms }: LoadBook): number {
+  return limit === null ? terms.max : limitOf(limit);
+}
+
+function createBudget({ retryShare }: LoadTerms): RetryBudget | null {
+  return retryShare === null ? null : createRetryBudget(retryShare);
+}
+
+function changeTerms(book: LoadBook, terms: LoadTerms): void {
+  const { terms: before } = book;
+  book.terms = terms;
+  if (before.max !== terms.max || before.adaptive !== terms.adaptive) book.limit = createLimit(terms);
+  if (before.retryShare !== terms.retryShare) book.budget = createBudget(terms);
+}
+
+function sameTerms(one: LoadTerms, other: LoadTerms): boolean {
+  return one.max === other.max && one.adaptive === other.adaptive && one.retryShare === other.retryShare;
+}
+
+function addArrivals({ tally, demands }: LoadBook, entry: LoadEntry): void {
+  for (let at = 0; at < entry.arrivals.length; at += 2) {
+    tally.arrivals[entry.arrivals[at]] += entry.arrivals[at + 1];
+  }
+  tally.settled += entry.settled;
+  tally.ok += entry.ok;
+  tally.signals += entry.signals;
+  // A line that stands all the time at each of ten isolates stands as long as one at a single one.
+  tally.lineBusyMs += entry.lineBusyMs / Math.max(1, demands.size);
+}
+
+/** A turn of the cursor's loop, when it is due. What was refused in another phase is no evidence in this one. */
+function turn(hub: Hub, book: LoadBook, now: number): void {
+  if (!isTickDue(book.shed, book.tally, now)) return;
+  const state = hub.upstreams.get(book.terms.upstream)?.region.breaker.state;
+  const generation = state?.generation ?? 0;
+  const isOtherPhase = generation !== book.generation;
+  book.generation = generation;
+  const holding = state?.phase === "open" || state?.phase === "half-open" || isOtherPhase;
+  if (state?.phase === "ramp" && isOtherPhase) book.shed.cut = 0;
+  tickCursor(book.shed, book.tally, now, holding, 1);
+}

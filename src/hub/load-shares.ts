@@ -1,0 +1,64 @@
+// How a bulkhead of a region is divided among its isolates, by what each has in flight and in line:
+//
+//   demand_i = in flight + waiting,  D = sum of demand,  n = isolates with a word of late
+//   D <= limit   share_i = demand_i + (limit - D) / n       what nobody uses is everybody's alike
+//   D >  limit   share_i = limit * demand_i / D
+//
+// The shares of one moment add up to the limit; an isolate that nobody has heard of gets a part as if it had
+// been there all along, and the others make room at their next sync. At least 1 each: no isolate is shut out.
+
+import type { RegionSums } from "../resilience/region-limit.ts";
+
+export interface Demand {
+  readonly at: number;
+  readonly inflight: number;
+  readonly waiting: number;
+  /** Calls served per ms. */
+  readonly servedPerMs: number;
+}
+
+/** An isolate counts for so long after its last word; its share ends then. */
+export const SHARE_MS = 3_000;
+export const MAX_SHARING = 20_000;
+
+export type Demands = Map<string, Demand>;
+
+/** Keeps what an isolate says of itself. */
+export function noteDemand(demands: Demands, isolate: string, demand: Demand): void {
+  if (demands.has(isolate) || demands.size < MAX_SHARING) demands.set(isolate, demand);
+}
+
+/** Forgets isolates that are silent. */
+export function expireDemands(demands: Demands, now: number): void {
+  for (const [isolate, { at }] of demands) if (now - at > SHARE_MS) demands.delete(isolate);
+}
+
+/** What all of them have in flight, and serve per ms. */
+export function sumDemands(demands: Demands): RegionSums {
+  const sums = { inflight: 0, servedPerMs: 0, isolates: demands.size };
+  for (const { inflight, servedPerMs } of demands.values()) {
+    sums.inflight += inflight;
+    sums.servedPerMs += servedPerMs;
+  }
+  return sums;
+}
+
+export interface Share {
+  readonly limit: number;
+  /** The isolate's part of everything, from 0 to 1. */
+  readonly part: number;
+  /** Whether some of the limit is nobody's. */
+  readonly hasSpare: boolean;
+}
+
+/** The isolate's share of a limit. `isolates`: there may be so many, though not all have been heard. */
+export function shareOf(demands: Demands, isolate: string, limit: number, isolates: number): Share {
+  let total = 0;
+  for (const { inflight, waiting } of demands.values()) total += inflight + waiting;
+  const own = demands.get(isolate);
+  const demand = own === undefined ? 0 : own.inflight + own.waiting;
+  const sharing = Math.max(1, demands.size, isolates);
+  const share = total <= limit ? demand + (limit - total) / sharing : (limit * demand) / total;
+  const part = total === 0 ? 1 / sharing : demand / total;
+  return { limit: Math.max(1, share), part, hasSpare: total < limit };
+}

@@ -1,0 +1,292 @@
+// The concurrency limit of an upstream for a whole region, from what its isolates report: Vegas on the tail of
+// latencies, with a guard. Windows of a second at least, longer with little traffic:
+//
+//   X   served per ms            R   90th percentile of latency, B its least of the last 30 to 60 s
+//   N   = X * mean latency       in flight on average (Little's law)
+//   q   = N * (1 - B / R)        of these, waiting at the upstream (Vegas)
+//
+//   refused (503)   half a percent of a window: L = 0.98 * L - 1, at most 1.05 * N; growth rests for 5 s,
+//                   doubled to 40 s while it goes on
+//   pushed back     L = 0.9 * min(L, N) when a tenth of a window was refused or timed out, or half throttled
+//   q > beta        L = N * B / R + beta / 2, at least half of N unless R > 3 B: a trial
+//   q < beta / 2    L + sqrt(L) up to what was good before, then + 1 for 30 s, then + sqrt(L); only while half
+//                   of L is in use
+//   at its limit    while requests are turned away and B is of this time: L = 0.8 * N, a trial, because B may
+//                   have been learned in a queue
+//
+// A trial ends when what was begun before it has been reported: if the region serves less by more than chance
+// does, it was not our doing: L returns, B is what is seen now, and no trial follows for 30 s. Where more in
+// flight has lately gone along with more served (correlation over the last windows), latency is no reason.
+//
+//   beta = 6 * log10 L + sqrt(L * isolates) / 2
+//
+// Vegas' beta (Netflix concurrency-limits), and what a limit needs that is divided among many who cannot lend
+// each other. It starts at `max`: nothing is refused without evidence. It never passes five times the most
+// that was in flight within a minute, or 100.
+
+import type { LimitWindow } from "./limit-window.ts";
+import { callsIn, createLimitWindow, emptyWindow, fillWindow, tailOf } from "./limit-window.ts";
+import type { LoadNews } from "./load-sums.ts";
+
+export const LIMIT_WINDOW_MS = 1_000;
+export const WINDOW_CALLS = 100;
+export const LONGEST_LIMIT_WINDOW_MS = 5_000;
+export const FEWEST_CALLS = 20;
+export const LIMIT_FLOOR = 4;
+/** A cap from what was in flight never falls below this. */
+export const CAP_FLOOR = 100;
+
+const TAIL = 0.9;
+const DROPPED_SHARE = 0.1;
+const THROTTLED_SHARE = 0.5;
+const REFUSED_SHARE = 0.005;
+const REFUSED_AT = 1.05;
+const BACKOFF = 0.9;
+const SHORTEST_HOLD_MS = 5_000;
+const LONGEST_HOLD_MS = 40_000;
+const GENTLE_MS = 30_000;
+const BASELINE_MS = 30_000;
+const PEAK_MS = 30_000;
+const PEAK_TIMES = 5;
+const NO_TRIAL_MS = 30_000;
+const TRIAL_SHARE = 0.8;
+/** A tail so many times its least needs no careful steps. */
+const CLEAR = 3;
+/** Serving so much less than before a cut is within what chance does. */
+const HELD_SHARE = 0.93;
+/** What a cut takes to reach everybody: a sync. */
+const SETTLE_MS = 1_200;
+const SMOOTHING = 0.3;
+const SEEN_WINDOWS = 20;
+const FEWEST_WINDOWS = 5;
+const LATE_WINDOWS = 3;
+const CORRELATED = 0.5;
+
+interface Trial {
+  readonly limit: number;
+  readonly servedPerMs: number;
+}
+
+/** What the isolates of a region have in flight and serve, all together, and how many they are. */
+export interface RegionSums {
+  readonly inflight: number;
+  readonly servedPerMs: number;
+  readonly isolates: number;
+}
+
+interface Window extends RegionSums {
+  readonly tailMs: number;
+}
+
+export interface RegionLimit {
+  readonly max: number;
+  exact: number;
+  smoothTailMs: number;
+  baselineMs: number;
+  nextBaselineMs: number;
+  baselineTurnsAt: number;
+  /** Most in flight of the last one to two minutes. */
+  peak: number;
+  nextPeak: number;
+  peakTurnsAt: number;
+  holdUntil: number;
+  holdMs: number;
+  gentleUntil: number;
+  /** Up to here it has been good before. */
+  ceiling: number;
+  /** Windows that begin earlier hold calls from before the last cut. */
+  judgedFrom: number;
+  trial: Trial | null;
+  nextTrialAt: number;
+  /** What is being filled. */
+  readonly window: LimitWindow;
+  /** Windows that ended: in flight and served per ms, the oldest first. */
+  readonly seen: Window[];
+}
+
+export function createRegionLimit(max: number): RegionLimit {
+  return {
+    max,
+    exact: max,
+    smoothTailMs: 0,
+    baselineMs: Number.POSITIVE_INFINITY,
+    nextBaselineMs: Number.POSITIVE_INFINITY,
+    baselineTurnsAt: Number.NEGATIVE_INFINITY,
+    peak: 0,
+    nextPeak: 0,
+    peakTurnsAt: Number.NEGATIVE_INFINITY,
+    holdUntil: 0,
+    holdMs: SHORTEST_HOLD_MS,
+    gentleUntil: 0,
+    ceiling: max,
+    judgedFrom: Number.NEGATIVE_INFINITY,
+    trial: null,
+    nextTrialAt: 0,
+    window: createLimitWindow(),
+    seen: [],
+  };
+}
+
+/** The limit, as a whole number. */
+export function limitOf({ exact, peak, nextPeak, seen }: RegionLimit): number {
+  const isKnown = seen.length >= FEWEST_WINDOWS;
+  const cap = isKnown ? Math.max(CAP_FLOOR, PEAK_TIMES * Math.max(peak, nextPeak)) : Number.POSITIVE_INFINITY;
+  return Math.max(1, Math.floor(Math.min(exact, cap)));
+}
+
+/** Takes an isolate's report in; ends the window when it is long enough. */
+export function learnLimit(limit: RegionLimit, news: LoadNews, sums: RegionSums, now: number): void {
+  const { window } = limit;
+  fillWindow(window, news, now);
+  const elapsedMs = now - window.startedAt;
+  const calls = callsIn(window);
+  const isLong = elapsedMs >= LONGEST_LIMIT_WINDOW_MS && calls >= FEWEST_CALLS;
+  if (isLong || (elapsedMs >= LIMIT_WINDOW_MS && calls >= WINDOW_CALLS)) endWindow(limit, sums, now);
+}
+
+function endWindow(limit: RegionLimit, sums: RegionSums, now: number): void {
+  const window: Window = { ...sums, tailMs: tailOf(limit.window, TAIL) };
+  notePeak(limit, window.inflight, now);
+  limit.seen.push(window);
+  if (limit.seen.length > SEEN_WINDOWS) limit.seen.shift();
+  // What was begun before the last cut says nothing about it.
+  if (limit.window.startedAt >= limit.judgedFrom) decide(limit, window, now);
+  limit.exact = Math.min(limit.max, Math.max(Math.min(LIMIT_FLOOR, limit.max), limit.exact));
+  emptyWindow(limit.window, now);
+}
+
+function decide(limit: RegionLimit, window: Window, now: number): void {
+  const calls = callsIn(limit.window);
+  const { refused, timedOut, throttled, turnedAway } = limit.window;
+  if (refused + timedOut >= DROPPED_SHARE * calls || throttled >= THROTTLED_SHARE * calls) {
+    cut(limit, Math.min(limit.exact, inflightOf(limit)) * BACKOFF, window.tailMs, now);
+    return;
+  }
+  if (refused >= REFUSED_SHARE * calls) {
+    cut(limit, Math.min(limit.exact * 0.98 - 1, REFUSED_AT * inflightOf(limit)), window.tailMs, now);
+    return;
+  }
+  if (limit.trial !== null) judgeTrial(limit, limit.trial, window, now);
+  const { inflight } = window;
+  const tailMs = smoothTail(limit, window.tailMs);
+  learnBaseline(limit, tailMs, now);
+  const queued = tailMs > 0 ? inflight * (1 - limit.baselineMs / tailMs) : 0;
+  const alpha = slackOf(limitOf(limit), window.isolates) / 2;
+  if (queued > 2 * alpha) {
+    const target = (inflight * limit.baselineMs) / tailMs + alpha;
+    if (now >= limit.nextTrialAt && !growsWithLoad(limit)) {
+      tryLess(
+        limit,
+        tailMs > CLEAR * limit.baselineMs ? target : Math.max(target, inflight / 2),
+        window,
+        now,
+      );
+    }
+    return;
+  }
+  const isBound = inflight >= TRIAL_SHARE * limitOf(limit) && turnedAway > 0;
+  if (isBound && limit.baselineMs === limit.nextBaselineMs && now >= limit.nextTrialAt) {
+    // Only where it is not known from calmer times.
+    tryLess(limit, TRIAL_SHARE * inflight, window, now);
+    return;
+  }
+  if (queued < alpha) grow(limit, inflight, now);
+}
+
+/** Requests that may wait at the upstream: Vegas' beta, and what a limit needs that is divided among many. */
+function slackOf(limit: number, isolates: number): number {
+  return 6 * Math.log10(Math.max(2, limit)) + Math.sqrt(limit * isolates) / 2;
+}
+
+/** In flight of late: in a single window, or one that a breaker has emptied, there may be less than it bears. */
+function inflightOf({ seen }: RegionLimit): number {
+  return Math.max(LIMIT_FLOOR, ...seen.slice(-LATE_WINDOWS).map(({ inflight }) => inflight));
+}
+
+/** Refused or pushed back: less, and no more for a while. */
+function cut(limit: RegionLimit, to: number, tailMs: number, now: number): void {
+  const isAgain = now < limit.holdUntil + limit.holdMs && limit.holdUntil > 0;
+  limit.holdMs = isAgain ? Math.min(LONGEST_HOLD_MS, limit.holdMs * 2) : SHORTEST_HOLD_MS;
+  limit.holdUntil = now + limit.holdMs;
+  limit.gentleUntil = limit.holdUntil + GENTLE_MS;
+  limit.ceiling = to;
+  limit.exact = to;
+  limit.trial = null;
+  limit.judgedFrom = now + SETTLE_MS + tailMs;
+}
+
+function tryLess(limit: RegionLimit, target: number, { servedPerMs, tailMs }: Window, now: number): void {
+  if (target >= limitOf(limit)) return;
+  limit.trial = { limit: limitOf(limit), servedPerMs };
+  limit.judgedFrom = now + SETTLE_MS + tailMs;
+  limit.gentleUntil = now + GENTLE_MS;
+  limit.ceiling = target;
+  limit.exact = target;
+  limit.smoothTailMs = 0;
+}
+
+function judgeTrial(limit: RegionLimit, trial: Trial, { servedPerMs, tailMs }: Window, now: number): void {
+  limit.trial = null;
+  if (servedPerMs >= HELD_SHARE * trial.servedPerMs) return;
+  limit.exact = trial.limit;
+  limit.ceiling = trial.limit;
+  limit.baselineMs = tailMs;
+  limit.nextBaselineMs = tailMs;
+  limit.nextTrialAt = now + NO_TRIAL_MS;
+}
+
+function grow(limit: RegionLimit, inflight: number, now: number): void {
+  if (inflight < limitOf(limit) / 2) return;
+  const step = Math.sqrt(limit.exact);
+  if (limit.exact < limit.ceiling) limit.exact = Math.min(limit.ceiling, limit.exact + step);
+  else if (now >= limit.holdUntil) {
+    limit.exact += now < limit.gentleUntil ? 1 : step;
+    limit.ceiling = limit.exact;
+  }
+}
+
+/** The least of noisy numbers would be far too small. After a cut it begins anew: the jump is what counts. */
+function smoothTail(limit: RegionLimit, tailMs: number): number {
+  limit.smoothTailMs += limit.smoothTailMs === 0 ? tailMs : SMOOTHING * (tailMs - limit.smoothTailMs);
+  return limit.smoothTailMs;
+}
+
+function learnBaseline(limit: RegionLimit, tailMs: number, now: number): void {
+  if (now >= limit.baselineTurnsAt) {
+    limit.baselineMs = limit.nextBaselineMs;
+    limit.nextBaselineMs = Number.POSITIVE_INFINITY;
+    limit.baselineTurnsAt = now + BASELINE_MS;
+  }
+  limit.baselineMs = Math.min(limit.baselineMs, tailMs);
+  limit.nextBaselineMs = Math.min(limit.nextBaselineMs, tailMs);
+}
+
+function notePeak(limit: RegionLimit, inflight: number, now: number): void {
+  if (now >= limit.peakTurnsAt) {
+    limit.peak = limit.nextPeak;
+    limit.nextPeak = 0;
+    limit.peakTurnsAt = now + PEAK_MS;
+  }
+  limit.nextPeak = Math.max(limit.nextPeak, inflight);
+}
+
+/** Whether more in flight has gone along with more served. */
+function growsWithLoad({ seen }: RegionLimit): boolean {
+  const n = seen.length;
+  if (n < FEWEST_WINDOWS) return false;
+  let x = 0;
+  let y = 0;
+  for (const { inflight, servedPerMs } of seen) {
+    x += inflight / n;
+    y += servedPerMs / n;
+  }
+  let xx = 0;
+  let yy = 0;
+  let xy = 0;
+  for (const { inflight, servedPerMs } of seen) {
+    xx += (inflight - x) ** 2;
+    yy += (servedPerMs - y) ** 2;
+    xy += (inflight - x) * (servedPerMs - y);
+  }
+  return xx > 0 && yy > 0 && xy / Math.sqrt(xx * yy) > CORRELATED;
+}

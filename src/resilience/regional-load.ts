@@ -1,0 +1,65 @@
+// The load of an upstream as its region steers it: one cursor, one concurrency limit, one retry budget for
+// all isolates. The hub adds up what they report and answers with a verdict; between two verdicts the isolate
+// only enforces. A verdict holds until another one was asked for and did not come for VERDICT_MS; after that
+// the isolate's own loops go on from where the region's were.
+
+import type { ShedLoop } from "./cursor.ts";
+import { VERDICT_MS } from "./regional-breaker.ts";
+
+/** What the hub has decided, for one isolate. */
+export interface LoadVerdict {
+  /** Levels below pass; of the cursor's own level this fraction. */
+  readonly cursor: number;
+  readonly fraction: number;
+  /** The share of arrivals that is refused. */
+  readonly cut: number;
+  /** Permits of this isolate, and its part of those that are configured. */
+  readonly limit: number;
+  readonly ceiling: number;
+  /** Whether the region has permits that nobody uses: who has requests in line may ask for them at once. */
+  readonly hasSpare: boolean;
+  /** Retries that it may schedule until the next verdict. */
+  readonly retries: number;
+}
+
+export interface RegionalLoad {
+  /** Until when the verdict holds; infinite: nothing was reported since it came. */
+  until: number;
+  limit: number;
+  ceiling: number;
+  hasSpare: boolean;
+  retries: number;
+}
+
+export function createRegionalLoad(): RegionalLoad {
+  return { until: Number.NEGATIVE_INFINITY, limit: 0, ceiling: 0, hasSpare: false, retries: 0 };
+}
+
+/** Whether the region steers: there is a verdict, and no sign that the hub is gone. */
+export function isLoadRegional(load: RegionalLoad, now: number): boolean {
+  return now < load.until;
+}
+
+/** Takes a verdict in. The cursor moves at once. */
+export function takeLoadVerdict(load: RegionalLoad, shed: ShedLoop, verdict: LoadVerdict): void {
+  load.until = Number.POSITIVE_INFINITY;
+  load.limit = verdict.limit;
+  load.ceiling = verdict.ceiling;
+  load.hasSpare = verdict.hasSpare;
+  load.retries = verdict.retries;
+  shed.cursor = verdict.cursor;
+  shed.fraction = verdict.fraction;
+  shed.cut = verdict.cut;
+}
+
+/** A report is on its way: from now on a verdict is due. */
+export function expectLoadVerdict(load: RegionalLoad, now: number): void {
+  if (load.until === Number.POSITIVE_INFINITY) load.until = now + VERDICT_MS;
+}
+
+/** Takes one of the retries that the region has granted. */
+export function takeRegionalRetry(load: RegionalLoad): boolean {
+  if (load.retries < 1) return false;
+  load.retries--;
+  return true;
+}

@@ -1,0 +1,107 @@
+// The loops around one upstream: an isolate's own, which run while it is alone, and how it follows the region's
+// hub while that steers. Lazy functions of (state, now): called with arrivals, results and verdicts.
+
+import { rampShare } from "./breaker.ts";
+import { resizeBulkhead } from "./bulkhead.ts";
+import { arrivalsPerSecond, followArrivals, isTickDue, placeCursor, tickCursor } from "./cursor.ts";
+import { ageLatencies, latencyAt } from "./latency.ts";
+import type { LoadNews } from "./load-sums.ts";
+import { takeLoadNews } from "./load-sums.ts";
+import { reclaimExpired } from "./permits.ts";
+import type { LoadVerdict } from "./regional-load.ts";
+import { expectLoadVerdict, isLoadRegional, takeLoadVerdict } from "./regional-load.ts";
+import type { UpstreamControl } from "./upstream-control.ts";
+import { takeBusyMs } from "./waiting-line.ts";
+
+const RAMP_STEP_MS = 100;
+/** A ramping upstream may always get this many: with little traffic, shares mean nothing. */
+export const RAMP_FLOOR_PER_SECOND = 5;
+
+/** What the region has not heard of the load; from now on its verdict is due. null: nothing. */
+export function takeLoad(control: UpstreamControl, now: number): LoadNews | null {
+  keepHouse(control, now);
+  expectLoadVerdict(control.regional, now);
+  if (isLoadRegional(control.regional, now)) followArrivals(control.shed, control.tally, now);
+  return takeLoadNews(control.sums, control.tally, now);
+}
+
+/** Takes the region's word in: cursor, permits, retries. */
+export function followLoad(control: UpstreamControl, verdict: LoadVerdict, now: number): void {
+  const { bulkhead, limit, regional } = control;
+  takeLoadVerdict(regional, control.shed, verdict);
+  if (control.breaker?.state.phase === "ramp") placeOnRamp(control, now);
+  limit.follow(verdict.limit);
+  bulkhead.ceiling = ceilingOf(control, now);
+  resizeBulkhead(bulkhead, limit.current, now);
+}
+
+/** While the region steers, the loop's turns are the hub's. */
+export function isOwnTickDue({ shed, tally, regional }: UpstreamControl, now: number): boolean {
+  return !isLoadRegional(regional, now) && isTickDue(shed, tally, now);
+}
+
+/** A turn of what is due: the cursor, or its place on a ramp; what has expired; what is known of latencies. */
+export function runTick(control: UpstreamControl, now: number): void {
+  const { breaker, shed, tally, regional } = control;
+  keepHouse(control, now);
+  const generation = breaker?.state.generation ?? 0;
+  const isOtherPhase = generation !== control.tickGeneration;
+  control.tickGeneration = generation;
+  if (isLoadRegional(regional, now)) {
+    // What was cut in another phase the hub corrects; a ramp begins at once.
+    if (breaker?.state.phase === "ramp") placeOnRamp(control, now);
+    return;
+  }
+  if (regional.limit !== 0) leaveRegion(control, now);
+  const phase = breaker === null ? "closed" : breaker.state.phase;
+  // What was refused in another phase is no evidence in this one.
+  const holding = phase === "open" || phase === "half-open" || isOtherPhase;
+  if (phase === "ramp" && isOtherPhase) shed.cut = 0;
+  tickCursor(shed, tally, now, holding, rampPassing(control, now));
+}
+
+/** Whether requests stand in line here while the region has permits to spare. */
+export function wantsPermits({ regional, bulkhead }: UpstreamControl, now: number): boolean {
+  return regional.hasSpare && bulkhead.line.length > 0 && isLoadRegional(regional, now);
+}
+
+/** Permits that are never passed: see bulkhead.ts. */
+export function ceilingOf({ limit, regional }: UpstreamControl, now: number): number {
+  return isLoadRegional(regional, now) ? Math.min(limit.ceiling, regional.ceiling) : limit.ceiling;
+}
+
+/** The hub is gone: the isolate's own loops go on from where the region's were. */
+function leaveRegion({ regional, limit, bulkhead }: UpstreamControl, now: number): void {
+  regional.limit = 0;
+  regional.until = now;
+  limit.follow(null);
+  bulkhead.ceiling = limit.ceiling;
+}
+
+function keepHouse(control: UpstreamControl, now: number): void {
+  control.tally.lineBusyMs += takeBusyMs(control.bulkhead.line, now);
+  ageLatencies(control.latency, now);
+  control.medianMs = Math.round(latencyAt(control.latency, 0.5));
+  control.latencies = Math.floor(control.latency.total);
+  reclaimExpired(control.bulkhead.permits, now);
+  for (const inflight of control.targets.inflight) reclaimExpired(inflight, now);
+}
+
+/** The share that a ramp lets pass: the breaker's, but never less than a trickle. */
+function rampPassing({ breaker, shed, tally }: UpstreamControl, now: number): number {
+  const share = breaker === null ? 1 : rampShare(breaker, now);
+  if (share >= 1) return 1;
+  const perSecond = arrivalsPerSecond(shed, tally);
+  return perSecond === 0 ? share : Math.min(1, Math.max(share, RAMP_FLOOR_PER_SECOND / perSecond));
+}
+
+/** Moves the cursor along a ramp between two turns. */
+export function followRamp(control: UpstreamControl, now: number): void {
+  if (control.breaker === null || now - control.rampPlacedAt < RAMP_STEP_MS) return;
+  placeOnRamp(control, now);
+}
+
+function placeOnRamp(control: UpstreamControl, now: number): void {
+  control.rampPlacedAt = now;
+  placeCursor(control.shed, Math.max(control.shed.cut, 1 - rampPassing(control, now)), true);
+}
