@@ -12,10 +12,12 @@ export const peersOverload: Bench<SimulatedPeers> = {
   tables: ({ seeds, rows }) => {
     const of = (scenario: PeerRow["scenario"], beyond: PeerRow["beyond"]): readonly PeerRow[] =>
       rows.filter((row) => row.scenario === scenario && row.beyond === beyond);
-    const parts = ([
-      ["queue", "an upstream of 1,000/s that queues"],
-      ["refuse", "an upstream of 1,000/s that refuses"],
-    ] as const).flatMap(([beyond, upstream]) => [
+    const parts = (
+      [
+        ["queue", "an upstream of 1,000/s that queues"],
+        ["refuse", "an upstream of 1,000/s that refuses"],
+      ] as const
+    ).flatMap(([beyond, upstream]) => [
       `S1, ${upstream}: P0 success / goodput of the capacity, by offered load.`,
       loadTable(of("S1", beyond)),
       `S1, ${upstream}, at ${SHOWN_TIMES}x. *P0 late*: from 30 s on.`,

@@ -65,17 +65,15 @@ interface Stretch {
 }
 
 function stretches(quick: boolean): readonly Stretch[] {
-  const steady = (quick ? [1, 5] : STEADY_TIMES).map(
-    (times): Stretch => ({
-      scenario: "S1",
-      times,
-      fromMs: 0,
-      toMs: STEADY_MS,
-      settledMs: STEADY_SETTLED_MS,
-      lateMs: STEADY_LATE_MS,
-      run: (policy, seed, upstream) => steadyLoad({ policy, seed, upstream }, times),
-    }),
-  );
+  const steady = (quick ? [1, 5] : STEADY_TIMES).map((times): Stretch => ({
+    scenario: "S1",
+    times,
+    fromMs: 0,
+    toMs: STEADY_MS,
+    settledMs: STEADY_SETTLED_MS,
+    lateMs: STEADY_LATE_MS,
+    run: (policy, seed, upstream) => steadyLoad({ policy, seed, upstream }, times),
+  }));
   const storm = { times: 0, fromMs: STORM_BEGINS_MS, settledMs: STORM_BEGINS_MS };
   return [
     ...steady,

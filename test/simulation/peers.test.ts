@@ -49,14 +49,15 @@ describe("Netflix's partitions", () => {
   });
 });
 
+function limitAfter(latencyMs: number, inflight: number, dropped = false): number {
+  const vegas = new Vegas(20);
+  vegas.sample(100, 20, false);
+  vegas.sample(latencyMs, inflight, dropped);
+  return vegas.limit;
+}
+
 describe("Vegas", () => {
   it("grows by six while nothing queues, holds in between, and shrinks when much does", ({ expect }) => {
-    const limitAfter = (latencyMs: number, inflight: number, dropped = false): number => {
-      const vegas = new Vegas(20);
-      vegas.sample(100, 20, false);
-      vegas.sample(latencyMs, inflight, dropped);
-      return vegas.limit;
-    };
     expect(limitAfter(100, 20)).toBe(26);
     expect(limitAfter(110, 20)).toBe(21);
     expect(limitAfter(125, 20)).toBe(20);
