@@ -8,6 +8,7 @@ import { Throttling, googleByClass, googleInOrder, refusalProbability } from "./
 import { Gradient2, Vegas, Windowed, fixedLimit } from "./harness/peers/limits.ts";
 import { Partitions, netflixTold } from "./harness/peers/netflix.ts";
 import { latencyQuantile } from "./harness/measures.ts";
+import { rejectionDeviation } from "../../bench/peers/simulated.ts";
 import { LARGE_UPSTREAM, steadyLoad } from "./harness/scenarios.ts";
 import { tidegate } from "./harness/tidegate-policy.ts";
 
@@ -212,5 +213,16 @@ describe("the comparison", () => {
     const quick = steadyLoad({ ...load, policy: tidegate() }, 10);
     expect(slow.levelBreaches + quick.levelBreaches + quick.unjustRefusals).toBe(0);
     expect(latencyQuantile(slow, 0, 0.5)).toBeGreaterThan(10 * latencyQuantile(quick, 0, 0.5));
+  });
+
+  it("tells a dimmer from a hammer", ({ expect }) => {
+    const result = steadyLoad({ policy: netflixTold(100), seed: 1, durationMs: 4000 }, 0.5);
+    const seconds = result.seconds.map((second, index) => ({
+      ...second,
+      ok: second.offered.map((count) => (index % 2 === 0 ? count : 0)),
+    }));
+    expect(rejectionDeviation(result, 0, 4000)).toBe(0);
+    expect(rejectionDeviation({ ...result, seconds }, 0, 4000)).toBe(0.5);
+    expect(rejectionDeviation({ ...result, seconds }, 1000, 2000)).toBe(0);
   });
 });

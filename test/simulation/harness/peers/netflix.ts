@@ -1,5 +1,5 @@
-// Netflix's partitioned limiter (github.com/Netflix/concurrency-limits, AbstractPartitionedLimiter): one limit
-// L for all, and a share of it for each class.
+// Netflix's partitioned limiter (github.com/Netflix/concurrency-limits, AbstractPartitionedLimiter): one
+// limit L for all, and a share of it for each class.
 //
 //   below L under way     every class passes
 //   at L and above        a class passes while fewer of it are under way than max(1, ceil(L share))
