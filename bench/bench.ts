@@ -7,7 +7,8 @@ export interface RunOptions {
 
 export interface Bench<Result> {
   readonly name: string;
-  readonly measure: (options: RunOptions) => Promise<Result>;
+  /** null: it cannot be measured here, and has said why; what is kept stays as it is. */
+  readonly measure: (options: RunOptions) => Promise<Result | null>;
   /** Markdown, from the data alone. */
   readonly tables: (result: Result) => string;
   /** More of it for other sections of the document, each between markers of this name. */

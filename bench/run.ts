@@ -10,6 +10,8 @@ import { regions } from "./regions/report.ts";
 import { ring0 } from "./ring0/report.ts";
 import { bundle } from "./bundle.ts";
 import { overload } from "./overload/report.ts";
+import { peersHttp } from "./peers/http-report.ts";
+import { peersOverload } from "./peers/overload-report.ts";
 import { provenance, writeRecord, writeTables, type Recorded } from "./record.ts";
 
 type Runner = (quick: boolean) => Promise<void>;
@@ -18,6 +20,8 @@ const RUNNERS = new Map<string, Runner>([
   runnerOf(ring0),
   runnerOf(overhead),
   runnerOf(overload),
+  runnerOf(peersOverload),
+  runnerOf(peersHttp),
   runnerOf(merge),
   runnerOf(regionCosts),
   runnerOf(regions),
@@ -42,6 +46,7 @@ function runnerOf<Result>(bench: Bench<Result>): [string, Runner] {
   const run: Runner = async (quick) => {
     report(`bench ${bench.name}`);
     const result = await bench.measure({ quick });
+    if (result === null) return;
     const command = `npm run bench ${bench.name}${quick ? " -- --quick" : ""}`;
     const record: Recorded<Result> = {
       bench: bench.name,

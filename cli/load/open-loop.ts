@@ -17,6 +17,8 @@ export interface LoadTarget {
 export interface LoadOptions {
   /** Origin, e.g. `http://127.0.0.1:8787`. */
   readonly url: string;
+  /** More origins of the same gateway: requests go to all of them in turn. */
+  readonly otherUrls?: readonly string[];
   /** Requests per second. */
   readonly rate: number;
   readonly seconds: number;
@@ -55,7 +57,7 @@ const DEFAULT_ADDRESSES = 300;
 
 interface Run {
   readonly options: LoadOptions;
-  readonly pool: Pool;
+  readonly pools: readonly Pool[];
   readonly random: () => number;
   readonly tallies: readonly PathTally[];
   readonly pending: Set<Promise<void>>;
@@ -67,16 +69,17 @@ interface Run {
 /** Runs the load and waits for its last answer. */
 export async function runOpenLoop(options: LoadOptions): Promise<LoadReport> {
   const { seed = 1, timeoutMs = DEFAULT_TIMEOUT_MS } = options;
-  const pool = new Pool(options.url, {
+  const settings = {
     connections: null,
     pipelining: 1,
     headersTimeout: timeoutMs,
     bodyTimeout: timeoutMs,
-  });
+  };
+  const pools = [options.url, ...(options.otherUrls ?? [])].map((url) => new Pool(url, settings));
   const tallies = options.mix.map(({ path }) => new PathTally(path));
   const run: Run = {
     options,
-    pool,
+    pools,
     random: seededRandom(seed),
     tallies,
     pending: new Set(),
@@ -86,7 +89,7 @@ export async function runOpenLoop(options: LoadOptions): Promise<LoadReport> {
   };
   await startAll(run);
   await Promise.all(run.pending);
-  await pool.close();
+  await Promise.all(pools.map((pool) => pool.close()));
   return summarise(run, seed);
 }
 
@@ -118,20 +121,27 @@ function startOne(run: Run, index: number, intendedMs: number): void {
   const lateMs = performance.now() - intendedMs;
   if (lateMs > LATE_MS) run.late++;
   run.maxLateMs = Math.max(run.maxLateMs, lateMs);
+  const pool = run.pools[run.started % run.pools.length];
   run.started++;
-  const done: Promise<void> = send(run, run.options.mix[index], tally, intendedMs).finally(() => {
+  const done: Promise<void> = send(run, pool, run.options.mix[index], tally, intendedMs).finally(() => {
     run.pending.delete(done);
   });
   run.pending.add(done);
 }
 
-async function send(run: Run, target: LoadTarget, tally: PathTally, intendedMs: number): Promise<void> {
+async function send(
+  run: Run,
+  pool: Pool,
+  target: LoadTarget,
+  tally: PathTally,
+  intendedMs: number,
+): Promise<void> {
   const { path, method = "GET" } = target;
   const { addresses = DEFAULT_ADDRESSES } = run.options;
   const claimed =
     addresses > 0 ? { "cf-connecting-ip": clientAddress(Math.floor(run.random() * addresses)) } : {};
   try {
-    const { statusCode, headers, body } = await run.pool.request({
+    const { statusCode, headers, body } = await pool.request({
       path,
       method,
       headers: { ...claimed, ...target.headers },

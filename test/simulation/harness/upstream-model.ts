@@ -30,9 +30,12 @@ export class UpstreamModel {
   /** Requests that it has worked for, failed ones included. */
   served = 0;
   refused = 0;
+  /** Requests whose service has begun, and how long all of them together had stood in the queue. */
+  begun = 0;
+  queuedMs = 0;
   readonly #clock: VirtualClock;
   readonly #random: RandomSource;
-  readonly #queue: ((answer: Answer) => void)[] = [];
+  readonly #queue: { readonly answer: (answer: Answer) => void; readonly sinceMs: number }[] = [];
   #queueHead = 0;
   #mode: UpstreamMode = "up";
   #busy = 0;
@@ -63,14 +66,15 @@ export class UpstreamModel {
     const second = Math.floor(this.#clock.elapsedMs / 1000);
     this.arrivalsBySecond[second] = (this.arrivalsBySecond[second] ?? 0) + 1;
     const answer = (status: Answer): void => this.#clock.after(this.options.networkMs, () => done(status));
+    const sinceMs = this.#clock.elapsedMs;
     if (this.mode === "silent") {
-      this.#queue.push(answer);
+      this.#queue.push({ answer, sinceMs });
     } else if (this.mode === "refusing") {
       answer(0);
     } else if (this.#busy < this.options.servers) {
       this.#serve(answer);
     } else if (this.options.beyond === "queue") {
-      this.#queue.push(answer);
+      this.#queue.push({ answer, sinceMs });
     } else {
       this.refused++;
       answer(503);
@@ -79,6 +83,7 @@ export class UpstreamModel {
 
   #serve(answer: (status: Answer) => void): void {
     this.#busy++;
+    this.begun++;
     const { serviceMs, service } = this.options;
     const share = service === "fixed" ? 1 : -Math.log(1 - nextRandom(this.#random));
     this.#clock.after(serviceMs * this.slowFactor * share, () => {
@@ -97,7 +102,8 @@ export class UpstreamModel {
       this.#queue.splice(0, this.#queueHead);
       this.#queueHead = 0;
     }
-    this.#serve(next);
+    this.queuedMs += this.#clock.elapsedMs - next.sinceMs;
+    this.#serve(next.answer);
   }
 }
 

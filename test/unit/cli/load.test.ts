@@ -94,6 +94,23 @@ describe("runOpenLoop", () => {
     expect(loadTable(report)).toContain(`shed ${shed.offered}`);
   });
 
+  it("sends to several origins in turn", async ({ expect }) => {
+    const counts = [0, 0, 0];
+    const urls = await Promise.all(
+      counts.map((_, index) =>
+        serve((_request, response) => {
+          counts[index]++;
+          response.end("ok");
+        }),
+      ),
+    );
+    const [url, ...otherUrls] = urls;
+    const mix = [{ path: "/", weight: 1 }];
+    const report = await runOpenLoop({ url, otherUrls, rate: 91, seconds: 1, mix, arrivals: "even" });
+    expect(report.paths[0].ok).toBe(90);
+    expect(counts).toEqual([30, 30, 30]);
+  });
+
   it("does not wait for answers, and counts lost ones", async ({ expect }) => {
     let inFlight = 0;
     let most = 0;
