@@ -29,6 +29,7 @@ import type { RandomSource } from "../resilience/random.ts";
 import { createRandom } from "../resilience/random.ts";
 import type { LimitBook } from "./limit-room.ts";
 import type { LoadBook } from "./load-book.ts";
+import type { LoadChange } from "./load-status.ts";
 import { MEMBERSHIP_NAME, isDurable } from "./names.ts";
 import type { Peer } from "./peers.ts";
 import { peerOf } from "./peers.ts";
@@ -122,6 +123,8 @@ export interface Hub {
   readonly greetings: Map<string, Greeting>;
   /** Breakers that moved, for the log; whoever writes it takes them out. */
   readonly transitions: HubTransition[];
+  /** Cursors that began or ceased to cut and limits that moved, likewise. */
+  readonly loadChanges: LoadChange[];
   /** For jitter. Seeded by who the hub is and which boot, so that a run can be repeated. */
   readonly random: RandomSource;
   readonly tally: HubTally;
@@ -169,6 +172,7 @@ export function bootHub(region: string, shard: number, stored: StoredHub, now: n
     hasGreeted: false,
     greetings: new Map(),
     transitions: [],
+    loadChanges: [],
     random: createRandom(hashText(region, boot)),
     tally: {
       reports: 0,
