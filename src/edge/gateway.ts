@@ -15,6 +15,7 @@ import { DEFAULT_REGION, regionOfRequest } from "../region/placement.ts";
 import { WorkerHub, objectBindingsOf } from "../region/worker-hub.ts";
 import type { Bindings, Engine, EngineIdentity } from "./engine.ts";
 import { createEngine, missingFromBindings, textOf } from "./engine.ts";
+import { sharedBulkheads } from "./shared-bulkheads.ts";
 import { createUpstreamSource } from "./upstream-source.ts";
 import { runPipeline } from "./pipeline.ts";
 
@@ -162,6 +163,8 @@ function buildEngine(
     new Telemetry(plan, (line) => console.log(line)),
     previous,
   );
-  if (hub !== null) hub.link.upstreams = createUpstreamSource(engine.upstreams, engine.isLocal);
+  if (hub !== null) {
+    hub.link.upstreams = createUpstreamSource(engine.upstreams, engine.isLocal, sharedBulkheads(engine));
+  }
   return engine;
 }

@@ -27,6 +27,7 @@ import type { BreakerTransition } from "../resilience/breaker-state.ts";
 import { hashText } from "../resilience/level.ts";
 import type { RandomSource } from "../resilience/random.ts";
 import { createRandom } from "../resilience/random.ts";
+import type { BulkheadBooks } from "./bulkhead-book.ts";
 import type { LimitBook } from "./limit-room.ts";
 import type { LoadBook } from "./load-book.ts";
 import type { LoadChange } from "./load-status.ts";
@@ -103,6 +104,7 @@ export interface Hub {
   readonly quotas: Map<string, QuotaBook>;
   readonly upstreams: Map<string, UpstreamBook>;
   readonly loads: Map<string, LoadBook>;
+  readonly bulkheads: BulkheadBooks;
   readonly peers: Map<string, Peer>;
   /** Names whose state must be stored before anything that depends on it is answered. */
   readonly unstored: Set<string>;
@@ -159,6 +161,7 @@ export function bootHub(region: string, shard: number, stored: StoredHub, now: n
     quotas: new Map(),
     upstreams: new Map(),
     loads: new Map(),
+    bulkheads: new Map(),
     peers: new Map(),
     unstored: new Set(),
     unstoredForeign: new Set(),

@@ -2,7 +2,7 @@
 // their numbers: two versions of the configuration live side by side during a deploy, and a hub serves both.
 // The other side may be an older or a newer version of this Worker, so fields are only ever added.
 
-import type { LoadAsk, LoadEntry, LoadVerdict } from "./load-protocol.ts";
+import type { BulkheadAnswer, BulkheadAsk, LoadAsk, LoadEntry, LoadVerdict } from "./load-protocol.ts";
 import type { CallsEntry, UpstreamAsk, UpstreamVerdict } from "./upstream-protocol.ts";
 
 /** Greatest amount that one entry of a report may add. */
@@ -85,6 +85,7 @@ export interface SyncRequest {
   /** Upstreams that the isolate has had traffic for. */
   readonly upstreams?: readonly UpstreamAsk[];
   readonly loads?: readonly LoadAsk[];
+  readonly bulkheads?: readonly BulkheadAsk[];
   /** Whether the isolate needs the answers while a request waits. */
   readonly urgent: boolean;
 }
@@ -141,6 +142,7 @@ export type SyncReply =
       readonly leases: readonly LeaseAnswer[];
       readonly verdicts?: readonly UpstreamVerdict[];
       readonly loads?: readonly LoadVerdict[];
+      readonly bulkheads?: readonly BulkheadAnswer[];
       readonly snapshot: Snapshot;
     }
   | { readonly kind: "refused"; readonly reason: RefusalReason };

@@ -13,7 +13,7 @@ import {
   type UseEntry,
 } from "./protocol.ts";
 import { isKey, isPlainName } from "./names.ts";
-import { isLoadAsk, isLoadEntry } from "./load-protocol.ts";
+import { isBulkheadAsk, isLoadAsk, isLoadEntry } from "./load-protocol.ts";
 import { isCallsEntry, isUpstreamAsk } from "./upstream-protocol.ts";
 import { isSession } from "./sessions.ts";
 
@@ -27,9 +27,10 @@ export function isSyncRequest(value: unknown): value is SyncRequest {
   if (!isObject(value)) return false;
   const { region, session, report, asks, urgent } = value;
   if (typeof region !== "string" || !isSession(session) || typeof urgent !== "boolean") return false;
-  const { upstreams, loads } = value;
+  const { upstreams, loads, bulkheads } = value;
   if (upstreams !== undefined && !isListOf(upstreams, isUpstreamAsk)) return false;
   if (loads !== undefined && !isListOf(loads, isLoadAsk)) return false;
+  if (bulkheads !== undefined && !isListOf(bulkheads, isBulkheadAsk)) return false;
   return isListOf(asks, isAsk) && (report === null || isReport(report, session));
 }
 

@@ -1,6 +1,7 @@
 // An isolate's sync: its report is applied once, what it asks for is leased, and it gets what the region
 // knows. The answer may leave only when what it acknowledges is stored (`hasUnstored`).
 
+import { answerBulkheadAsk } from "./bulkhead-book.ts";
 import type { Hub } from "./hub.ts";
 import { leaseUnits, noteUse } from "./limit-book.ts";
 import { answerLoadAsk, noteReportedLoad } from "./load-book.ts";
@@ -35,8 +36,11 @@ export function serveSync(hub: Hub, request: unknown, now: number): SyncReply {
     (ask) => answerUpstreamAsk(hub, session, ask, now) ?? [],
   );
   const loads = (request.loads ?? []).flatMap((ask) => answerLoadAsk(hub, session, ask, now) ?? []);
+  const bulkheads = (request.bulkheads ?? []).flatMap(
+    (ask) => answerBulkheadAsk(hub, session, ask, now) ?? [],
+  );
   const seq = hub.sessions.get(session)?.seq ?? 0;
-  return { kind: "synced", seq, leases, verdicts, loads, snapshot: snapshotOf(hub, now) };
+  return { kind: "synced", seq, leases, verdicts, loads, bulkheads, snapshot: snapshotOf(hub, now) };
 }
 
 /**

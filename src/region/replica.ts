@@ -146,7 +146,11 @@ export function beginSync(
   }
   const { region, session, frozen } = replica;
   const asks = renewals(replica, now);
-  const asked = { upstreams: upstreams?.asks(now) ?? [], loads: upstreams?.loadAsks(now) ?? [] };
+  const asked = {
+    upstreams: upstreams?.asks(now) ?? [],
+    loads: upstreams?.loadAsks(now) ?? [],
+    bulkheads: upstreams?.bulkheadAsks() ?? [],
+  };
   return { region, session, report: frozen, asks, ...asked, urgent: false };
 }
 
