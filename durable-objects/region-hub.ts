@@ -126,6 +126,11 @@ export class RegionHub extends DurableObject<HubBindings> {
     return await this.#serve(false, describeHub);
   }
 
+  /** The counters of all isolates of the region, by series. */
+  async metrics(): Promise<[series: string, value: number][]> {
+    return await this.#serve(false, (hub) => [...hub.metrics]);
+  }
+
   /** What isolates get with each sync. */
   async snapshot(): Promise<Snapshot> {
     return await this.#serve(false, snapshotOf);

@@ -60,13 +60,7 @@ export interface GatewayState {
 
 export function describeState(engine: Engine, described: HubDescription | null, now: number): GatewayState {
   const replica = engine.hub?.link.replica ?? null;
-  const upstreams = Object.fromEntries(
-    engine.upstreams.map((upstream) => {
-      const override = replica === null ? null : overrideOf(replica, upstream.plan.name, now);
-      const own = described?.upstreams[upstream.plan.name]?.[engine.region] ?? null;
-      return [upstream.plan.name, addRegion(describeUpstream(upstream, override, now), own)];
-    }),
-  );
+  const upstreams = describeUpstreams(engine, described, now);
   const others = Object.entries(described?.peers ?? {}).map(([region, { ageMs }]) => [
     region,
     { ageMs, upstreams: upstreamsOf(described, region, now) },
@@ -86,6 +80,21 @@ export function describeState(engine: Engine, described: HubDescription | null, 
     sagas: {},
     config: engine.plan.hash,
   };
+}
+
+/** Every upstream as the region has it. */
+export function describeUpstreams(
+  engine: Engine,
+  described: HubDescription | null,
+  now: number,
+): Record<string, UpstreamState> {
+  const replica = engine.hub?.link.replica ?? null;
+  const entries = engine.upstreams.map((upstream) => {
+    const override = replica === null ? null : overrideOf(replica, upstream.plan.name, now);
+    const own = described?.upstreams[upstream.plan.name]?.[engine.region] ?? null;
+    return [upstream.plan.name, addRegion(describeUpstream(upstream, override, now), own)] as const;
+  });
+  return Object.fromEntries(entries);
 }
 
 /** The isolate's view with what the other isolates of its region add. */

@@ -4,6 +4,7 @@
 import { validateConfig } from "#validator";
 import { Hono } from "hono";
 import { answerOwnPath } from "../admin/own-paths.ts";
+import { renderCounters } from "../admin/metrics.ts";
 import type { GatewayConfig } from "../config/gateway-config.ts";
 import type { CompiledConfig } from "../config/compiled-config.ts";
 import { unpackPlan } from "../config/compiled-config.ts";
@@ -164,7 +165,10 @@ function buildEngine(
     previous,
   );
   if (hub !== null) {
-    hub.link.upstreams = createUpstreamSource(engine.upstreams, engine.isLocal, sharedBulkheads(engine));
+    const { upstreams, isLocal, telemetry } = engine;
+    hub.link.upstreams = createUpstreamSource(upstreams, isLocal, sharedBulkheads(engine), () =>
+      telemetry.deltas.take(renderCounters(engine)),
+    );
   }
   return engine;
 }

@@ -33,6 +33,7 @@ export function createUpstreamSource(
   upstreams: readonly FollowedUpstream[],
   isLocal: boolean,
   shared: readonly SharedBulkhead[] = [],
+  takeMetrics: UpstreamSource["takeMetrics"] = () => [],
 ): UpstreamSource {
   const sharedByName = new Map(shared.map((bulkhead) => [bulkhead.name, bulkhead]));
   const idleMs = isLocal ? LOCAL_TRAFFIC_MS : TRAFFIC_MS;
@@ -81,6 +82,7 @@ export function createUpstreamSource(
     },
     bulkheadAsks: () => askForBulkheads(shared),
     followBulkheads: (answers) => followBulkheads(sharedByName, answers),
+    takeMetrics,
     standAlone: () => widenBulkheads(shared),
     hasUrgentNews: (now) =>
       upstreams.some(({ control }) => {

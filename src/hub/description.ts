@@ -117,7 +117,12 @@ function phaseOf(status: BreakerStatus | undefined): RegionalUpstream["breaker"]
 
 /** What the isolates of this region hold together; without a hub's cursor, that of the one that cuts most. */
 function sumGauges(hub: Hub, upstream: string): UpstreamGauges {
-  const sums = { cursor: LEVEL_COUNT as number, limit: 0, inflight: 0, waiting: 0 };
+  const sums: Record<keyof UpstreamGauges, number> = {
+    cursor: LEVEL_COUNT,
+    limit: 0,
+    inflight: 0,
+    waiting: 0,
+  };
   for (const { gauges } of hub.upstreams.get(upstream)?.gauges.values() ?? []) {
     sums.cursor = Math.min(sums.cursor, gauges.cursor);
     sums.limit += gauges.limit;

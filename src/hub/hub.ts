@@ -41,6 +41,9 @@ import type { UpstreamBook } from "./upstream-book.ts";
 /** States that one hub keeps at most; past it new keys are counted under one that stands for the rest. */
 export const MAX_STATES = 200_000;
 
+/** Series of metrics that one hub adds up; further ones are not counted. */
+export const MAX_SERIES = 20_000;
+
 /** What a hub needs from its storage to go on. */
 export interface StoredHub {
   /** Boots so far; 0: this is the first one. */
@@ -105,6 +108,8 @@ export interface Hub {
   readonly upstreams: Map<string, UpstreamBook>;
   readonly loads: Map<string, LoadBook>;
   readonly bulkheads: BulkheadBooks;
+  /** Metrics of all isolates since the boot, by series. */
+  readonly metrics: Map<string, number>;
   readonly peers: Map<string, Peer>;
   /** Names whose state must be stored before anything that depends on it is answered. */
   readonly unstored: Set<string>;
@@ -162,6 +167,7 @@ export function bootHub(region: string, shard: number, stored: StoredHub, now: n
     upstreams: new Map(),
     loads: new Map(),
     bulkheads: new Map(),
+    metrics: new Map(),
     peers: new Map(),
     unstored: new Set(),
     unstoredForeign: new Set(),

@@ -13,6 +13,8 @@ export const MAX_SESSION_CHARS = 64;
 /** Names of counters, limits and upstreams, and the keys that they count apart, in UTF-16 units. */
 export const MAX_NAME_CHARS = 64;
 export const MAX_KEY_CHARS = 256;
+/** A metric's series: its name and its labels. */
+export const MAX_SERIES_CHARS = 1_000;
 
 /** A limit as its isolate has it configured: two versions may differ. */
 export interface LimitTerms {
@@ -58,6 +60,8 @@ export interface Report {
   /** Absent from isolates that keep their breakers to themselves. */
   readonly calls?: readonly CallsEntry[];
   readonly loads?: readonly LoadEntry[];
+  /** What the isolate's metrics have grown by, by series. */
+  readonly metrics?: readonly (readonly [series: string, by: number])[];
 }
 
 /** Asks for units of a limit before they are used. */

@@ -4,6 +4,7 @@
 import {
   MAX_ENTRY_AMOUNT,
   MAX_REPORT_ENTRIES,
+  MAX_SERIES_CHARS,
   type CountEntry,
   type LeaseAsk,
   type LimitTerms,
@@ -49,7 +50,7 @@ export function isTerms(value: unknown): value is LimitTerms {
 
 function isReport(value: unknown, of: string): value is Report {
   if (!isObject(value)) return false;
-  const { session, seq, config, counts, uses, returns, calls, loads } = value;
+  const { session, seq, config, counts, uses, returns, calls, loads, metrics } = value;
   return (
     session === of &&
     isAmount(seq, Number.MAX_SAFE_INTEGER) &&
@@ -58,8 +59,16 @@ function isReport(value: unknown, of: string): value is Report {
     isListOf(uses, isUseEntry) &&
     isListOf(returns, isReturnEntry) &&
     (calls === undefined || isListOf(calls, isCallsEntry)) &&
-    (loads === undefined || isListOf(loads, isLoadEntry))
+    (loads === undefined || isListOf(loads, isLoadEntry)) &&
+    (metrics === undefined || isListOf(metrics, isGrowth))
   );
+}
+
+function isGrowth(value: unknown): boolean {
+  if (!Array.isArray(value) || value.length !== 2) return false;
+  const [series, by]: unknown[] = value;
+  const isSeries = typeof series === "string" && series !== "" && series.length <= MAX_SERIES_CHARS;
+  return isSeries && typeof by === "number" && by >= 0 && by <= MAX_ENTRY_AMOUNT;
 }
 
 function isCountEntry(value: unknown): value is CountEntry {

@@ -3,6 +3,7 @@
 
 import { answerBulkheadAsk } from "./bulkhead-book.ts";
 import type { Hub } from "./hub.ts";
+import { MAX_SERIES } from "./hub.ts";
 import { leaseUnits, noteUse } from "./limit-book.ts";
 import { answerLoadAsk, noteReportedLoad } from "./load-book.ts";
 import { announceUse } from "./membership.ts";
@@ -94,11 +95,18 @@ function applyReport(hub: Hub, report: Report, now: number): void {
   }
   for (const { terms, at, units } of uses) noteUse(hub, terms, session, at, units, now);
   for (const entry of report.calls ?? []) noteReportedCalls(hub, session, entry, now);
+  for (const [series, by] of report.metrics ?? []) addMetric(hub, series, by);
   for (const entry of report.loads ?? []) noteReportedLoad(hub, session, entry, now);
   for (const { terms, period, units } of returns) {
     if (takeBackRights(hub, terms, period, units, now)) isDurable = true;
   }
   noteBatch(hub, session, seq, isDurable, now);
+}
+
+function addMetric({ metrics }: Hub, series: string, by: number): void {
+  const before = metrics.get(series);
+  if (before === undefined && metrics.size >= MAX_SERIES) return;
+  metrics.set(series, (before ?? 0) + by);
 }
 
 function refuse(hub: Hub, reason: Extract<SyncReply, { kind: "refused" }>["reason"]): SyncReply {

@@ -17,6 +17,8 @@ export interface UpstreamSource {
   /** Bulkheads of tenants and routes that are in use. */
   bulkheadAsks(): BulkheadAsk[];
   followBulkheads(answers: readonly BulkheadAnswer[]): void;
+  /** What the isolate's metrics have grown by, by series; part of a batch from now on. */
+  takeMetrics(): (readonly [series: string, by: number])[];
   /** The hub has not answered: what it gave of bulkheads holds no longer. */
   standAlone(): void;
   /**
