@@ -1,6 +1,8 @@
 // Advice on a configuration that is valid but may not do what its author wants. One line each.
 
 import { limitAdvice } from "./advise-limits.ts";
+import { adviseSaga } from "./advise-sagas.ts";
+import { callsOf, stepsOf } from "../saga/core/definition.ts";
 import { formatPath } from "./error-lines.ts";
 import type { Plan, RoutePlan } from "./plan.ts";
 import { coversRoute } from "./route-cover.ts";
@@ -23,6 +25,7 @@ export function adviseConfig(plan: Plan): readonly string[] {
     ...plan.routes.flatMap((route) => routeAdvice(plan, route)),
     ...classAdvice(plan.routes),
     ...plan.limits.flatMap(limitAdvice),
+    ...plan.sagas.flatMap(adviseSaga),
     ...unusedAdvice(plan),
   ];
 }
@@ -60,13 +63,15 @@ function classAdvice(routes: readonly RoutePlan[]): string[] {
   ];
 }
 
-function unusedAdvice({ upstreams, limits, counters, routes }: Plan): string[] {
+function unusedAdvice({ upstreams, limits, counters, sagas, routes }: Plan): string[] {
+  const calls = sagas.flatMap((saga) => stepsOf(saga).flatMap(callsOf));
+  const bySagas = new Set(calls.map(({ upstream }) => upstream));
   const usedUpstreams = new Set(routes.map((route) => route.upstream));
   const usedLimits = new Set(routes.flatMap((route) => route.limits));
   const usedCounters = new Set(routes.flatMap((route) => route.count));
   return [
     ...upstreams
-      .filter(({ index }) => !usedUpstreams.has(index))
+      .filter(({ index, name }) => !usedUpstreams.has(index) && !bySagas.has(name))
       .map(({ name }) => `upstreams.${name}: no route uses it`),
     ...limits
       .filter(({ index }) => !usedLimits.has(index))
@@ -74,5 +79,8 @@ function unusedAdvice({ upstreams, limits, counters, routes }: Plan): string[] {
     ...counters
       .filter(({ index }) => !usedCounters.has(index))
       .map(({ name }) => `counters.${name}: no route feeds it`),
+    ...sagas
+      .filter((_, index) => !routes.some(({ saga }) => saga === index))
+      .map(({ name }) => `sagas.${name}: no route starts it`),
   ];
 }

@@ -28,10 +28,16 @@ export function compileRoutes(
     limits: indicesByName(compiled.limits),
     counters: indicesByName(compiled.counters),
   };
-  return config.routes.map((route, index) => compileRoute(route, index, references));
+  const sagas = Object.keys(config.sagas);
+  return config.routes.map((route, index) => compileRoute(route, index, references, sagas));
 }
 
-function compileRoute(route: RouteParsed, index: number, references: RouteReferences): RoutePlan {
+function compileRoute(
+  route: RouteParsed,
+  index: number,
+  references: RouteReferences,
+  sagas: readonly string[],
+): RoutePlan {
   const { concurrency, fallback } = route;
   return {
     index,
@@ -40,7 +46,8 @@ function compileRoute(route: RouteParsed, index: number, references: RouteRefere
     methods: compileMethods(route.methods),
     hosts: route.hosts === undefined ? null : new Set(route.hosts),
     headers: route.headers === undefined || route.headers.length === 0 ? null : route.headers,
-    upstream: indexOf(references.upstreams, route.upstream ?? ""),
+    upstream: route.upstream === undefined ? -1 : indexOf(references.upstreams, route.upstream),
+    saga: route.saga === undefined ? -1 : sagas.indexOf(route.saga),
     priority: route.priority,
     auth: compileAuth(route.auth, references.consumers),
     limits: route.limits.map((name) => indexOf(references.limits, name)),

@@ -2,6 +2,7 @@
 // was checked before: what is looked up exists.
 
 import { compileRoutes } from "./compile-routes.ts";
+import { compileSaga } from "./compile-sagas.ts";
 import { defaultOnUnavailable, limitWindow } from "./limit-window.ts";
 import type {
   ConsumerPlan,
@@ -57,6 +58,7 @@ export function compileConfig(config: ParsedConfig, hash: string): Plan {
     tenants,
     limits,
     counters,
+    sagas: Object.entries(config.sagas).map(([name, saga]) => compileSaga(name, saga)),
     routes,
     secrets: collectSecrets(
       keys.map(({ key }) => key),

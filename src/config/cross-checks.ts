@@ -9,6 +9,7 @@ import { MAX_DURATION_MS, NAME_PATTERN, NAME_RULE, REQUIRED } from "./fields.ts"
 import { CONSISTENCIES, DEFAULT_CONSISTENCY, ignoresBurst, limitWindow } from "./limit-window.ts";
 import { compileRewrite, parseRewriteTemplate } from "./path-rewrite.ts";
 import { parseRoutePath } from "./route-pattern.ts";
+import { sagaIssues } from "./saga-rules.ts";
 import { parseConsumerKey } from "./schema-callers.ts";
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -29,11 +30,14 @@ export function crossCheck(input: unknown): ConfigIssue[] {
       isObject(route) ? routeIssues(config, route, ["routes", index]) : [],
     ),
     ...routeNameIssues(config),
+    ...entriesOf(config.sagas).flatMap(([name, saga]) =>
+      sagaIssues(["sagas", name], saga, fieldsOf(config.upstreams)),
+    ),
   ];
 }
 
 function nameIssues(config: Fields): ConfigIssue[] {
-  return ["upstreams", "consumers", "tenants", "limits", "counters"].flatMap((section) =>
+  return ["upstreams", "consumers", "tenants", "limits", "counters", "sagas"].flatMap((section) =>
     Object.keys(fieldsOf(config[section]))
       .filter((name) => !NAME_PATTERN.test(name) && !(section === "tenants" && name === "*"))
       .map((name) => ({ path: [section, name], rule: NAME_RULE, value: name })),
@@ -134,6 +138,7 @@ function routeIssues(config: Fields, route: Fields, path: ConfigPath): ConfigIss
   if (given.length === 0) issues.push({ path: [...path, "upstream"], rule: REQUIRED });
   if (given.length > 1) issues.push({ path, rule: `must go to one of ${given.join(", ")}, not to several` });
   issues.push(...referenceIssue(config.upstreams, route.upstream, [...path, "upstream"], "is no upstream"));
+  issues.push(...referenceIssue(config.sagas, route.saga, [...path, "saga"], "is no saga"));
   for (const [index, limit] of itemsOf(route.limits).entries()) {
     issues.push(...referenceIssue(config.limits, limit, [...path, "limits", index], "is no limit"));
   }

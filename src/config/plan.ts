@@ -4,6 +4,7 @@
 import type { PathRewrite } from "../http/paths.ts";
 import type { BreakerOptions } from "../resilience/breaker-state.ts";
 import type { TrafficClass } from "../resilience/level.ts";
+import type { SagaDefinition } from "../saga/core/definition.ts";
 
 export type { PathRewrite, TrafficClass };
 
@@ -21,6 +22,7 @@ export interface Plan {
   readonly tenants: readonly TenantPlan[];
   readonly limits: readonly LimitPlan[];
   readonly counters: readonly CounterPlan[];
+  readonly sagas: readonly SagaDefinition[];
   readonly routes: readonly RoutePlan[];
   /** Every `env:NAME` that the configuration refers to, sorted, each once. */
   readonly secrets: readonly string[];
@@ -125,7 +127,10 @@ export interface RoutePlan {
   readonly hosts: ReadonlySet<string> | null;
   /** Header fields that must have exactly these values; null: none asked for. */
   readonly headers: readonly (readonly [name: string, value: string])[] | null;
+  /** Index into `upstreams`; -1: the route leads to something else. */
   readonly upstream: number;
+  /** Index into `sagas`; -1: the route leads to something else. */
+  readonly saga: number;
   readonly priority: TrafficClass;
   /** null: open to all. "any": any consumer. Else the consumers that may call it. */
   readonly auth: null | "any" | ReadonlySet<number>;

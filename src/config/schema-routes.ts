@@ -121,7 +121,7 @@ export const routeSchema = exactObject({
   encodedSlashes: z.prefault(flag(), false),
   fallback: z.optional(fallback),
   queue: unavailable(),
-  saga: unavailable(),
+  saga: z.optional(text("must be the name of a saga")),
   event: unavailable(),
 });
 

@@ -5,6 +5,7 @@ import * as z from "zod/mini";
 import { exactObject, listOf, mapOf, name, unavailable } from "./fields.ts";
 import { consumerSchema, counterSchema, limitSchema, tenantSchema } from "./schema-callers.ts";
 import { routeSchema } from "./schema-routes.ts";
+import { sagaSchema } from "./schema-sagas.ts";
 import { upstreamSchema } from "./schema-upstreams.ts";
 
 export const configSchema = exactObject({
@@ -19,7 +20,7 @@ export const configSchema = exactObject({
   subscriptions: unavailable(),
   relays: unavailable(),
   reactions: unavailable(),
-  sagas: unavailable(),
+  sagas: z.prefault(mapOf(sagaSchema), {}),
 });
 
 export type ParsedConfig = z.output<typeof configSchema>;

@@ -1,0 +1,313 @@
+// The saga's state machine: (definition, state, event, now, chance) -> (state, instruction). Everything that
+// happens to an instance goes through here, in whatever order executors that died, came back or were replaced
+// may ask.
+//
+//   begin   an executor wants to do a step: call, come back later, or it is settled already
+//   settle  it tells what became of the call
+//
+// A call is written down before it is made. One whose executor died is in doubt when its lease is over: the
+// upstream is asked for the outcome where it can be, else the same request goes out under the same key.
+
+import { retryDelayMs, DEFER_TERMS } from "./backoff.ts";
+import type { CallResult } from "./call-result.ts";
+import { isGone, meaningOf } from "./call-result.ts";
+import type { RetryTerms, SagaDefinition, StepDefinition } from "./definition.ts";
+import { readsOutput, stepNamed } from "./definition.ts";
+import { advance, concludeFailure, pendingWork, stepOf, stopForward, workAfter } from "./progress.ts";
+import type { Attempts, Direction, SagaState, StepState, Work } from "./state.ts";
+import { attemptsOf, copyState } from "./state.ts";
+
+/** Added to a call's timeout: so long an executor may take to tell what became of it. */
+export const LEASE_SLACK_MS = 5_000;
+/** Times that `outcome` is asked without a clear answer, before it is given up. */
+export const MAX_ASKS = 5;
+
+export type Instruction =
+  | { readonly kind: "call"; readonly purpose: Attempts["purpose"]; readonly attempt: number }
+  | { readonly kind: "later"; readonly waitMs: number }
+  | { readonly kind: "settled"; readonly next: readonly Work[] };
+
+export interface Decision {
+  readonly state: SagaState;
+  readonly instruction: Instruction;
+  /** The executor sleeps although there is something else to do: it has to be replaced. */
+  readonly replaceExecutor: boolean;
+}
+
+/** Work on a copy of the state. */
+interface Draft {
+  readonly definition: SagaDefinition;
+  readonly state: SagaState;
+  readonly step: StepState;
+  readonly terms: StepDefinition;
+  readonly direction: Direction;
+  readonly tries: Attempts;
+  readonly now: number;
+  readonly chance: number;
+  replaceExecutor: boolean;
+}
+
+function open(definition: SagaDefinition, before: SagaState, work: Work, now: number, chance: number): Draft {
+  const state = copyState(before);
+  state.updatedAt = now;
+  const step = stepOf(state, work.step);
+  const tries = attemptsOf(step, work.direction);
+  const terms = stepNamed(definition, work.step);
+  const { direction } = work;
+  return { definition, state, step, terms, direction, tries, now, chance, replaceExecutor: false };
+}
+
+/** An executor wants to do this piece of work. */
+export function begin(
+  definition: SagaDefinition,
+  before: SagaState,
+  work: Work,
+  now: number,
+  chance: number,
+): Decision {
+  const draft = open(definition, before, work, now, chance);
+  const { state, step, tries } = draft;
+  const isWanted = pendingWork(definition, state).some(
+    ({ step: id, direction }) => id === work.step && direction === work.direction,
+  );
+  if (!isWanted) return decide(draft, settled(draft));
+  if (tries.leaseUntil !== null && tries.leaseUntil > now) {
+    return decide(draft, { kind: "later", waitMs: tries.leaseUntil - now });
+  }
+  if (tries.leaseUntil !== null) return decide(draft, afterLoss(draft, "the executor did not come back"));
+  if (tries.nextAt !== null && tries.nextAt > now) {
+    return decide(draft, { kind: "later", waitMs: tries.nextAt - now });
+  }
+  if (work.direction === "forward" && state.stop !== null) {
+    if (step.forward !== "pending") concludeFailure(step, now);
+    advance(definition, state, now);
+    return decide(draft, settled(draft));
+  }
+  return decide(draft, asksFirst(draft) ? ask(draft) : call(draft));
+}
+
+/** An executor tells what became of its call; what an older or unknown call brings is dropped. */
+export function settle(
+  definition: SagaDefinition,
+  before: SagaState,
+  work: Work,
+  told: { readonly attempt: number; readonly purpose: Attempts["purpose"]; readonly result: CallResult },
+  now: number,
+  chance: number,
+): Decision {
+  const draft = open(definition, before, work, now, chance);
+  const { tries } = draft;
+  const isCurrent =
+    tries.leaseUntil !== null && tries.attempts === told.attempt && tries.purpose === told.purpose;
+  if (!isCurrent) return begin(definition, before, work, now, chance);
+  const { result } = told;
+  if (result.kind === "answered") tries.status = result.status;
+  if (told.purpose === "outcome") return decide(draft, afterOutcome(draft, result));
+  return decide(draft, afterCall(draft, result));
+}
+
+function decide({ state, replaceExecutor }: Draft, instruction: Instruction): Decision {
+  return { state, instruction, replaceExecutor };
+}
+
+function settled({ definition, state, step, direction }: Draft): Instruction {
+  return { kind: "settled", next: workAfter(definition, state, { step: step.id, direction }) };
+}
+
+// --- calls
+
+function asksFirst(draft: Draft): boolean {
+  const { step, terms, direction, tries } = draft;
+  if (terms.outcome === null || tries.asks >= MAX_ASKS) return false;
+  if (direction === "forward") {
+    // Asked once after each call; again only when there is no other way to find out.
+    const isOnlyWay = tries.refused || tries.attempts >= retryOf(draft).attempts;
+    return step.inDoubt && tries.attempts > 0 && (tries.askedAfter < tries.attempts || isOnlyWay);
+  }
+  // Before undoing what nobody knows of: an answer gives the output that undoing may need.
+  return step.forward === "unknown" && !step.hasOutput && tries.attempts === 0 && tries.asks === 0;
+}
+
+function call(draft: Draft): Instruction {
+  const { tries } = draft;
+  tries.attempts++;
+  return start(draft, "call");
+}
+
+function ask(draft: Draft): Instruction {
+  draft.tries.askedAfter = draft.tries.attempts;
+  return start(draft, "outcome");
+}
+
+function start(draft: Draft, purpose: Attempts["purpose"]): Instruction {
+  const { state, step, terms, direction, tries, now } = draft;
+  tries.purpose = purpose;
+  tries.startedAt ??= now;
+  tries.nextAt = null;
+  tries.leaseUntil = now + timeoutOf(terms, direction, purpose) + LEASE_SLACK_MS;
+  if (direction === "forward") {
+    if (state.phase === "pending") state.phase = "running";
+    step.order ??= state.nextOrder++;
+    step.forward = "inflight";
+    if (terms.kind === "retriable") state.passedPivot = true;
+  } else step.undo = "inflight";
+  return { kind: "call", purpose, attempt: tries.attempts };
+}
+
+/** Ms that one call may take. */
+export function timeoutOf(step: StepDefinition, direction: Direction, purpose: Attempts["purpose"]): number {
+  if (direction === "forward" || purpose === "outcome" || step.compensation.kind === "none")
+    return step.timeoutMs;
+  return step.compensation.timeoutMs;
+}
+
+function retryOf({ terms, direction }: Draft): RetryTerms {
+  return direction === "undo" && terms.compensation.kind === "call" ? terms.compensation.retry : terms.retry;
+}
+
+// --- results
+
+function afterCall(draft: Draft, result: CallResult): Instruction {
+  const { step, tries, direction } = draft;
+  if (result.kind === "unsent") return defer(draft, result);
+  if (result.kind === "unrenderable") {
+    tries.attempts--;
+    return refuse(draft, result.reason);
+  }
+  if (result.kind === "lost") return afterLoss(draft, result.reason);
+  const meaning = meaningOf(result.status);
+  if (direction === "undo" && isGone(result.status)) return succeed(draft, null);
+  if (meaning === "done") return succeed(draft, result);
+  if (meaning === "refused") {
+    tries.refused = true;
+    return refuse(draft, `answered ${result.status}`);
+  }
+  if (meaning === "not-now") return retry(draft, `answered ${result.status}`, result.retryAfterMs);
+  tries.lost = true;
+  if (direction === "forward") doubt(step);
+  return retryOrAsk(draft, `answered ${result.status}`, result.retryAfterMs);
+}
+
+/** The answer of a call never came. */
+function afterLoss(draft: Draft, reason: string): Instruction {
+  const { step, tries, direction } = draft;
+  if (tries.purpose === "outcome") return askAgain(draft, reason);
+  tries.lost = true;
+  if (direction === "forward") doubt(step);
+  return retryOrAsk(draft, reason, null);
+}
+
+function doubt(step: StepState): void {
+  step.inDoubt = true;
+  step.wasInDoubt = true;
+}
+
+function retryOrAsk(draft: Draft, reason: string, retryAfterMs: number | null): Instruction {
+  draft.tries.error = reason;
+  draft.tries.leaseUntil = null;
+  return draft.direction === "forward" && asksFirst(draft) ? ask(draft) : retry(draft, reason, retryAfterMs);
+}
+
+function afterOutcome(draft: Draft, result: CallResult): Instruction {
+  const { step, terms, direction, tries } = draft;
+  if (result.kind !== "answered" || (meaningOf(result.status) !== "done" && !isGone(result.status))) {
+    return askAgain(draft, result.kind === "answered" ? `answered ${result.status}` : result.reason);
+  }
+  step.inDoubt = false;
+  if (meaningOf(result.status) === "done") {
+    step.output = result.body;
+    step.hasOutput = true;
+    if (direction === "forward") return succeed(draft, null);
+    step.forward = "succeeded";
+    return call(draft);
+  }
+  if (direction === "forward")
+    return tries.refused ? refuse(draft, tries.error) : retry(draft, tries.error, null);
+  step.forward = "failed";
+  const { compensation } = terms;
+  return compensation.kind === "call" && !readsOutput(compensation.call) ? call(draft) : succeed(draft, null);
+}
+
+/** Nobody can say whether the call was done. While it may be repeated, that tells as well. */
+function askAgain(draft: Draft, reason: string): Instruction {
+  const { direction, tries } = draft;
+  tries.asks++;
+  if (direction === "undo") return call(draft);
+  if (tries.refused)
+    return tries.asks < MAX_ASKS ? wait(draft, retryOf(draft), tries.asks, null) : refuse(draft, reason);
+  const mayRepeat = tries.attempts < retryOf(draft).attempts || tries.asks >= MAX_ASKS;
+  return mayRepeat ? retry(draft, reason, null) : wait(draft, retryOf(draft), tries.asks, null);
+}
+
+/** Nothing was sent, so it does not count as a try. */
+function defer(
+  draft: Draft,
+  result: { readonly reason: string; readonly retryAfterMs: number | null },
+): Instruction {
+  const { tries } = draft;
+  tries.attempts--;
+  tries.deferrals++;
+  tries.error = result.reason;
+  return wait(draft, DEFER_TERMS, tries.deferrals, result.retryAfterMs);
+}
+
+function retry(draft: Draft, reason: string | null, retryAfterMs: number | null): Instruction {
+  const { tries } = draft;
+  tries.error = reason;
+  const terms = retryOf(draft);
+  if (tries.attempts >= terms.attempts) return refuse(draft, reason);
+  return wait(draft, terms, tries.attempts, retryAfterMs);
+}
+
+function wait(draft: Draft, terms: RetryTerms, tries: number, retryAfterMs: number | null): Instruction {
+  const { state, step, direction, now, chance } = draft;
+  if (direction === "forward" && state.stop !== null) return refuse(draft, draft.tries.error);
+  const waitMs = retryDelayMs(terms, tries, retryAfterMs, chance);
+  draft.tries.leaseUntil = null;
+  draft.tries.nextAt = now + waitMs;
+  if (direction === "forward") step.forward = "waiting";
+  else step.undo = "waiting";
+  return { kind: "later", waitMs };
+}
+
+function succeed(draft: Draft, result: (CallResult & { readonly kind: "answered" }) | null): Instruction {
+  const { definition, state, step, direction, tries, now } = draft;
+  tries.leaseUntil = null;
+  tries.nextAt = null;
+  tries.endedAt = now;
+  tries.error = null;
+  if (direction === "undo") step.undo = "done";
+  else {
+    step.forward = "succeeded";
+    step.inDoubt = false;
+    if (result !== null) {
+      step.output = result.body;
+      step.hasOutput = true;
+    }
+  }
+  advance(definition, state, now);
+  return settled(draft);
+}
+
+/** Not tried again. */
+function refuse(draft: Draft, reason: string | null): Instruction {
+  const { definition, state, step, terms, direction, tries, now } = draft;
+  tries.error = reason;
+  tries.leaseUntil = null;
+  tries.nextAt = null;
+  tries.endedAt = now;
+  if (direction === "undo") {
+    step.undo = "failed";
+  } else if (tries.refused && step.inDoubt && asksFirst(draft)) {
+    // A no to the second try says nothing about the first one.
+    return ask(draft);
+  } else {
+    concludeFailure(step, now);
+    if (terms.kind !== "retriable") {
+      const { endedWaits } = stopForward(state, { reason: "failed", step: step.id, note: reason, at: now });
+      draft.replaceExecutor ||= endedWaits > 0;
+    }
+  }
+  advance(definition, state, now);
+  return settled(draft);
+}
