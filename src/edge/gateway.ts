@@ -12,6 +12,7 @@ import type { Plan } from "../config/plan.ts";
 import type { Validation } from "../config/validate.ts";
 import { problemBody } from "../http/problem.ts";
 import { Telemetry } from "../telemetry/telemetry.ts";
+import type { RequestOrigin } from "../region/placement.ts";
 import { DEFAULT_REGION, regionOfRequest } from "../region/placement.ts";
 import { WorkerHub, objectBindingsOf } from "../region/worker-hub.ts";
 import type { Bindings, Engine, EngineIdentity } from "./engine.ts";
@@ -30,6 +31,8 @@ export interface RequestContext {
 }
 
 export interface Gateway {
+  /** What work beside requests runs on: the same engine as the requests of this isolate. Throws when bindings are missing. */
+  engine(bindings: Bindings, region: string): Engine;
   /** The app that runs the pipeline; add middleware and routes before the first request. */
   readonly app: GatewayApp;
   /** What a Worker exports by default. */
@@ -67,6 +70,7 @@ export function createGateway(config: GatewayConfig | CompiledConfig): Gateway {
   let isBare = true;
   return {
     app,
+    engine: (bindings, region) => isolate.engine(bindings, { override: region, cf: null }),
     handler: {
       fetch(request, bindings, context) {
         if (isOpen) {
@@ -109,20 +113,22 @@ class Isolate {
     bindings: Bindings,
     context: Pick<RequestContext, "waitUntil">,
   ): Response | Promise<Response> {
+    let engine: Engine;
     try {
-      this.#engine ??= buildEngine(
-        this.#plan,
-        bindings,
-        identifyIsolate(this.#plan, request, bindings),
-        null,
-      );
+      engine = this.engine(bindings, originOf(request, bindings));
     } catch (error) {
       return answerBug(error instanceof Error ? error : new Error(String(error)));
     }
-    return runPipeline(this.#engine, request, {
+    return runPipeline(engine, request, {
       answerOwnPath: (x) => answerOwnPath(x, (config) => this.#replaceConfig(config, bindings)),
       waitUntil: (work) => context.waitUntil(work),
     });
+  }
+
+  /** The engine in use; the first one to ask for it says where the isolate is. */
+  engine(bindings: Bindings, origin: RequestOrigin): Engine {
+    this.#engine ??= buildEngine(this.#plan, bindings, identifyIsolate(this.#plan, origin, bindings), null);
+    return this.#engine;
   }
 
   /** Takes another configuration from now on; requests under way end under the one they began with. */
@@ -137,13 +143,21 @@ class Isolate {
 }
 
 /** What the isolate is called and where it is: a Cloudflare data center, so the first request tells. */
-function identifyIsolate(plan: Plan, request: Request, bindings: Bindings): Omit<EngineIdentity, "seed"> {
+function identifyIsolate(
+  plan: Plan,
+  origin: RequestOrigin,
+  bindings: Bindings,
+): Omit<EngineIdentity, "seed"> {
   const session = crypto.randomUUID();
-  const cf = "cf" in request && typeof request.cf === "object" ? request.cf : null;
-  const region = regionOfRequest({ override: textOf(bindings, "TIDEGATE_REGION"), cf });
+  const region = regionOfRequest(origin);
   const objects = objectBindingsOf(bindings);
   const hub = objects === null ? null : new WorkerHub(objects, region, session, plan.hash);
   return { session: session.slice(0, 8), region, hub };
+}
+
+function originOf(request: Request, bindings: Bindings): RequestOrigin {
+  const cf = "cf" in request && typeof request.cf === "object" ? request.cf : null;
+  return { override: textOf(bindings, "TIDEGATE_REGION"), cf };
 }
 
 function buildEngine(

@@ -1,0 +1,132 @@
+// One call of an upstream that no client waits for, such as a step of a saga. It goes the way of a live
+// request from the cursor on: class, permits, breaker, target, timeout, header fields, measurements. It is
+// tried once; whoever asks keeps its own count of tries.
+
+import type { TrafficClass } from "../config/plan.ts";
+import { levelOfNobody, levelOfUser } from "../resilience/level.ts";
+import { nextUint32 } from "../resilience/random.ts";
+import { noteOriginal, settleRequest } from "../resilience/upstream-control.ts";
+import { NO_TARGET } from "../resilience/target-choice.ts";
+import { parseRetryAfterMs } from "../http/retry-after.ts";
+import { passCursor, returnPermits, takeTenantPermits } from "./admission.ts";
+import type { Engine, Upstream } from "./engine.ts";
+import { Exchange } from "./exchange.ts";
+import { identify } from "./identity.ts";
+import { readInboundHeaders } from "./inbound-headers.ts";
+import { createOutboundBody } from "./outbound-body.ts";
+import { followOverrides, isOperatorsRefusal } from "./overrides.ts";
+import { runTry } from "./try.ts";
+import { Verdict, problemOf } from "./verdict.ts";
+
+export interface UpstreamCall {
+  readonly upstream: string;
+  readonly method: string;
+  /** Path and query, appended to the target's base URL. */
+  readonly path: string;
+  readonly headers: readonly (readonly [name: string, value: string])[];
+  readonly body: string | null;
+  readonly timeoutMs: number;
+  readonly trafficClass: TrafficClass;
+  /** On whose behalf; null: nobody's. */
+  readonly consumer: string | null;
+  readonly tenant: string | null;
+  readonly requestId: string;
+}
+
+export type UpstreamReply =
+  | { readonly kind: "answered"; readonly response: Response; readonly retryAfterMs: number | null }
+  /** Nothing left for the upstream. */
+  | { readonly kind: "unsent"; readonly reason: string; readonly retryAfterMs: number | null }
+  /** It may have arrived; no usable answer came. */
+  | { readonly kind: "lost"; readonly reason: string };
+
+/** Calls an upstream by name. Keeps nothing; never throws but for bugs. */
+export async function callUpstream(
+  engine: Engine,
+  call: UpstreamCall,
+  waitUntil: (work: Promise<unknown>) => void,
+): Promise<UpstreamReply> {
+  const upstream = engine.upstreams.find(({ plan }) => plan.name === call.upstream);
+  if (upstream === undefined) {
+    return { kind: "unsent", reason: `there is no upstream ${call.upstream}`, retryAfterMs: null };
+  }
+  followOverrides(engine);
+  const x = openExchange(engine, upstream, call, waitUntil);
+  const verdict = await run(x, upstream, call);
+  conclude(x, upstream, verdict);
+  return replyOf(x, verdict);
+}
+
+async function run(x: Exchange, upstream: Upstream, call: UpstreamCall): Promise<Verdict> {
+  const refused = passCursor(x) || takeTenantPermits(x);
+  if (refused !== Verdict.admit) return refused;
+  noteOriginal(upstream.control, x.startedAt);
+  x.tries = 1;
+  const body = createOutboundBody(x.request.body, {
+    contentLength: call.body === null ? null : String(new TextEncoder().encode(call.body).length),
+    limitBytes: Number.MAX_SAFE_INTEGER,
+    keep: false,
+  });
+  const verdict = await runTry(x, { upstream, path: call.path, body, lastTarget: NO_TARGET });
+  body.discard();
+  return verdict;
+}
+
+function openExchange(
+  engine: Engine,
+  upstream: Upstream,
+  call: UpstreamCall,
+  waitUntil: (work: Promise<unknown>) => void,
+): Exchange {
+  const { method, body, trafficClass, consumer, tenant } = call;
+  const headers = new Headers([...call.headers, ["x-request-id", call.requestId]]);
+  if (body !== null && !headers.has("content-type")) headers.set("content-type", "application/json");
+  const request = new Request("http://gateway/", { method, headers, body });
+  const inbound = readInboundHeaders(request.headers);
+  const now = Date.now();
+  const x = new Exchange(
+    engine,
+    request,
+    inbound,
+    now,
+    identify(inbound, engine.random),
+    { waitUntil },
+    null,
+  );
+  x.upstream = upstream;
+  x.consumer = engine.plan.consumers.findIndex(({ name }) => name === consumer);
+  x.tenant = engine.plan.tenants.findIndex(({ name }) => name === tenant);
+  x.trafficClass = trafficClass;
+  x.level =
+    consumer === null
+      ? levelOfNobody(trafficClass, nextUint32(engine.random))
+      : levelOfUser(trafficClass, consumer, now);
+  x.deadlineAt = now + call.timeoutMs;
+  return x;
+}
+
+/** Gives back what was taken, tells the upstream's loop and the hub. */
+function conclude(x: Exchange, upstream: Upstream, verdict: Verdict): void {
+  returnPermits(x, Date.now());
+  const saysSomething = verdict !== Verdict.tenantConcurrency && !isOperatorsRefusal(upstream, verdict);
+  if (x.unsettled && saysSomething) {
+    const status = x.response?.status ?? 0;
+    settleRequest(upstream.control, verdict === Verdict.admit && status < 500 && status !== 429);
+  }
+  x.unsettled = false;
+  const { hub } = x.engine;
+  if (hub === null) return;
+  hub.link.afterResponse();
+  hub.keepBegun(x.shell);
+}
+
+function replyOf(x: Exchange, verdict: Verdict): UpstreamReply {
+  if (verdict === Verdict.admit && x.response !== null) {
+    const value = x.response.headers.get("retry-after");
+    const retryAfterMs = value === null ? null : parseRetryAfterMs(value, Date.now());
+    return { kind: "answered", response: x.response, retryAfterMs };
+  }
+  const reason = verdict === Verdict.admit ? "internal_error" : problemOf(verdict);
+  if (x.sent) return { kind: "lost", reason };
+  return { kind: "unsent", reason, retryAfterMs: x.retryAfterMs > 0 ? x.retryAfterMs : null };
+}

@@ -1,0 +1,64 @@
+// Makes one call of a saga through the gateway's own pipeline, and says what became of it.
+
+import type { Engine } from "../edge/engine.ts";
+import type { UpstreamReply } from "../edge/upstream-call.ts";
+import { callUpstream } from "../edge/upstream-call.ts";
+import type { CallResult } from "./core/call-result.ts";
+import type { SagaCall } from "./core/calls.ts";
+import type { SagaOrigin } from "./core/protocol.ts";
+import { MAX_INPUT_BYTES } from "./core/protocol.ts";
+import type { Json } from "./core/template.ts";
+
+/** Longest wait for the body of an answer, after its headers. */
+const BODY_TIMEOUT_MS = 10_000;
+
+export async function performCall(
+  engine: Engine,
+  call: SagaCall,
+  origin: SagaOrigin,
+  waitUntil: (work: Promise<unknown>) => void,
+): Promise<CallResult> {
+  const { idempotencyKey, headers, ...rest } = call;
+  const { trafficClass, consumer, tenant, requestId } = origin;
+  const keyed =
+    idempotencyKey === null ? headers : [...headers, ["idempotency-key", idempotencyKey] as const];
+  const reply = await callUpstream(
+    engine,
+    { ...rest, headers: keyed, trafficClass, consumer, tenant, requestId },
+    waitUntil,
+  );
+  return resultOf(reply);
+}
+
+async function resultOf(reply: UpstreamReply): Promise<CallResult> {
+  if (reply.kind !== "answered") return reply;
+  const { response, retryAfterMs } = reply;
+  const { status } = response;
+  const text = await readText(response);
+  // A cut-off answer to a success is no success: what it would have said may be needed to undo it.
+  if (text === null) return { kind: "lost", reason: "the answer's body did not come" };
+  return { kind: "answered", status, body: bodyOf(text), retryAfterMs };
+}
+
+/** JSON where it is, else text; null for nothing and for what is too long to be kept. */
+function bodyOf(text: string): Json {
+  if (text === "" || text.length > MAX_INPUT_BYTES) return null;
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
+
+/** null: it broke off, or took too long. */
+async function readText(response: Response): Promise<string | null> {
+  const { promise: tooLong, resolve } = Promise.withResolvers<null>();
+  const timer = setTimeout(() => resolve(null), BODY_TIMEOUT_MS);
+  try {
+    return await Promise.race([response.text(), tooLong]);
+  } catch {
+    return null;
+  } finally {
+    clearTimeout(timer);
+  }
+}
