@@ -1,6 +1,7 @@
 // Runs the Worker in workerd, from wrangler.toml as the only source of its shape. Traffic goes to a socket
 // of workerd itself: miniflare's entry port costs twice the processor time for each request. Several regions
-// are several isolates of it, each on a socket of its own; the first one is home to the Durable Objects.
+// are several isolates of it, each on a socket of its own; the first one is home to the Durable Objects and
+// workflows.
 import type { V4WorkerOptions } from "miniflare";
 import { absentWorkers } from "./absent-workers.ts";
 import { report } from "./output.ts";
@@ -97,6 +98,8 @@ function regionWorker(
       TIDEGATE_REGION: region,
       TIDEGATE_REGIONS: regions.map((socket) => socket.region).join(","),
     },
+    // Only objects and executors speak to a workflow, and they live in the first one.
+    workflows: isHome ? shape.options.workflows : undefined,
     durableObjects: isHome ? shape.options.durableObjects : hostedBy(home, shape.options.durableObjects),
     unsafeDirectSockets: [{ host, port }],
     // The address a client claims is believed locally, so that load from many addresses can be played.

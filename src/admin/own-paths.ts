@@ -13,6 +13,8 @@ import type { HubView } from "./metrics.ts";
 import { renderMetrics } from "./metrics.ts";
 import { deleteOverride, listOverrides, putOverride, readOverride } from "./overrides.ts";
 import { problemPage } from "./problem-page.ts";
+import { countSagas, sumSagas } from "./saga-counts.ts";
+import { SAGA_OPERATIONS, listSagas, operateSaga, readSaga, readSagaEvents } from "./sagas.ts";
 import { describeState } from "./state.ts";
 
 /** Takes another configuration; gives its errors, none when it is in force. */
@@ -44,23 +46,47 @@ function createOwnPaths(): Hono<OwnPathContext> {
   const own = new Hono<OwnPathContext>();
   own.get("/_gateway/health", (c) => c.json({ status: "ok" }));
   own.get("/_gateway/problems/:code", (c) => problemPage(c.req.param("code")) ?? c.notFound());
+  addSagaPages(own);
   own.use(
     "*",
     async (c, next) =>
       (authorize(c.env.x, c.req.path, c.req.header("authorization")) ?? (await next())) || undefined,
   );
   own.get("/_gateway/state", async (c) =>
-    c.json(describeState(c.env.x.engine, await describeHub(c.env.x), Date.now())),
-  );
-  own.get(METRICS_PATH, async (c) =>
-    c.body(renderMetrics(c.env.x.engine, await viewHub(c.env.x), Date.now()), 200, {
-      "content-type": METRICS_TYPE,
+    c.json({
+      ...describeState(c.env.x.engine, await describeHub(c.env.x), Date.now()),
+      sagas: sumSagas(await countSagas(c.env.x)),
     }),
   );
+  own.get(METRICS_PATH, async (c) =>
+    c.body(
+      renderMetrics(c.env.x.engine, await viewHub(c.env.x), Date.now(), await countSagas(c.env.x)),
+      200,
+      {
+        "content-type": METRICS_TYPE,
+      },
+    ),
+  );
   addRegionPaths(own);
+  own.get("/_gateway/sagas", (c) => listSagas(c.env.x, new URL(c.req.url).searchParams));
+  for (const kind of SAGA_OPERATIONS) {
+    own.post(`/_gateway/sagas/:id/${kind}`, (c) => operateSaga(c.env.x, c.req.param("id"), kind, c.req.raw));
+  }
   own.put("/_gateway/config", (c) => putConfig(c.env.x, c.req.raw, c.env.replaceConfig));
   own.notFound((c) => makeProblem(c.env.x, "route_not_found", {}, new Headers()));
   return own;
+}
+
+/** An instance's own pages: its address opens them. */
+function addSagaPages(own: Hono<OwnPathContext>): void {
+  const isAdmin = (x: Exchange, path: string, authorization: string | undefined): boolean =>
+    authorization !== undefined && authorize(x, path, authorization) === null;
+  own.get("/_gateway/sagas/:id", (c) =>
+    readSaga(c.env.x, c.req.param("id"), isAdmin(c.env.x, c.req.path, c.req.header("authorization"))),
+  );
+  own.get("/_gateway/sagas/:id/events", (c) =>
+    readSagaEvents(c.env.x, c.req.param("id"), isAdmin(c.env.x, c.req.path, c.req.header("authorization"))),
+  );
 }
 
 /** What the region's hub knows and can be told. */

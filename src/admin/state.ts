@@ -54,7 +54,6 @@ export interface GatewayState {
   readonly hub: HubDescription | null;
   readonly queues: Record<string, never>;
   readonly subscriptions: Record<string, never>;
-  readonly sagas: Record<string, never>;
   readonly config: string;
 }
 
@@ -77,7 +76,6 @@ export function describeState(engine: Engine, described: HubDescription | null, 
     hub: described,
     queues: {},
     subscriptions: {},
-    sagas: {},
     config: engine.plan.hash,
   };
 }

@@ -57,11 +57,11 @@ export function matchRoute(x: Exchange): Verdict {
     return note(x, "match", known ? Verdict.methodNotAllowed : Verdict.routeNotFound);
   }
   x.route = route;
-  x.upstream = engine.upstreams[route.upstream];
+  x.upstream = route.upstream < 0 ? null : engine.upstreams[route.upstream];
   x.explanation?.note("match", "ok", {
     route: route.name,
     index: route.index,
-    upstream: x.upstream.plan.name,
+    upstream: x.upstream?.plan.name ?? "none",
   });
   return Verdict.admit;
 }
@@ -108,11 +108,12 @@ function levelFor(x: Exchange, consumer: string | null): number {
 /** The deadline, refused at once where it cannot be met. */
 export function setDeadline(x: Exchange): Verdict {
   const { inbound, route, upstream } = x;
-  if (route === null || upstream === null) return Verdict.internalError;
+  if (route === null) return Verdict.internalError;
   const wished = inbound.deadline === null ? null : parseDeadlineMs(inbound.deadline);
   x.deadlineAt = deadlineAt(x.startedAt, route.deadlineMs, wished);
   x.deadlineShortened = wished !== null && wished < route.deadlineMs;
   const remainingMs = x.deadlineAt - x.startedAt;
+  if (upstream === null) return Verdict.admit;
   const { deadlines, medianMs, latencies } = upstream.control;
   const hopeless = isHopeless(deadlines, remainingMs, medianMs, latencies, x.startedAt);
   x.explanation?.note("deadline", hopeless ? "deadline_exceeded" : "ok", {

@@ -17,6 +17,8 @@ import type { RateLimit } from "../resilience/rate-limit.ts";
 import { createRateLimit } from "../resilience/rate-limit.ts";
 import type { UpstreamControl } from "../resilience/upstream-control.ts";
 import { LEASE_SLACK_MS, createUpstreamControl } from "../resilience/upstream-control.ts";
+import type { SagaLedgers } from "../saga/ledgers.ts";
+import { sagaLedgersOf } from "../saga/ledgers.ts";
 import type { Telemetry } from "../telemetry/telemetry.ts";
 import type { KeyRing } from "./api-keys.ts";
 import { createKeyRing, hashKey } from "./api-keys.ts";
@@ -80,6 +82,8 @@ export interface Engine {
   readonly isLocal: boolean;
   /** null: there are no Durable Objects, the isolate is all there is. */
   readonly hub: WorkerHub | null;
+  /** null: this process keeps no sagas. */
+  readonly sagaLedgers: SagaLedgers | null;
   /** The hub's snapshot whose overrides are in force here. */
   overridesOf: Snapshot | null;
   /** When the next override ends. */
@@ -161,6 +165,7 @@ export function createEngine(
     metricsToken: textOf(bindings, "METRICS_TOKEN"),
     isLocal: bindings["TIDEGATE_LOCAL"] === "1",
     hub: identity.hub,
+    sagaLedgers: sagaLedgersOf(bindings),
     overridesOf: null,
     overridesUntil: Number.POSITIVE_INFINITY,
     telemetry,

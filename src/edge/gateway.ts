@@ -70,7 +70,8 @@ export function createGateway(config: GatewayConfig | CompiledConfig): Gateway {
   let isBare = true;
   return {
     app,
-    engine: (bindings, region) => isolate.engine(bindings, { override: region, cf: null }),
+    engine: (bindings, region) =>
+      isolate.engine(bindings, { override: textOf(bindings, "TIDEGATE_REGION") ?? region, cf: null }),
     handler: {
       fetch(request, bindings, context) {
         if (isOpen) {

@@ -3,6 +3,7 @@
 //   path check -> match -> consumer -> class -> deadline -> body size -> limits -> cursor
 //     -> tenant permits -> route permit -> limits that must be asked for
 //     -> tries { breaker -> upstream permit -> fetch } -> answer -> usage, sync with the hub
+//        or, on a route to a saga, its ledger -> answer
 //
 // Stages answer with a verdict, 0 to go on. A refusal gives back what the stages before it took. Until
 // the first await everything is decided from the isolate's own state, without I/O.
@@ -31,6 +32,7 @@ import { awaitLimits, returnLimits, takeLimits } from "./limits.ts";
 import { followOverrides, isOperatorsRefusal } from "./overrides.ts";
 import { reportAnswer } from "./report.ts";
 import type { Shell } from "./shell.ts";
+import { startSaga } from "../saga/start.ts";
 import { runTries } from "./tries.ts";
 import { Verdict } from "./verdict.ts";
 
@@ -62,7 +64,7 @@ function admit(x: Exchange): Verdict {
     setDeadline(x) ||
     checkBodySize(x) ||
     takeLimits(x) ||
-    passCursor(x) ||
+    (x.upstream === null ? Verdict.admit : passCursor(x)) ||
     takeTenantPermits(x)
   );
 }
@@ -71,11 +73,13 @@ function admit(x: Exchange): Verdict {
 async function serve(x: Exchange): Promise<Response> {
   const atRoute = takeRoutePermit(x);
   const verdict = typeof atRoute === "number" ? atRoute : await atRoute;
-  if (verdict !== Verdict.admit || x.upstream === null) return conclude(x, verdict);
+  if (verdict !== Verdict.admit) return conclude(x, verdict);
   const asked = awaitLimits(x);
   const allowed = typeof asked === "number" ? asked : await asked;
   if (allowed !== Verdict.admit) return conclude(x, allowed);
-  return conclude(x, await runTries(x, x.upstream));
+  if (x.upstream !== null) return conclude(x, await runTries(x, x.upstream));
+  x.response = await startSaga(x);
+  return conclude(x, Verdict.admit);
 }
 
 function concludeBug(x: Exchange, error: unknown): Response {

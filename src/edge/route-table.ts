@@ -35,6 +35,25 @@ export function findRoute(
   return null;
 }
 
+/** What the parameters of a route's path (`/a/:id`) stand for in a matchable path, decoded. */
+export function routeParams({ router }: RouteTable, route: RoutePlan, path: string): Record<string, string> {
+  const [matches, stash] = router.match(ANY_METHOD, path);
+  const params = matches.find(([index]) => index === route.index)?.[1] ?? {};
+  const entries = Object.entries(params).map(([name, value]) => {
+    const raw = typeof value === "number" ? (stash?.[value] ?? "") : value;
+    return [name, decodeOrKeep(raw)];
+  });
+  return Object.fromEntries(entries);
+}
+
+function decodeOrKeep(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
 /** The methods of those routes that would have taken the request but for its method, sorted. */
 export function allowedMethods(table: RouteTable, path: string, host: string, headers: Headers): string[] {
   const methods = new Set<string>();

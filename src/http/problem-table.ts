@@ -161,6 +161,15 @@ const CALLER_PROBLEMS = defineProblems({
       "Repeat this one a little later with the same key to get the answer of the first. " +
       "An operator need not do anything.",
   },
+  saga_conflict: {
+    status: 409,
+    title: "The saga is past this",
+    detail: "Look at the saga's state; what was asked for is not possible in it.",
+    explanation:
+      "An operator asked a saga for something that its state does not allow: behind its pivot it cannot be " +
+      "cancelled any more, and only one that is parked can be repaired. Nothing was changed. " +
+      "The saga's own page shows its state, and how far each of its steps got.",
+  },
   idempotency_key_required: {
     status: 400,
     title: "An idempotency key is needed",
