@@ -1,6 +1,7 @@
 // The services of the checkout: inventory, payment, shipping and mail, each a server of its own. Each keeps
 // what it did by idempotency key, so that a repeated request has one effect, and can be asked by that key.
-// Each can be broken: `POST /_break {"forward": "refuse", "times": 2}`, and heals with `POST /_break {}`.
+// Each can be broken: `POST /_break {"forward": "refuse", "times": 2}`, only in part with `"collection": "labels"`;
+// `POST /_break {}` heals it.
 
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { createServer } from "node:http";
@@ -14,6 +15,10 @@ export type Fault = "refuse" | "down" | "hang" | "lose" | "late";
 export interface Faults {
   readonly forward?: Fault;
   readonly undo?: Fault;
+  /** What is broken; without it everything is. */
+  readonly collection?: string;
+  /** Whose requests are broken; without it everybody's are. */
+  readonly orders?: readonly string[];
   /** So many requests are broken; without it all are. */
   readonly times?: number;
 }
@@ -22,7 +27,12 @@ export interface Call {
   readonly method: string;
   readonly path: string;
   readonly key: string | null;
+  /** The order that it is about, as far as it is known. */
+  readonly order: string | null;
 }
+
+/** Holds a request up before or after it has its effect. */
+export type Gate = (call: Call, when: "before" | "after") => Promise<void> | null;
 
 export interface Effect {
   readonly id: string;
@@ -39,16 +49,17 @@ export class Service {
   /** Everything that was asked, in the order of arrival; health and faults aside. */
   readonly calls: Call[] = [];
   readonly effects: Effect[] = [];
-  readonly #collection: string;
+  /** What was undone, in order. */
+  readonly undoings: Effect[] = [];
+  readonly #collections: readonly string[];
   readonly #server: Server;
-  /** Called as a request arrives. */
-  onCall: (call: Call) => void = () => {};
+  gate: Gate = () => null;
   #faults: Faults = {};
   #left = Number.POSITIVE_INFINITY;
 
-  constructor(name: string, collection: string) {
+  constructor(name: string, ...collections: readonly string[]) {
     this.name = name;
-    this.#collection = collection;
+    this.#collections = collections;
     this.#server = createServer((request, response) => void this.#answer(request, response));
   }
 
@@ -84,19 +95,32 @@ export class Service {
       return;
     }
     const key = headerOf(request, "idempotency-key");
-    const call = { method, path, key };
-    this.calls.push(call);
-    this.onCall(call);
     const [, collection, ...rest] = path.split("/").map(decodeURIComponent);
-    if (collection !== this.#collection) send(response, 404, { error: "no such collection" });
-    else if (method === "POST") this.#create(response, key ?? "", String(body["order"] ?? ""));
+    const order = typeof body["order"] === "string" ? body["order"] : (this.#find(rest)?.order ?? null);
+    const call = { method, path, key, order };
+    this.calls.push(call);
+    await this.gate(call, "before");
+    this.#perform(call, response, collection, rest);
+  }
+
+  /** A held answer is sent when its gate opens. */
+  #send(call: Call, response: ServerResponse, status: number, body: object): void {
+    const held = this.gate(call, "after");
+    if (held === null) send(response, status, body);
+    else void held.then(() => send(response, status, body));
+  }
+
+  #perform(call: Call, response: ServerResponse, collection: string, rest: readonly string[]): void {
+    const { method, key, order } = call;
+    if (!this.#collections.includes(collection)) send(response, 404, { error: "no such collection" });
+    else if (method === "POST") this.#create(call, response, collection, key ?? "", order ?? "");
     else if (method === "GET") this.#show(response, rest);
-    else if (method === "DELETE") this.#remove(response, rest);
+    else if (method === "DELETE") this.#remove(call, response, collection, rest);
     else send(response, 405, {});
   }
 
-  #create(response: ServerResponse, key: string, order: string): void {
-    const fault = this.#take("forward");
+  #create(call: Call, response: ServerResponse, collection: string, key: string, order: string): void {
+    const fault = this.#take("forward", collection, order);
     if (fault === "refuse") return send(response, 422, { error: "refused" });
     if (fault === "down") return send(response, 503, { error: "down" });
     if (fault === "lose") return;
@@ -110,32 +134,38 @@ export class Service {
     if (fault === "late") setTimeout(perform, LATE_MS);
     else {
       const effect = perform();
-      if (fault !== "hang") send(response, 201, { id: effect.id });
+      if (fault !== "hang") this.#send(call, response, 201, { id: effect.id });
     }
   }
 
   /** `/<collection>/by-key/<key>` */
-  #show(response: ServerResponse, [by, key]: readonly string[]): void {
-    const effect = this.effects.find((each) => each.key === key && !each.undone);
-    if (by !== "by-key" || effect === undefined) send(response, 404, { error: "unknown" });
+  #show(response: ServerResponse, rest: readonly string[]): void {
+    const effect = this.#find(rest);
+    if (effect === undefined || effect.undone) send(response, 404, { error: "unknown" });
     else send(response, 200, { id: effect.id });
   }
 
   /** `/<collection>/<id>` or `/<collection>/by-key/<key>` */
-  #remove(response: ServerResponse, rest: readonly string[]): void {
-    const fault = this.#take("undo");
+  #remove(call: Call, response: ServerResponse, collection: string, rest: readonly string[]): void {
+    const fault = this.#take("undo", collection, call.order);
     if (fault === "refuse") return send(response, 409, { error: "refused" });
     if (fault === "down") return send(response, 503, { error: "down" });
     if (fault === "lose") return;
-    const [id, key] = rest;
-    const effect = this.effects.find((each) => (id === "by-key" ? each.key === key : each.id === id));
+    const effect = this.#find(rest);
     if (effect === undefined) return send(response, 404, { error: "unknown" });
+    if (!effect.undone) this.undoings.push(effect);
     effect.undone = true;
-    if (fault !== "hang" && fault !== "late") send(response, 200, { id: effect.id });
+    if (fault !== "hang" && fault !== "late") this.#send(call, response, 200, { id: effect.id });
   }
 
-  #take(direction: "forward" | "undo"): Fault | null {
-    const fault = this.#faults[direction];
+  #find([id, key]: readonly string[]): Effect | undefined {
+    return this.effects.find((effect) => (id === "by-key" ? effect.key === key : effect.id === id));
+  }
+
+  #take(direction: "forward" | "undo", collection: string, order: string | null): Fault | null {
+    const { collection: broken = collection, orders = [order] } = this.#faults;
+    const isMeant = broken === collection && orders.includes(order);
+    const fault = isMeant ? this.#faults[direction] : undefined;
     if (fault === undefined || this.#left <= 0) return null;
     this.#left--;
     return fault;
@@ -153,7 +183,7 @@ export function createCheckout(): Checkout {
   return {
     inventory: new Service("inventory", "reservations"),
     payment: new Service("payment", "charges"),
-    shipping: new Service("shipping", "shipments"),
+    shipping: new Service("shipping", "labels", "shipments"),
     mail: new Service("mail", "mails"),
   };
 }

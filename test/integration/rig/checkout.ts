@@ -1,0 +1,88 @@
+// The checkout of examples/ behind the gateway, on free ports: its own configuration with shorter times, its own
+// services, and a gateway that can be killed and started again on the same data.
+import { setTimeout as pause } from "node:timers/promises";
+import checkoutConfig from "../../../examples/checkout/tidegate.config.ts";
+import type { Checkout } from "../../../examples/checkout/servers.ts";
+import { createCheckout } from "../../../examples/checkout/servers.ts";
+import type { SagaView } from "../../../src/saga/core/view.ts";
+import type { RunningRegions } from "./regions.ts";
+import { startRegions } from "./regions.ts";
+
+const REGION = "weur";
+const POLL_MS = 50;
+
+export interface RunningCheckout {
+  readonly services: Checkout;
+  readonly gateway: RunningRegions;
+  /** Starts a checkout; the answer as it came. */
+  readonly start: (order: string, headers?: Record<string, string>) => Promise<Response>;
+  /** Starts a checkout and resolves with its address. */
+  readonly begin: (order: string) => Promise<string>;
+  readonly get: (path: string) => Promise<Response>;
+  /** With the admin token. */
+  readonly admin: (method: string, path: string, body?: object) => Promise<Response>;
+  readonly view: (location: string) => Promise<SagaView>;
+  /** Waits until the saga has come to rest: over, or parked. */
+  readonly rest: (location: string, withinMs?: number) => Promise<SagaView>;
+  /** Heals every service. */
+  readonly heal: () => void;
+  readonly stop: () => Promise<void>;
+}
+
+export async function startCheckout(stepTimeoutMs = 500): Promise<RunningCheckout> {
+  const services = createCheckout();
+  const config = structuredClone(checkoutConfig);
+  for (const service of Object.values(services)) {
+    config.upstreams[service.name] = { targets: [await service.listen()], breaker: false };
+  }
+  const quick = JSON.stringify(config).replaceAll('"timeout":"2s"', `"timeout":${stepTimeoutMs}`);
+  const gateway = await startRegions({ config: JSON.parse(quick), regions: [REGION] });
+  const url = (path: string): string => gateway.url(REGION) + path;
+  const start = (order: string, headers: Record<string, string> = {}): Promise<Response> =>
+    fetch(url("/v1/checkout"), {
+      method: "POST",
+      headers: { "content-type": "application/json", ...headers },
+      body: JSON.stringify({ order, sku: "book", amount: 12 }),
+    });
+  const view = async (location: string): Promise<SagaView> => {
+    const response = await fetch(url(location));
+    if (response.status !== 200) throw new Error(`${location}: ${response.status}`);
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the gateway's own answer
+    return (await response.json()) as SagaView;
+  };
+  return {
+    services,
+    gateway,
+    start,
+    async begin(order) {
+      const response = await start(order);
+      await response.body?.cancel();
+      if (response.status !== 202) throw new Error(`not accepted: ${response.status}`);
+      return response.headers.get("location") ?? "";
+    },
+    get: (path) => fetch(url(path)),
+    admin: (method, path, body) =>
+      fetch(url(path), {
+        method,
+        headers: { authorization: `Bearer ${gateway.adminToken}` },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      }),
+    view,
+    async rest(location, withinMs = 20_000) {
+      const giveUpAt = Date.now() + withinMs;
+      for (;;) {
+        const seen = await view(location);
+        if (["completed", "compensated", "parked", "abandoned"].includes(seen.state)) return seen;
+        if (Date.now() > giveUpAt) throw new Error(`still ${JSON.stringify(seen)}\n${gateway.stderr()}`);
+        await pause(POLL_MS);
+      }
+    },
+    heal() {
+      for (const service of Object.values(services)) service.break({});
+    },
+    async stop() {
+      await gateway.stop();
+      for (const service of Object.values(services)) await service.close();
+    },
+  };
+}
