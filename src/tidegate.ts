@@ -21,3 +21,11 @@ export type {
   UpstreamConcurrencyConfig,
   UpstreamConfig,
 } from "./config/gateway-config.ts";
+export type {
+  SagaBody,
+  SagaCompensationConfig,
+  SagaConfig,
+  SagaRequestConfig,
+  SagaRetryConfig,
+  SagaStepConfig,
+} from "./config/saga-config.ts";

@@ -12,7 +12,7 @@ import * as is from "typescript/unstable/ast/is";
 import { describe, it } from "vitest";
 
 const ROOT = new URL("../", import.meta.url);
-const SOURCES = "{src,durable-objects,cli,bench,test}/**/*.{ts,mjs}";
+const SOURCES = "{src,durable-objects,cli,bench,examples,test}/**/*.{ts,mjs}";
 const MAX_LINES = 300;
 const MAX_TEST_LINES = 500;
 const MAX_FUNCTION_LINES = 70;

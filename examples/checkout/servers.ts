@@ -164,7 +164,7 @@ export class Service {
 
   #take(direction: "forward" | "undo", collection: string, order: string | null): Fault | null {
     const { collection: broken = collection, orders = [order] } = this.#faults;
-    const isMeant = broken === collection && orders.includes(order);
+    const isMeant = broken === collection && orders.some((each) => each === order);
     const fault = isMeant ? this.#faults[direction] : undefined;
     if (fault === undefined || this.#left <= 0) return null;
     this.#left--;

@@ -4,7 +4,7 @@
 //   npm start -- --config examples/checkout/tidegate.config.ts --no-demo
 import { defineGateway } from "tidegate";
 
-const QUICK = { attempts: 3, delay: "200ms", maxDelay: "1s" };
+const QUICK = { attempts: 3, delay: "200ms", maxDelay: "1s" } as const;
 
 export default defineGateway({
   upstreams: {

@@ -3,6 +3,7 @@
 
 import { compileRoutes } from "./compile-routes.ts";
 import { compileSaga } from "./compile-sagas.ts";
+import { secretsRead } from "../saga/core/definition.ts";
 import { defaultOnUnavailable, limitWindow } from "./limit-window.ts";
 import type {
   ConsumerPlan,
@@ -44,6 +45,7 @@ export function compileConfig(config: ParsedConfig, hash: string): Plan {
     consumer.keys.map((key) => ({ consumer: index, key })),
   );
   const routes = compileRoutes(config, { upstreams, consumers, limits, counters });
+  const sagas = Object.entries(config.sagas).map(([name, saga]) => compileSaga(name, saga));
   return deepFreeze({
     name: config.name,
     hash,
@@ -58,11 +60,12 @@ export function compileConfig(config: ParsedConfig, hash: string): Plan {
     tenants,
     limits,
     counters,
-    sagas: Object.entries(config.sagas).map(([name, saga]) => compileSaga(name, saga)),
+    sagas,
     routes,
     secrets: collectSecrets(
       keys.map(({ key }) => key),
       routes,
+      sagas,
     ),
   });
 }
@@ -157,11 +160,15 @@ function compileLimit(name: string, limit: LimitParsed, index: number): LimitPla
   };
 }
 
-function collectSecrets(keys: readonly ConsumerKey[], routes: Plan["routes"]): string[] {
+function collectSecrets(
+  keys: readonly ConsumerKey[],
+  routes: Plan["routes"],
+  sagas: Plan["sagas"],
+): string[] {
   const ofKeys = keys.flatMap((key) => ("secret" in key ? key.secret : []));
   const edits = routes.flatMap((route) => [...route.requestHeaders.set, ...route.responseHeaders.set]);
   const ofHeaders = edits.flatMap((edit) => edit.secret ?? []);
-  return [...new Set([...ofKeys, ...ofHeaders])].toSorted();
+  return [...new Set([...ofKeys, ...ofHeaders, ...sagas.flatMap(secretsRead)])].toSorted();
 }
 
 /** Freezes objects and arrays all the way down. Maps and sets are read-only by their type alone. */

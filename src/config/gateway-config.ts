@@ -1,6 +1,8 @@
 // What a configuration file may say, as types: an editor completes it and shows each field's meaning.
 // The rules themselves are checked by validate.ts, for files without types too.
 
+import type { SagaConfig } from "./saga-config.ts";
+
 /** Milliseconds, or `"250ms"`, `"2s"`, `"5m"`, `"24h"`, `"7d"`. */
 export type Duration = number | `${number}${"ms" | "s" | "m" | "h" | "d"}`;
 
@@ -28,6 +30,8 @@ export interface GatewayConfig {
   counters?: Record<string, CounterConfig>;
   /** Tried in the order written; the first whose path, method, host and headers all match wins. */
   routes: RouteConfig[];
+  /** Requests that are done whole or undone, over several upstreams, by name. */
+  sagas?: Record<string, SagaConfig>;
 }
 
 export interface UpstreamConfig {
@@ -163,8 +167,10 @@ export interface RouteConfig {
   hosts?: string[];
   /** Header fields that must have exactly these values. */
   headers?: Record<string, string>;
-  /** Name of the upstream that answers. */
-  upstream: string;
+  /** Name of the upstream that answers. A route goes to one of upstream and saga. */
+  upstream?: string;
+  /** Name of the saga that its requests start. */
+  saga?: string;
   /** How important its requests are. Default: `"P1"`. */
   priority?: Priority;
   /** `true`: any consumer; a list: these consumers; `false`: everybody. Default: false. */

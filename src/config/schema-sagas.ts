@@ -2,10 +2,22 @@
 // stands in saga-rules.ts.
 
 import * as z from "zod/mini";
+import { SECRET_PREFIX } from "../saga/core/definition.ts";
 import type { Json } from "../saga/core/template.ts";
 import { parseTemplate } from "../saga/core/template.ts";
 import { issuesFromSchema } from "./error-lines.ts";
-import { checkedField, duration, exactObject, field, flag, integer, listOf, name, text } from "./fields.ts";
+import {
+  BINDING_PATTERN,
+  checkedField,
+  duration,
+  exactObject,
+  field,
+  flag,
+  integer,
+  listOf,
+  name,
+  text,
+} from "./fields.ts";
 import type { Parsed } from "./fields.ts";
 import { editedFieldRule } from "./header-fields.ts";
 
@@ -62,6 +74,13 @@ function bodyRule(value: unknown, depth: number): string | null {
   return null;
 }
 
+/** `env:NAME` is the Worker's secret of that name; anything else is a template. */
+function parseHeader(value: unknown): Parsed<string> {
+  if (typeof value !== "string" || !value.startsWith(SECRET_PREFIX)) return parseText(value);
+  const isName = BINDING_PATTERN.test(value.slice(SECRET_PREFIX.length));
+  return isName ? { value } : { rule: "must be env:NAME with the name of a secret" };
+}
+
 const headers = checkedField((value): Parsed<readonly (readonly [string, string])[]> => {
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     return { rule: "must be an object of header fields" };
@@ -69,7 +88,7 @@ const headers = checkedField((value): Parsed<readonly (readonly [string, string]
   const fields: [string, string][] = [];
   for (const [fieldName, written] of Object.entries(value)) {
     const rule = editedFieldRule(fieldName);
-    const parsed = parseText(written);
+    const parsed = parseHeader(written);
     if (rule !== null) return { rule: `${fieldName}: ${rule}` };
     if (fieldName.toLowerCase() === "idempotency-key") return { rule: "idempotency-key is set by the saga" };
     if ("rule" in parsed) return { rule: `${fieldName}: ${parsed.rule}` };

@@ -16,9 +16,17 @@ export async function performCall(
   engine: Engine,
   call: SagaCall,
   origin: SagaOrigin,
+  bindings: Readonly<Record<string, unknown>>,
   waitUntil: (work: Promise<unknown>) => void,
 ): Promise<CallResult> {
-  const { idempotencyKey, headers, ...rest } = call;
+  const { idempotencyKey, secretHeaders, headers: plain, ...rest } = call;
+  const headers = [...plain];
+  for (const [name, secret] of secretHeaders) {
+    const value = bindings[secret];
+    if (typeof value !== "string")
+      return { kind: "unsent", reason: `no secret ${secret}`, retryAfterMs: null };
+    headers.push([name, value]);
+  }
   const { trafficClass, consumer, tenant, requestId } = origin;
   const keyed =
     idempotencyKey === null ? headers : [...headers, ["idempotency-key", idempotencyKey] as const];

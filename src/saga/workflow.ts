@@ -48,6 +48,7 @@ export function createSagaWorkflow(gateway: SagaGateway) {
       if (ledgers === null) throw new Error("the Worker has no binding SAGA_LEDGER");
       const runner = new Runner({ id, run }, () => ledgerOf(ledgers, saga, region), {
         engine: () => gateway.engine(this.env, region),
+        bindings: this.env,
         waitUntil: (work) => this.ctx.waitUntil(work),
       });
       let works = await step.do("begin", { retries: RETRIES }, () => runner.resume());
@@ -69,6 +70,7 @@ export function createSagaWorkflow(gateway: SagaGateway) {
 
 interface Surroundings {
   readonly engine: () => Engine;
+  readonly bindings: Readonly<Record<string, unknown>>;
   readonly waitUntil: (work: Promise<unknown>) => void;
 }
 
@@ -102,8 +104,8 @@ class Runner {
       if (command.kind === "settled") return [...command.next];
       if (command.kind === "later") throw comeBack(command.waitMs, `${work.direction} ${work.step}`);
       const { attempt, purpose, call } = command;
-      const { engine, waitUntil } = this.#around;
-      told = { attempt, purpose, result: await performCall(engine(), call, origin, waitUntil) };
+      const { engine, bindings, waitUntil } = this.#around;
+      told = { attempt, purpose, result: await performCall(engine(), call, origin, bindings, waitUntil) };
     }
   }
 }

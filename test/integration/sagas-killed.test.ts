@@ -51,7 +51,7 @@ describe.for([
     async ({ expect }) => {
       checkout = await startCheckout(STEP_TIMEOUT_MS);
       const { services, gateway, begin, rest } = checkout;
-      const all = Object.values(services);
+      const all: readonly Service[] = Object.values(services);
       const held = holdTargets(all, at);
       const undone = TARGETS.filter(({ direction }) => direction === "undo").map(({ order }) => order);
       services.shipping.break({ forward: "refuse", collection: "shipments", orders: undone });

@@ -3,7 +3,7 @@
 
 import type { CallResult } from "./call-result.ts";
 import type { CallTemplate, SagaDefinition } from "./definition.ts";
-import { stepNamed } from "./definition.ts";
+import { secretOf, stepNamed } from "./definition.ts";
 import type { Decision } from "./machine.ts";
 import { begin, settle, timeoutOf } from "./machine.ts";
 import { stepOf } from "./progress.ts";
@@ -26,6 +26,8 @@ export interface SagaCall {
   readonly method: string;
   readonly path: string;
   readonly headers: readonly (readonly [name: string, value: string])[];
+  /** Header fields whose values are secrets of the Worker, by the secret's name. */
+  readonly secretHeaders: readonly (readonly [name: string, secret: string])[];
   /** null: no body. */
   readonly body: string | null;
   /** `idempotency-key`; the same for every try. null: the call only reads. */
@@ -134,7 +136,13 @@ function fillCall(
   const path = renderPath(template.path, scope);
   if ("missing" in path) return path;
   const headers: [string, string][] = [];
+  const secretHeaders: [string, string][] = [];
   for (const [name, value] of template.headers) {
+    const secret = secretOf(value);
+    if (secret !== null) {
+      secretHeaders.push([name, secret]);
+      continue;
+    }
     const rendered = renderText(value, scope);
     if ("missing" in rendered) return rendered;
     if (!/^[\t\x20-\x7e]*$/.test(rendered.value))
@@ -142,11 +150,11 @@ function fillCall(
     headers.push([name, rendered.value]);
   }
   const { upstream, method } = template;
-  if (template.body === undefined)
-    return { call: { upstream, method, path: path.value, headers, body: null } };
+  const filled = { upstream, method, path: path.value, headers, secretHeaders };
+  if (template.body === undefined) return { call: { ...filled, body: null } };
   const body = renderBody(template.body, scope);
   if ("missing" in body) return body;
-  return { call: { upstream, method, path: path.value, headers, body: JSON.stringify(body.value) } };
+  return { call: { ...filled, body: JSON.stringify(body.value) } };
 }
 
 /** The first reference of the steps' requests that what a saga is started with cannot fill in; null: none. */
@@ -173,7 +181,7 @@ function withoutLaterReferences(call: CallTemplate): CallTemplate {
   return {
     ...call,
     path: strip(call.path),
-    headers: call.headers.map(([name, value]) => [name, strip(value)]),
+    headers: call.headers.map(([name, value]) => [name, secretOf(value) === null ? strip(value) : value]),
     ...(call.body === undefined ? {} : { body: stripBody(call.body) }),
   };
 }

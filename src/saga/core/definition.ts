@@ -4,8 +4,11 @@
 // Order: compensatable steps, at most one pivot, retriable steps. Before the pivot everything can be undone,
 // after it there is only forward.
 
-import type { Json } from "./template.ts";
+import type { Json, Reference } from "./template.ts";
 import { referencesIn, referencesOf } from "./template.ts";
+
+/** A header value that begins so names a secret of the Worker; it is filled in when the call is made. */
+export const SECRET_PREFIX = "env:";
 
 export interface RetryTerms {
   /** Tries in all, the first one included. */
@@ -75,12 +78,25 @@ export function readsOutput(call: CallTemplate): boolean {
 }
 
 /** Every reference of a call. */
-export function callReferences(call: CallTemplate) {
+export function callReferences(call: CallTemplate): readonly Reference[] {
   return [
     ...referencesOf(call.path),
-    ...call.headers.flatMap(([, value]) => referencesOf(value)),
+    ...call.headers.flatMap(([, value]) => (secretOf(value) === null ? referencesOf(value) : [])),
     ...referencesIn(call.body),
   ];
+}
+
+/** The name of the secret that a header value stands for; null: it is a template. */
+export function secretOf(value: string): string | null {
+  return value.startsWith(SECRET_PREFIX) ? value.slice(SECRET_PREFIX.length) : null;
+}
+
+/** Every secret that the calls of a saga need. */
+export function secretsRead(definition: SagaDefinition): readonly string[] {
+  const values = stepsOf(definition)
+    .flatMap(callsOf)
+    .flatMap(({ headers }) => headers);
+  return values.flatMap(([, value]) => secretOf(value) ?? []);
 }
 
 /** Request headers that templates read: only those are kept. Lower case, each once. */
