@@ -89,11 +89,22 @@ export class SagaRows {
     if (row === undefined) return null;
     const { seed, hex, key, owner, rescues } = row;
     return {
-      ...{ seq, hex, key, owner, rescues },
-      id: formatSagaId({ hex, seq, saga: this.#saga }),
+      seq,
+      hex,
+      key,
+      owner,
+      rescues,
+      id: formatSagaId({
+        hex,
+        seq,
+        saga: this.#saga,
+      }),
       definition: JSON.parse(row.definition),
       state: JSON.parse(row.state),
-      identity: { seed, input: JSON.parse(row.input) },
+      identity: {
+        seed,
+        input: JSON.parse(row.input),
+      },
       origin: JSON.parse(row.origin),
     };
   }

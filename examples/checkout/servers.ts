@@ -1,6 +1,6 @@
 // The services of the checkout: inventory, payment, shipping and mail, each a server of its own. Each keeps
 // what it did by idempotency key, so that a repeated request has one effect, and can be asked by that key.
-// Each can be broken: `POST /_break {"forward": "refuse", "times": 2}`, only in part with `"collection": "labels"`;
+// Each can be broken: `POST /_break {"forward": "refuse", "times": 2}`, also in part.
 // `POST /_break {}` heals it.
 
 import type { IncomingMessage, Server, ServerResponse } from "node:http";

@@ -79,8 +79,6 @@ function createOwnPaths(): Hono<OwnPathContext> {
 
 /** An instance's own pages: its address opens them. */
 function addSagaPages(own: Hono<OwnPathContext>): void {
-  const isAdmin = (x: Exchange, path: string, authorization: string | undefined): boolean =>
-    authorization !== undefined && authorize(x, path, authorization) === null;
   own.get("/_gateway/sagas/:id", (c) =>
     readSaga(c.env.x, c.req.param("id"), isAdmin(c.env.x, c.req.path, c.req.header("authorization"))),
   );
@@ -114,6 +112,10 @@ async function viewHub(x: Exchange): Promise<HubView | null> {
     return { description, metrics };
   });
   return (await view) ?? null;
+}
+
+function isAdmin(x: Exchange, path: string, authorization: string | undefined): boolean {
+  return authorization !== undefined && authorize(x, path, authorization) === null;
 }
 
 /** null when the caller may go on; else the answer that says why not. */

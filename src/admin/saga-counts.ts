@@ -35,9 +35,11 @@ export function renderSagas(text: PrometheusText, all: CountsBySaga): void {
     for (const state of PHASES) text.sample("tidegate_sagas", { saga, state }, counts.byState[state]);
   }
   text.metric("tidegate_sagas_parked_total", "counter", "Times that a saga came to need a person.");
-  for (const { saga, counts } of all)
+  for (const { saga, counts } of all) {
     text.sample("tidegate_sagas_parked_total", { saga }, counts.parkedTotal);
+  }
   text.metric("tidegate_sagas_rescued_total", "counter", "Times that the watchdog had to move a saga.");
-  for (const { saga, counts } of all)
+  for (const { saga, counts } of all) {
     text.sample("tidegate_sagas_rescued_total", { saga }, counts.rescuedTotal);
+  }
 }

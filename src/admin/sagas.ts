@@ -15,7 +15,7 @@ import { streamEvents } from "./saga-events.ts";
 
 export const SAGA_OPERATIONS = ["cancel", "retry-compensation", "mark-compensated"] as const;
 
-/** `GET /_gateway/sagas/<id>`: open to whoever has the address; on a route with `auth` to its consumer alone. */
+/** `GET /_gateway/sagas/<id>`: whoever has the address; on a route with `auth` its consumer alone. */
 export async function readSaga(x: Exchange, id: string, isAdmin: boolean): Promise<Response> {
   const found = await findSaga(x, id, isAdmin);
   if (found instanceof Response) return found;
@@ -62,8 +62,9 @@ export async function listSagas(x: Exchange, query: URLSearchParams): Promise<Re
   const minAgeMs = parseDuration(query.get("olderThan") ?? 0);
   const max = Number(query.get("max") ?? MAX_LISTED);
   const [from, after] = (query.get("after") ?? ":0").split(":");
-  if (state !== null && !isPhase(state))
+  if (state !== null && !isPhase(state)) {
     return problem(x, "bad_request", "There is no such state of a saga.");
+  }
   if (minAgeMs === null || !Number.isSafeInteger(max) || max < 1 || !Number.isSafeInteger(Number(after))) {
     return problem(
       x,

@@ -75,8 +75,9 @@ function orderIssues(steps: readonly WrittenStep[]): ConfigIssue[] {
     const rank = step.retriable === true ? 2 : isPivot ? 1 : 0;
     if (isPivot && step.retriable === true) return [{ path, rule: "must be pivot or retriable, not both" }];
     if (isPivot && isParallel) return [{ path: [...path, "pivot"], rule: "a pivot must stand alone" }];
-    if (isPivot && highest === 1)
+    if (isPivot && highest === 1) {
       return [{ path: [...path, "pivot"], rule: "there must be at most one pivot" }];
+    }
     if (rank < highest) {
       return [{ path, rule: "must stand before the pivot, or be retriable: after it there is only forward" }];
     }

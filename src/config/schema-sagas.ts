@@ -35,8 +35,9 @@ const method = field("must be GET, POST, PUT, PATCH or DELETE", (value) =>
 );
 
 function parseText(value: unknown): Parsed<string> {
-  if (typeof value !== "string" || value === "")
+  if (typeof value !== "string" || value === "") {
     return { rule: "must be text, with references like {body.id}" };
+  }
   const parsed = parseTemplate(value);
   return "rule" in parsed ? parsed : { value };
 }

@@ -31,7 +31,7 @@ export interface RequestContext {
 }
 
 export interface Gateway {
-  /** What work beside requests runs on: the same engine as the requests of this isolate. Throws when bindings are missing. */
+  /** What work beside requests runs on, and requests too. Throws when bindings are missing. */
   engine(bindings: Bindings, region: string): Engine;
   /** The app that runs the pipeline; add middleware and routes before the first request. */
   readonly app: GatewayApp;

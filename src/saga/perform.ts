@@ -23,8 +23,9 @@ export async function performCall(
   const headers = [...plain];
   for (const [name, secret] of secretHeaders) {
     const value = bindings[secret];
-    if (typeof value !== "string")
+    if (typeof value !== "string") {
       return { kind: "unsent", reason: `no secret ${secret}`, retryAfterMs: null };
+    }
     headers.push([name, value]);
   }
   const { trafficClass, consumer, tenant, requestId } = origin;

@@ -1,5 +1,5 @@
-// A request of a `saga:` route: its saga is stored, then answered with 202 and its address. The same key leads
-// to the same address. Nothing has happened when it could not be stored, and the answer says so.
+// A request of a `saga:` route: its saga is stored, then answered with 202 and its address. The same key
+// leads to the same address. Nothing has happened when it could not be stored, and the answer says so.
 
 import { makeProblem } from "../edge/answer.ts";
 import { NOBODY } from "../edge/api-keys.ts";

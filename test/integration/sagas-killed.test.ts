@@ -1,5 +1,5 @@
-// The process group is killed with SIGKILL while sagas are at every step and at every compensation at once, and
-// started again on the same data. What counts is what the services of the checkout did.
+// The process group is killed with SIGKILL while sagas are at every step and every compensation at once,
+// and started again on the same data. What counts is what the services of the checkout did.
 import { afterEach, describe, it } from "vitest";
 import type { Call, Gate, Service } from "../../examples/checkout/servers.ts";
 import { until } from "./rig/index.ts";

@@ -235,15 +235,16 @@ describe("cancel", () => {
   });
 });
 
-describe("a compensation that fails for good", () => {
-  async function park(order: string): Promise<string> {
-    breakStep("ship", "refuse");
-    checkout.services.payment.break({ undo: "refuse" });
-    const location = await checkout.begin(order);
-    await checkout.rest(location);
-    return location;
-  }
+/** Parks a checkout: its charge cannot be undone. */
+async function park(order: string): Promise<string> {
+  breakStep("ship", "refuse");
+  checkout.services.payment.break({ undo: "refuse" });
+  const location = await checkout.begin(order);
+  await checkout.rest(location);
+  return location;
+}
 
+describe("a compensation that fails for good", () => {
   it("is parked with an alert while the others run (79, 82)", async ({ expect }) => {
     const order = newOrder();
     const location = await park(order);

@@ -1,12 +1,14 @@
 // What wrangler.toml binds, for the tests that run inside the Worker.
 import type { Ledger } from "../../durable-objects/ledger.ts";
 import type { RegionHub } from "../../durable-objects/region-hub.ts";
+import type { SagaLedger } from "../../durable-objects/saga-ledger.ts";
 
 declare global {
   namespace Cloudflare {
     interface Env {
       readonly HUB: DurableObjectNamespace<RegionHub>;
       readonly LEDGER: DurableObjectNamespace<Ledger>;
+      readonly SAGA_LEDGER: DurableObjectNamespace<SagaLedger>;
     }
   }
 }

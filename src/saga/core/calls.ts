@@ -4,8 +4,9 @@
 import type { CallResult } from "./call-result.ts";
 import type { CallTemplate, SagaDefinition } from "./definition.ts";
 import { secretOf, stepNamed } from "./definition.ts";
-import type { Decision } from "./machine.ts";
-import { begin, settle, timeoutOf } from "./machine.ts";
+import type { Decision } from "./draft.ts";
+import { timeoutOf } from "./draft.ts";
+import { begin, settle } from "./machine.ts";
 import { stepOf } from "./progress.ts";
 import type { Attempts, Direction, SagaState, StepState, Work } from "./state.ts";
 import type { Json, Scope } from "./template.ts";
@@ -85,8 +86,9 @@ export function commandFor(
     if (instruction.kind !== "call") return { state, command: instruction, replaceExecutor };
     const { purpose, attempt } = instruction;
     const rendered = renderCall(definition, state, identity, work, purpose);
-    if ("call" in rendered)
+    if ("call" in rendered) {
       return { state, command: { ...instruction, call: rendered.call }, replaceExecutor };
+    }
     const result: CallResult = { kind: "unrenderable", reason: rendered.missing };
     decision = settle(definition, state, work, { attempt, purpose, result }, now, chance);
     replaceExecutor ||= decision.replaceExecutor;
@@ -145,8 +147,9 @@ function fillCall(
     }
     const rendered = renderText(value, scope);
     if ("missing" in rendered) return rendered;
-    if (!/^[\t\x20-\x7e]*$/.test(rendered.value))
+    if (!/^[\t\x20-\x7e]*$/.test(rendered.value)) {
       return { missing: `the value of header ${name} is no header text` };
+    }
     headers.push([name, rendered.value]);
   }
   const { upstream, method } = template;
@@ -169,7 +172,6 @@ export function missingInput(definition: SagaDefinition, input: SagaInput): stri
 
 /** Leaves out what only becomes known while the saga runs. */
 function withoutLaterReferences(call: CallTemplate): CallTemplate {
-  const strip = (text: string): string => text.replaceAll(/\{(?:steps\.|output|idempotencyKey)[^}]*\}/g, "x");
   const stripBody = (value: Json): Json => {
     if (typeof value === "string") return strip(value);
     if (typeof value !== "object" || value === null) return value;
@@ -184,4 +186,8 @@ function withoutLaterReferences(call: CallTemplate): CallTemplate {
     headers: call.headers.map(([name, value]) => [name, secretOf(value) === null ? strip(value) : value]),
     ...(call.body === undefined ? {} : { body: stripBody(call.body) }),
   };
+}
+
+function strip(text: string): string {
+  return text.replaceAll(/\{(?:steps\.|output|idempotencyKey)[^}]*\}/g, "x");
 }

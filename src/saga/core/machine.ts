@@ -8,54 +8,15 @@
 // A call is written down before it is made. One whose executor died is in doubt when its lease is over: the
 // upstream is asked for the outcome where it can be, else the same request goes out under the same key.
 
-import { retryDelayMs, DEFER_TERMS } from "./backoff.ts";
+import { DEFER_TERMS, retryDelayMs } from "./backoff.ts";
 import type { CallResult } from "./call-result.ts";
 import { isGone, meaningOf } from "./call-result.ts";
-import type { RetryTerms, SagaDefinition, StepDefinition } from "./definition.ts";
-import { readsOutput, stepNamed } from "./definition.ts";
-import { advance, concludeFailure, pendingWork, stepOf, stopForward, workAfter } from "./progress.ts";
-import type { Attempts, Direction, SagaState, StepState, Work } from "./state.ts";
-import { attemptsOf, copyState } from "./state.ts";
-
-/** Added to a call's timeout: so long an executor may take to tell what became of it. */
-export const LEASE_SLACK_MS = 5_000;
-/** Times that `outcome` is asked without a clear answer, before it is given up. */
-export const MAX_ASKS = 5;
-
-export type Instruction =
-  | { readonly kind: "call"; readonly purpose: Attempts["purpose"]; readonly attempt: number }
-  | { readonly kind: "later"; readonly waitMs: number }
-  | { readonly kind: "settled"; readonly next: readonly Work[] };
-
-export interface Decision {
-  readonly state: SagaState;
-  readonly instruction: Instruction;
-  /** The executor sleeps although there is something else to do: it has to be replaced. */
-  readonly replaceExecutor: boolean;
-}
-
-/** Work on a copy of the state. */
-interface Draft {
-  readonly definition: SagaDefinition;
-  readonly state: SagaState;
-  readonly step: StepState;
-  readonly terms: StepDefinition;
-  readonly direction: Direction;
-  readonly tries: Attempts;
-  readonly now: number;
-  readonly chance: number;
-  replaceExecutor: boolean;
-}
-
-function open(definition: SagaDefinition, before: SagaState, work: Work, now: number, chance: number): Draft {
-  const state = copyState(before);
-  state.updatedAt = now;
-  const step = stepOf(state, work.step);
-  const tries = attemptsOf(step, work.direction);
-  const terms = stepNamed(definition, work.step);
-  const { direction } = work;
-  return { definition, state, step, terms, direction, tries, now, chance, replaceExecutor: false };
-}
+import type { RetryTerms, SagaDefinition } from "./definition.ts";
+import { readsOutput } from "./definition.ts";
+import type { Decision, Draft, Instruction } from "./draft.ts";
+import { LEASE_SLACK_MS, MAX_ASKS, decide, openDraft, retryOf, settled, timeoutOf } from "./draft.ts";
+import { advance, concludeFailure, pendingWork, stopForward } from "./progress.ts";
+import type { Attempts, SagaState, StepState, Work } from "./state.ts";
 
 /** An executor wants to do this piece of work. */
 export function begin(
@@ -65,7 +26,7 @@ export function begin(
   now: number,
   chance: number,
 ): Decision {
-  const draft = open(definition, before, work, now, chance);
+  const draft = openDraft(definition, before, work, now, chance);
   const { state, step, tries } = draft;
   const isWanted = pendingWork(definition, state).some(
     ({ step: id, direction }) => id === work.step && direction === work.direction,
@@ -95,7 +56,7 @@ export function settle(
   now: number,
   chance: number,
 ): Decision {
-  const draft = open(definition, before, work, now, chance);
+  const draft = openDraft(definition, before, work, now, chance);
   const { tries } = draft;
   const isCurrent =
     tries.leaseUntil !== null && tries.attempts === told.attempt && tries.purpose === told.purpose;
@@ -104,14 +65,6 @@ export function settle(
   if (result.kind === "answered") tries.status = result.status;
   if (told.purpose === "outcome") return decide(draft, afterOutcome(draft, result));
   return decide(draft, afterCall(draft, result));
-}
-
-function decide({ state, replaceExecutor }: Draft, instruction: Instruction): Decision {
-  return { state, instruction, replaceExecutor };
-}
-
-function settled({ definition, state, step, direction }: Draft): Instruction {
-  return { kind: "settled", next: workAfter(definition, state, { step: step.id, direction }) };
 }
 
 // --- calls
@@ -152,17 +105,6 @@ function start(draft: Draft, purpose: Attempts["purpose"]): Instruction {
     if (terms.kind === "retriable") state.passedPivot = true;
   } else step.undo = "inflight";
   return { kind: "call", purpose, attempt: tries.attempts };
-}
-
-/** Ms that one call may take. */
-export function timeoutOf(step: StepDefinition, direction: Direction, purpose: Attempts["purpose"]): number {
-  if (direction === "forward" || purpose === "outcome" || step.compensation.kind === "none")
-    return step.timeoutMs;
-  return step.compensation.timeoutMs;
-}
-
-function retryOf({ terms, direction }: Draft): RetryTerms {
-  return direction === "undo" && terms.compensation.kind === "call" ? terms.compensation.retry : terms.retry;
 }
 
 // --- results
@@ -221,8 +163,9 @@ function afterOutcome(draft: Draft, result: CallResult): Instruction {
     step.forward = "succeeded";
     return call(draft);
   }
-  if (direction === "forward")
+  if (direction === "forward") {
     return tries.refused ? refuse(draft, tries.error) : retry(draft, tries.error, null);
+  }
   step.forward = "failed";
   const { compensation } = terms;
   return compensation.kind === "call" && !readsOutput(compensation.call) ? call(draft) : succeed(draft, null);
@@ -233,8 +176,9 @@ function askAgain(draft: Draft, reason: string): Instruction {
   const { direction, tries } = draft;
   tries.asks++;
   if (direction === "undo") return call(draft);
-  if (tries.refused)
+  if (tries.refused) {
     return tries.asks < MAX_ASKS ? wait(draft, retryOf(draft), tries.asks, null) : refuse(draft, reason);
+  }
   const mayRepeat = tries.attempts < retryOf(draft).attempts || tries.asks >= MAX_ASKS;
   return mayRepeat ? retry(draft, reason, null) : wait(draft, retryOf(draft), tries.asks, null);
 }

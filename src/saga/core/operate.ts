@@ -42,8 +42,9 @@ function cancel(
   now: number,
 ): Operated {
   if (state.phase === "parked") {
-    if (!abandon)
+    if (!abandon) {
       return { kind: "refused", why: "It is parked: repair it, or send abandon: true to give it up." };
+    }
     endAs(state, "abandoned", now);
     return { kind: "done", state, replaceExecutor: false };
   }
@@ -58,7 +59,7 @@ function cancel(
   return turn(definition, state, { reason: "cancelled", step: null, note, at: now });
 }
 
-/** The time of a saga is over: undone while that is possible, else only marked as late. null: nothing to do. */
+/** Its time is over: undone while that is possible, else only marked as late. null: nothing to do. */
 export function expire(
   definition: SagaDefinition,
   before: SagaState,

@@ -85,7 +85,7 @@ export function advance(definition: SagaDefinition, state: SagaState, now: numbe
   else if (steps.every((step) => isSettled(step))) state.phase = "parked";
 }
 
-/** The pivot is done, or a retriable step has begun: what came before is not undone any more. */
+/** The pivot is done, or a retriable step has begun. */
 function hasPassedPivot(definition: SagaDefinition, state: SagaState): boolean {
   return definition.groups.flat().some(({ id, kind }) => {
     const step = stepOf(state, id);
@@ -94,7 +94,7 @@ function hasPassedPivot(definition: SagaDefinition, state: SagaState): boolean {
   });
 }
 
-/** Decides what has to be undone. A pivot about which nobody knows halts everything: both ways may be wrong. */
+/** Decides what has to be undone. A pivot that may be done halts everything: both ways may be wrong. */
 function turnRound(definition: SagaDefinition, state: SagaState, now: number): void {
   const doubtful = definition.groups
     .flat()

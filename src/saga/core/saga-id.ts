@@ -1,5 +1,5 @@
-// The name of an instance: `<32 hex digits>-<row in base 36>-<saga>`. Its object and its row are found without
-// an index; the hex part is 128 bits of chance, so that nobody comes upon somebody else's page.
+// The name of an instance: `<32 hex digits>-<row in base 36>-<saga>`. Its object and its row are found
+// without an index; the hex part is 128 bits of chance, so that nobody comes upon somebody else's page.
 
 const SAGA_ID = /^([0-9a-f]{32})-([0-9a-z]{1,11})-([A-Za-z][A-Za-z0-9_-]{0,63})$/;
 

@@ -1,4 +1,4 @@
-// The checkout of examples/ behind the gateway, on free ports: its own configuration with shorter times, its own
+// The checkout of examples/ behind the gateway, on free ports: its configuration with shorter times, its
 // services, and a gateway that can be killed and started again on the same data.
 import { setTimeout as pause } from "node:timers/promises";
 import checkoutConfig from "../../../examples/checkout/tidegate.config.ts";

@@ -1,5 +1,5 @@
-// A world for the state machine: upstreams with a plan for each step, an executor that takes pieces of work in
-// any order and may die at any moment, and a clock. Upstreams are idempotent by key, as the real ones must be.
+// A world for the state machine: upstreams with a plan for each step, an executor that takes pieces of
+// work in any order and may die at any moment, and a clock. Upstreams are idempotent by key.
 
 import type { CallResult } from "../../../src/saga/core/call-result.ts";
 import type { SagaCall, SagaInput, Told } from "../../../src/saga/core/calls.ts";
@@ -9,7 +9,7 @@ import { pendingWork } from "../../../src/saga/core/progress.ts";
 import type { SagaState, Work } from "../../../src/saga/core/state.ts";
 import { createState } from "../../../src/saga/core/state.ts";
 
-/** What a step's upstream does. `lost`: it does it, and the answer never comes; `down`: 503, nothing is done. */
+/** `lost`: it is done, and the answer never comes; `down`: 503, nothing is done. */
 export interface StepPlan {
   readonly forward: "ok" | "refuse" | "lost-once" | "lost-always" | "down-once" | "down-always";
   readonly undo: "ok" | "refuse" | "down-once" | "down-always" | "lost-once";
@@ -166,11 +166,11 @@ export function define(groups: readonly (readonly StepShape[])[]): SagaDefinitio
     version: "1",
     key: "{body.id}",
     timeoutMs: 86_400_000,
-    groups: groups.map((group) => group.map((shape) => step(`s${count++}`, shape))),
+    groups: groups.map((group) => group.map((shape) => defineStep(`s${count++}`, shape))),
   };
 }
 
-function step(id: string, { kind, hasOutcome, undo }: StepShape): StepDefinition {
+function defineStep(id: string, { kind, hasOutcome, undo }: StepShape): StepDefinition {
   const call = { upstream: "u", method: "POST", path: `/${id}`, headers: [] };
   const retry = { attempts: 8, delayMs: 100, maxDelayMs: 1000 };
   const reference = undo === "by-output" ? "{output.id}" : "{idempotencyKey}";
