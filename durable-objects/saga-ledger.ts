@@ -17,10 +17,17 @@ import { MAX_EVENTS, MAX_LISTED, MAX_WAIT_MS, isStartRequest } from "../src/saga
 import { equalInConstantTime, executorId, formatSagaId, parseSagaId } from "../src/saga/core/saga-id.ts";
 import type { SagaState } from "../src/saga/core/state.ts";
 import { PHASES, createState, isOver } from "../src/saga/core/state.ts";
-import { dueAt, rescueFor } from "../src/saga/core/watch.ts";
+import { MAX_STALL_MS, dueAt, rescueFor } from "../src/saga/core/watch.ts";
 import type { ExecutorWorkflow } from "./saga-ledger/executors.ts";
 import { Executors } from "./saga-ledger/executors.ts";
-import { alertParked, describeRow, executorOf, summarizeRow, viewRow } from "./saga-ledger/descriptions.ts";
+import {
+  alertParked,
+  describeRow,
+  executorOf,
+  randomHex,
+  summarizeRow,
+  viewRow,
+} from "./saga-ledger/descriptions.ts";
 import type { SagaRow } from "./saga-ledger/rows.ts";
 import { SagaRows } from "./saga-ledger/rows.ts";
 
@@ -175,12 +182,22 @@ export class SagaLedger extends DurableObject<LedgerEnv> implements Protocol.Sag
     this.#alarmAt = null;
     try {
       const now = Date.now();
-      for (const seq of this.#rows.due(now, WATCH_BATCH)) await this.#watch(seq);
+      for (const seq of this.#rows.due(now, WATCH_BATCH)) await this.#watchSafely(seq, now);
       this.#rows.prune(now - RETENTION_MS, PRUNE_BATCH);
     } catch (error) {
       console.error("saga: the watchdog failed", error);
     }
     await this.#arm();
+  }
+
+  /** One instance that cannot be looked at must not keep the others waiting. */
+  async #watchSafely(seq: number, now: number): Promise<void> {
+    try {
+      await this.#watch(seq);
+    } catch (error) {
+      console.error(`saga: the watchdog failed on row ${seq}`, error);
+      this.#rows.postpone(seq, now + MAX_STALL_MS);
+    }
   }
 
   async #watch(seq: number): Promise<void> {
@@ -284,10 +301,4 @@ export class SagaLedger extends DurableObject<LedgerEnv> implements Protocol.Sag
     this.#alarmAt = at;
     await this.#storage.setAlarm(at);
   }
-}
-
-function randomHex(): string {
-  return [...crypto.getRandomValues(new Uint8Array(16))]
-    .map((byte) => byte.toString(16).padStart(2, "0"))
-    .join("");
 }

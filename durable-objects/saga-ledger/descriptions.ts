@@ -1,4 +1,4 @@
-// What is told of an instance: to people, to lists, to the log.
+// What is told of an instance, to people, to lists, to the log, and what it is called.
 
 import type { SagaSummary, ViewReply } from "../../src/saga/core/protocol.ts";
 import { executorId, formatSagaId } from "../../src/saga/core/saga-id.ts";
@@ -45,4 +45,11 @@ export function alertParked({ id, key }: SagaRow, state: SagaState): void {
   console.error(
     JSON.stringify({ time, level: "error", event: "saga_parked", id, key, compensations: stuck }),
   );
+}
+
+/** 128 bits of chance. */
+export function randomHex(): string {
+  return [...crypto.getRandomValues(new Uint8Array(16))]
+    .map((byte) => byte.toString(16).padStart(2, "0"))
+    .join("");
 }

@@ -154,6 +154,10 @@ export class SagaRows {
     );
   }
 
+  postpone(seq: number, dueAt: number): void {
+    this.#sql.exec("UPDATE sagas SET due_at = ? WHERE seq = ?", dueAt, seq);
+  }
+
   addEvents(seq: number, events: readonly NewEvent[], now: number): void {
     for (const event of events) {
       this.#sql.exec(
