@@ -1,0 +1,457 @@
+// What isolates and an outbox say to each other. The life of a job:
+//
+//   accept    An isolate sends what it takes in for one queue as one batch. The outbox stores each job, its
+//             place in the order and its idempotency record in one transaction, then answers: `queued`.
+//   publish   The outbox's alarm sends a `Pointer` for each job that may run to the Cloudflare Queue.
+//   claim     A consumer asks for the jobs of its pointers. Each comes with a lease and its fence, or with the
+//             reason why not; then the pointer is simply acknowledged: `running`.
+//   settle    The consumer says how each went. `succeeded` or `failed` with the upstream's answer; else it
+//             waits in the outbox until it is due (`deferred`), or is out of tries (`dead`). A lease that ends
+//             without a word makes the job due again. Waiting jobs are published again when they are due.
+//   keep      What has ended is kept for a day, dead rows for 30, then deleted. Dead rows can be replayed.
+//
+//   queued --> running --> succeeded | failed | dead       queued, deferred --> cancelled | expired
+//                |  ^
+//                v  |
+//              deferred
+//
+// The truth is in the outbox alone. A pointer only says "look at this job", so a lost, repeated or reordered
+// one changes nothing. Only the fence of the newest claim can settle a job.
+//
+// Two versions of the Worker live side by side during a deploy: fields are only ever added, names are used,
+// never indices, and a queue's terms come with every batch. Clocks differ: what an isolate says about time is
+// a duration in ms; a moment in an answer is by the outbox's clock, ms since the epoch. Everything here is
+// plain data that can be cloned; validators stand in requests.ts.
+
+import type { TrafficClass } from "../../resilience/level.ts";
+
+/** A body of more bytes is stored elsewhere first and comes as a `BodyClaim`. */
+export const MAX_INLINE_BODY_BYTES = 96 * 1024;
+/** Names and values of a job's headers together, in UTF-16 units. */
+export const MAX_HEADER_CHARS = 64 * 1024;
+/** Method and path with its query, in UTF-16 units. */
+export const MAX_METHOD_CHARS = 32;
+export const MAX_PATH_CHARS = 16 * 1024;
+/** Jobs in one call of accept, claim or settle. With 96 KiB each they stay below the 32 MiB of a call. */
+export const MAX_BATCH_JOBS = 100;
+/** One outbox keeps an index of its live jobs in memory. */
+export const MAX_HIGH_WATERMARK = 200_000;
+export const MAX_ATTEMPTS = 100;
+/** As long as the configuration may say for anything. */
+export const MAX_DURATION_MS = 366 * 24 * 3600 * 1000;
+/** Of what a consumer says of a failure; the rest is cut off by the sender. */
+export const MAX_REASON_CHARS = 500;
+/** A lease may last as long as a queue's consumer may run. */
+export const MIN_LEASE_MS = 1_000;
+export const MAX_LEASE_MS = 15 * 60_000;
+/** Dead rows of one page, and ids of one replay. */
+export const MAX_PAGE_ROWS = 100;
+/** How long `result` may wait for a job to end. */
+export const MAX_RESULT_WAIT_MS = 10_000;
+
+// --- Pointers and bodies
+
+/** The message in the Cloudflare Queue. A consumer that does not know its `v` retries it later. */
+export interface Pointer {
+  readonly v: 1;
+  /** The outbox's name, see job-id.ts: `env.OUTBOX.getByName(pointer.outbox)`. */
+  readonly outbox: string;
+  readonly id: string;
+  /** Where the job was accepted; "" when that is not known. */
+  readonly region: string;
+}
+
+/** A body that stands in a bucket. Whoever reads it checks its hash. */
+export interface BodyClaim {
+  readonly ref: string;
+  /** 64 lower-case hex digits. */
+  readonly sha256: string;
+  /** Bytes. */
+  readonly length: number;
+}
+
+/** Null: no body. */
+export type Body = Uint8Array | BodyClaim | null;
+
+/** In the order in which they were sent; a name may come twice. */
+export type HeaderPairs = readonly (readonly [name: string, value: string])[];
+
+/** What is to be sent: already edited for the upstream, but for what every try adds by itself. */
+export interface JobRequest {
+  readonly method: string;
+  /** Path and query below the upstream's base path. */
+  readonly path: string;
+  readonly headers: HeaderPairs;
+  readonly body: Body;
+}
+
+/** What a job does when it runs; later kinds are added here. The queue's configuration names its upstream. */
+export type JobTarget = { readonly kind: "request"; readonly request: JobRequest };
+
+// --- accept
+
+/** A queue as its isolate has it configured. A job keeps the terms that it was accepted with. */
+export interface QueueTerms {
+  readonly highWatermark: number;
+  /** 0..1: refusing ends at this part of the watermark. */
+  readonly resumeAt: number;
+  /** Jobs of lag from which an alert is raised. */
+  readonly alertAt: number;
+  readonly maxAgeMs: number;
+  /** `attempts` = tries in all. */
+  readonly retry: { readonly attempts: number; readonly delayMs: number; readonly maxDelayMs: number };
+  /** What a dead job does to those of its key behind it. */
+  readonly onDeadHead: "block" | "skip";
+}
+
+export interface Idempotency {
+  /** The client's key; it counts within the job's tenant and route. */
+  readonly key: string;
+  /** SHA-256 of method, path and body, 64 lower-case hex digits. */
+  readonly fingerprint: string;
+}
+
+/** One job to take in. */
+export interface AcceptItem {
+  readonly target: JobTarget;
+  readonly priority: TrafficClass;
+  readonly consumer: string | null;
+  readonly tenant: string | null;
+  /** The route's name or path. */
+  readonly route: string;
+  /** Jobs of one key run one after the other, in the order in which they were accepted; null: no order. */
+  readonly key: string | null;
+  readonly idempotency: Idempotency | null;
+  /** The W3C field that the delivery's trace goes on with. */
+  readonly traceparent: string | null;
+  readonly requestId: string | null;
+  /** Can only shorten the queue's own `maxAgeMs`; null: the queue's. */
+  readonly maxAgeMs: number | null;
+}
+
+export interface AcceptRequest {
+  readonly region: string;
+  /** Hash of the isolate's configuration. */
+  readonly config: string;
+  readonly terms: QueueTerms;
+  readonly items: readonly AcceptItem[];
+  /** Requests that the isolate refused by itself, by the last pressure it knew, and has not told of yet. */
+  readonly refused: number;
+}
+
+/** What became of one item. Nothing of an item is stored unless it is `accepted`. */
+export type AcceptOutcome =
+  | { readonly kind: "accepted"; readonly id: string; readonly status: "queued" }
+  /** The same key and the same request came before: its job, as it is now. */
+  | { readonly kind: "replayed"; readonly id: string; readonly job: JobView }
+  /** The same key came before with another request. */
+  | { readonly kind: "conflict" }
+  /** The same key in the same batch: the first one's answer has not left yet. */
+  | { readonly kind: "in-flight"; readonly id: string }
+  | { readonly kind: "backlog-full"; readonly retryAfterMs: number }
+  | { readonly kind: "too-large" }
+  | Malformed;
+
+export type AcceptReply =
+  | { readonly kind: "answered"; readonly outcomes: readonly AcceptOutcome[]; readonly pressure: Pressure }
+  | Malformed;
+
+/** How full the outbox is by the terms of who asks. An isolate may go by it for a second. */
+export interface Pressure {
+  /** Jobs accepted and not ended. */
+  readonly depth: number;
+  readonly watermark: number;
+  /** Whether P1, P2 and P3 are refused. */
+  readonly rejecting: boolean;
+  /** Whether P0 is refused too. */
+  readonly rejectingCritical: boolean;
+  /** 0 when nothing is refused, else 1 to 300 s. */
+  readonly retryAfterMs: number;
+}
+
+// --- claim
+
+export interface ClaimRequest {
+  /** Ids of pointers; more than `MAX_BATCH_JOBS` are malformed. */
+  readonly ids: readonly string[];
+  /** For how long nobody else gets them: the try's timeout and some time to say how it went. */
+  readonly leaseMs: number;
+  /** Who asks, for the log. */
+  readonly claimant: string;
+}
+
+export interface ClaimedJob {
+  readonly kind: "claimed";
+  readonly id: string;
+  /** To be given back with the outcome. */
+  readonly fence: number;
+  /** 1 for the first try. */
+  readonly attempt: number;
+  readonly lastAttempt: boolean;
+  readonly leaseMs: number;
+  /** Ms that the job may still take before it expires. */
+  readonly expiresInMs: number;
+  readonly acceptedAt: number;
+  readonly priority: TrafficClass;
+  readonly consumer: string | null;
+  readonly tenant: string | null;
+  readonly route: string;
+  readonly key: string | null;
+  readonly traceparent: string | null;
+  readonly requestId: string | null;
+  readonly region: string;
+  readonly target: JobTarget;
+}
+
+/** Why a job was not given. In all cases its pointer is done: when it is due, a new one comes. */
+export type SkipReason =
+  | "done"
+  | "cancelled"
+  | "expired"
+  /** It waits for its next try. */
+  | "not-due"
+  /** Another job of its key comes first. */
+  | "blocked"
+  | "leased"
+  | "unknown"
+  /** It did not fit into this answer, or shall run alone: it is published again at once. */
+  | "put-back";
+
+export type ClaimOutcome =
+  | ClaimedJob
+  | { readonly kind: "skipped"; readonly id: string; readonly reason: SkipReason };
+
+export type ClaimReply =
+  | { readonly kind: "answered"; readonly outcomes: readonly ClaimOutcome[] }
+  | Malformed;
+
+// --- settle
+
+/** An upstream's answer as it is kept for whoever asks for the result. */
+export interface JobResult {
+  readonly status: number;
+  readonly headers: HeaderPairs;
+  readonly body: Body;
+}
+
+export type DeliveryOutcome =
+  | { readonly kind: "succeeded"; readonly result: JobResult }
+  /** The upstream refused it for good: no try will change its answer. */
+  | { readonly kind: "refused"; readonly result: JobResult }
+  /** One try that failed; it may be tried again if tries are left. */
+  | {
+      readonly kind: "failed";
+      /** The upstream's status, or null when there was none. */
+      readonly status: number | null;
+      readonly error: string | null;
+      /** What the upstream asked for; null: it did not. */
+      readonly retryAfterMs: number | null;
+      /** Kept if this was the last try. */
+      readonly result: JobResult | null;
+    }
+  /** Nothing was tried (circuit open, no permit, shutting down): attempts unchanged. 0 ms: at once. */
+  | { readonly kind: "deferred"; readonly forMs: number; readonly reason: string }
+  /** The consumer could not even read it. The second time it is dead. */
+  | { readonly kind: "poison"; readonly error: string };
+
+export interface Settlement {
+  readonly id: string;
+  readonly fence: number;
+  readonly outcome: DeliveryOutcome;
+  /** How long the try took. */
+  readonly tookMs: number;
+}
+
+export interface SettleRequest {
+  readonly settlements: readonly Settlement[];
+}
+
+export type SettleOutcome =
+  | { readonly kind: "settled"; readonly id: string; readonly job: JobView }
+  /** Somebody else has claimed it since, or it was settled before: nothing changed. */
+  | { readonly kind: "stale"; readonly id: string }
+  | { readonly kind: "unknown"; readonly id: string };
+
+export type SettleReply =
+  | { readonly kind: "answered"; readonly outcomes: readonly SettleOutcome[] }
+  | Malformed;
+
+// --- one job, for clients and operators
+
+export type JobStatus =
+  | "queued"
+  | "running"
+  | "deferred"
+  | "succeeded"
+  | "failed"
+  | "dead"
+  | "cancelled"
+  | "expired";
+
+export interface JobView {
+  readonly id: string;
+  readonly status: JobStatus;
+  /** Tries that have been made, of this round if it was replayed. */
+  readonly attempts: number;
+  /** Null unless it waits for one. */
+  readonly nextAttemptAt: number | null;
+  readonly acceptedAt: number;
+  /** Null until it has ended. */
+  readonly endedAt: number | null;
+  readonly expiresAt: number;
+  /** How often it was put off without being tried. */
+  readonly deferrals: number;
+  /** Why it waits or how it ended, for people; null when there is nothing to say. */
+  readonly reason: string | null;
+  /** Whether `result` has an upstream's answer. */
+  readonly hasResult: boolean;
+  /** Whether another job of its key comes first. */
+  readonly blocked: boolean;
+  /** Who may ask: the consumer that it was accepted from. */
+  readonly consumer: string | null;
+  readonly tenant: string | null;
+  readonly route: string;
+}
+
+export type StatusReply = { readonly kind: "job"; readonly job: JobView } | Unknown;
+
+export interface ResultRequest {
+  readonly id: string;
+  /** Waits so long for the job to end; 0: answers at once. */
+  readonly waitMs: number;
+}
+
+export type ResultReply =
+  | { readonly kind: "result"; readonly job: JobView; readonly result: JobResult }
+  /** It has not ended, or it ended without an answer: `job.status` tells. */
+  | { readonly kind: "none"; readonly job: JobView }
+  | Unknown
+  | Malformed;
+
+export interface CancelRequest {
+  readonly id: string;
+  /** A client can cancel what was never tried; an operator whatever is not running and has not ended. */
+  readonly by: "client" | "operator";
+}
+
+export type CancelReply =
+  | { readonly kind: "cancelled"; readonly job: JobView }
+  /** It runs, was tried or has ended. */
+  | { readonly kind: "started"; readonly job: JobView }
+  | Unknown
+  | Malformed;
+
+/** Lets the jobs of its key pass a dead job; it stays dead and listed. */
+export type SkipReply =
+  | { readonly kind: "skipped"; readonly job: JobView }
+  | { readonly kind: "not-dead"; readonly job: JobView }
+  | Unknown;
+
+// --- dead rows
+
+export interface AttemptRecord {
+  readonly at: number;
+  readonly status: number | null;
+  readonly error: string | null;
+  readonly ms: number;
+}
+
+export interface DeadRow {
+  readonly id: string;
+  readonly reason: string;
+  /** When it died. */
+  readonly at: number;
+  readonly key: string | null;
+  readonly tenant: string | null;
+  readonly route: string;
+  /** Whether jobs of its key wait behind it. */
+  readonly blocking: boolean;
+  /** The newest ones, oldest first. */
+  readonly attempts: readonly AttemptRecord[];
+}
+
+export interface DeadRequest {
+  /** `next` of the page before; null: from the first. */
+  readonly after: string | null;
+  readonly max: number;
+}
+
+export type DeadReply =
+  | { readonly kind: "dead"; readonly items: readonly DeadRow[]; readonly next: string | null }
+  | Malformed;
+
+/** Which dead rows to try again: some by id, at once; or all that died in a time, so many per second. */
+export type ReplayRequest =
+  | { readonly ids: readonly string[] }
+  | { readonly since: number; readonly until: number; readonly rate: number };
+
+export type ReplayReply =
+  /** Ids that were replayed; the others are not dead. */
+  | { readonly kind: "replayed"; readonly ids: readonly string[]; readonly notDead: readonly string[] }
+  /** How many match; they follow at the rate, and not while the queue is over its watermark. */
+  | { readonly kind: "replaying"; readonly matching: number }
+  | Malformed;
+
+// --- the whole outbox
+
+export interface OutboxDescription {
+  readonly outbox: string;
+  /** Jobs accepted and not ended. */
+  readonly depth: number;
+  /** The same: what waits for its time counts as lag too. */
+  readonly lag: number;
+  /** Of the oldest job that has not ended; 0: there is none. */
+  readonly oldestAgeMs: number;
+  readonly drainPerSecond: number;
+  readonly rejecting: boolean;
+  readonly rejectingCritical: boolean;
+  readonly alert: boolean;
+  readonly running: number;
+  readonly deferred: number;
+  /** Dead rows that are kept, and keys that one of them blocks. */
+  readonly deadRows: number;
+  readonly blockedKeys: number;
+  readonly counts: OutboxCounts;
+}
+
+/** Since the outbox began; what was counted in the seconds before a crash may be missing. */
+export interface OutboxCounts {
+  readonly accepted: number;
+  readonly rejected: number;
+  /** Pointers sent. */
+  readonly published: number;
+  /** Jobs that an upstream answered for good: succeeded and failed. */
+  readonly delivered: number;
+  readonly deferred: number;
+  readonly retried: number;
+  readonly dead: number;
+  readonly cancelled: number;
+  readonly expired: number;
+  /** Pointers to jobs that needed none, settlements that came too late, and repeated idempotency keys. */
+  readonly duplicates: number;
+  readonly replayed: number;
+}
+
+export interface Malformed {
+  readonly kind: "malformed";
+  /** The field that is wrong. */
+  readonly field: string;
+}
+
+export interface Unknown {
+  readonly kind: "unknown";
+}
+
+/** What an outbox answers to. Every argument is checked, so it may come from another version. */
+export interface OutboxCalls {
+  accept(request: AcceptRequest): Promise<AcceptReply>;
+  claim(request: ClaimRequest): Promise<ClaimReply>;
+  settle(request: SettleRequest): Promise<SettleReply>;
+  status(id: string): Promise<StatusReply>;
+  result(request: ResultRequest): Promise<ResultReply>;
+  cancel(request: CancelRequest): Promise<CancelReply>;
+  skip(id: string): Promise<SkipReply>;
+  dead(request: DeadRequest): Promise<DeadReply>;
+  replay(request: ReplayRequest): Promise<ReplayReply>;
+  describe(): Promise<OutboxDescription>;
+}
