@@ -10,7 +10,7 @@
 //             without a word makes the job due again. Waiting jobs are published again when they are due.
 //   keep      What has ended is kept for a day, dead rows for 30, then deleted. Dead rows can be replayed.
 //
-//   queued --> running --> succeeded | failed | dead       queued, deferred --> cancelled | expired
+//   queued --> running --> succeeded | failed | dead      queued, deferred --> cancelled | expired
 //                |  ^
 //                v  |
 //              deferred
@@ -24,14 +24,57 @@
 // plain data that can be cloned; validators stand in requests.ts.
 
 import type { TrafficClass } from "../../resilience/level.ts";
+import type { JobResult, JobTarget, Malformed } from "./job-content.ts";
+import type {
+  CancelReply,
+  CancelRequest,
+  DeadReply,
+  DeadRequest,
+  JobView,
+  OutboxDescription,
+  ReplayReply,
+  ReplayRequest,
+  ResultReply,
+  ResultRequest,
+  SkipReply,
+  StatusReply,
+} from "./job-protocol.ts";
 
-/** A body of more bytes is stored elsewhere first and comes as a `BodyClaim`. */
-export const MAX_INLINE_BODY_BYTES = 96 * 1024;
-/** Names and values of a job's headers together, in UTF-16 units. */
-export const MAX_HEADER_CHARS = 64 * 1024;
-/** Method and path with its query, in UTF-16 units. */
-export const MAX_METHOD_CHARS = 32;
-export const MAX_PATH_CHARS = 16 * 1024;
+export {
+  MAX_HEADER_CHARS,
+  MAX_INLINE_BODY_BYTES,
+  MAX_METHOD_CHARS,
+  MAX_PATH_CHARS,
+  type Body,
+  type BodyClaim,
+  type HeaderPairs,
+  type JobRequest,
+  type JobResult,
+  type JobTarget,
+  type Malformed,
+  type Unknown,
+} from "./job-content.ts";
+export {
+  MAX_PAGE_ROWS,
+  MAX_RESULT_WAIT_MS,
+  type AttemptRecord,
+  type CancelReply,
+  type CancelRequest,
+  type DeadReply,
+  type DeadRequest,
+  type DeadRow,
+  type JobStatus,
+  type JobView,
+  type OutboxCounts,
+  type OutboxDescription,
+  type ReplayReply,
+  type ReplayRequest,
+  type ResultReply,
+  type ResultRequest,
+  type SkipReply,
+  type StatusReply,
+} from "./job-protocol.ts";
+
 /** Jobs in one call of accept, claim or settle. With 96 KiB each they stay below the 32 MiB of a call. */
 export const MAX_BATCH_JOBS = 100;
 /** One outbox keeps an index of its live jobs in memory. */
@@ -44,12 +87,8 @@ export const MAX_REASON_CHARS = 500;
 /** A lease may last as long as a queue's consumer may run. */
 export const MIN_LEASE_MS = 1_000;
 export const MAX_LEASE_MS = 15 * 60_000;
-/** Dead rows of one page, and ids of one replay. */
-export const MAX_PAGE_ROWS = 100;
-/** How long `result` may wait for a job to end. */
-export const MAX_RESULT_WAIT_MS = 10_000;
 
-// --- Pointers and bodies
+// --- pointers
 
 /** The message in the Cloudflare Queue. A consumer that does not know its `v` retries it later. */
 export interface Pointer {
@@ -60,33 +99,6 @@ export interface Pointer {
   /** Where the job was accepted; "" when that is not known. */
   readonly region: string;
 }
-
-/** A body that stands in a bucket. Whoever reads it checks its hash. */
-export interface BodyClaim {
-  readonly ref: string;
-  /** 64 lower-case hex digits. */
-  readonly sha256: string;
-  /** Bytes. */
-  readonly length: number;
-}
-
-/** Null: no body. */
-export type Body = Uint8Array | BodyClaim | null;
-
-/** In the order in which they were sent; a name may come twice. */
-export type HeaderPairs = readonly (readonly [name: string, value: string])[];
-
-/** What is to be sent: already edited for the upstream, but for what every try adds by itself. */
-export interface JobRequest {
-  readonly method: string;
-  /** Path and query below the upstream's base path. */
-  readonly path: string;
-  readonly headers: HeaderPairs;
-  readonly body: Body;
-}
-
-/** What a job does when it runs; later kinds are added here. The queue's configuration names its upstream. */
-export type JobTarget = { readonly kind: "request"; readonly request: JobRequest };
 
 // --- accept
 
@@ -134,6 +146,7 @@ export interface AcceptRequest {
   /** Hash of the isolate's configuration. */
   readonly config: string;
   readonly terms: QueueTerms;
+  /** None: only asks for the pressure. */
   readonly items: readonly AcceptItem[];
   /** Requests that the isolate refused by itself, by the last pressure it knew, and has not told of yet. */
   readonly refused: number;
@@ -227,13 +240,6 @@ export type ClaimReply =
 
 // --- settle
 
-/** An upstream's answer as it is kept for whoever asks for the result. */
-export interface JobResult {
-  readonly status: number;
-  readonly headers: HeaderPairs;
-  readonly body: Body;
-}
-
 export type DeliveryOutcome =
   | { readonly kind: "succeeded"; readonly result: JobResult }
   /** The upstream refused it for good: no try will change its answer. */
@@ -275,172 +281,6 @@ export type SettleOutcome =
 export type SettleReply =
   | { readonly kind: "answered"; readonly outcomes: readonly SettleOutcome[] }
   | Malformed;
-
-// --- one job, for clients and operators
-
-export type JobStatus =
-  | "queued"
-  | "running"
-  | "deferred"
-  | "succeeded"
-  | "failed"
-  | "dead"
-  | "cancelled"
-  | "expired";
-
-export interface JobView {
-  readonly id: string;
-  readonly status: JobStatus;
-  /** Tries that have been made, of this round if it was replayed. */
-  readonly attempts: number;
-  /** Null unless it waits for one. */
-  readonly nextAttemptAt: number | null;
-  readonly acceptedAt: number;
-  /** Null until it has ended. */
-  readonly endedAt: number | null;
-  readonly expiresAt: number;
-  /** How often it was put off without being tried. */
-  readonly deferrals: number;
-  /** Why it waits or how it ended, for people; null when there is nothing to say. */
-  readonly reason: string | null;
-  /** Whether `result` has an upstream's answer. */
-  readonly hasResult: boolean;
-  /** Whether another job of its key comes first. */
-  readonly blocked: boolean;
-  /** Who may ask: the consumer that it was accepted from. */
-  readonly consumer: string | null;
-  readonly tenant: string | null;
-  readonly route: string;
-}
-
-export type StatusReply = { readonly kind: "job"; readonly job: JobView } | Unknown;
-
-export interface ResultRequest {
-  readonly id: string;
-  /** Waits so long for the job to end; 0: answers at once. */
-  readonly waitMs: number;
-}
-
-export type ResultReply =
-  | { readonly kind: "result"; readonly job: JobView; readonly result: JobResult }
-  /** It has not ended, or it ended without an answer: `job.status` tells. */
-  | { readonly kind: "none"; readonly job: JobView }
-  | Unknown
-  | Malformed;
-
-export interface CancelRequest {
-  readonly id: string;
-  /** A client can cancel what was never tried; an operator whatever is not running and has not ended. */
-  readonly by: "client" | "operator";
-}
-
-export type CancelReply =
-  | { readonly kind: "cancelled"; readonly job: JobView }
-  /** It runs, was tried or has ended. */
-  | { readonly kind: "started"; readonly job: JobView }
-  | Unknown
-  | Malformed;
-
-/** Lets the jobs of its key pass a dead job; it stays dead and listed. */
-export type SkipReply =
-  | { readonly kind: "skipped"; readonly job: JobView }
-  | { readonly kind: "not-dead"; readonly job: JobView }
-  | Unknown;
-
-// --- dead rows
-
-export interface AttemptRecord {
-  readonly at: number;
-  readonly status: number | null;
-  readonly error: string | null;
-  readonly ms: number;
-}
-
-export interface DeadRow {
-  readonly id: string;
-  readonly reason: string;
-  /** When it died. */
-  readonly at: number;
-  readonly key: string | null;
-  readonly tenant: string | null;
-  readonly route: string;
-  /** Whether jobs of its key wait behind it. */
-  readonly blocking: boolean;
-  /** The newest ones, oldest first. */
-  readonly attempts: readonly AttemptRecord[];
-}
-
-export interface DeadRequest {
-  /** `next` of the page before; null: from the first. */
-  readonly after: string | null;
-  readonly max: number;
-}
-
-export type DeadReply =
-  | { readonly kind: "dead"; readonly items: readonly DeadRow[]; readonly next: string | null }
-  | Malformed;
-
-/** Which dead rows to try again: some by id, at once; or all that died in a time, so many per second. */
-export type ReplayRequest =
-  | { readonly ids: readonly string[] }
-  | { readonly since: number; readonly until: number; readonly rate: number };
-
-export type ReplayReply =
-  /** Ids that were replayed; the others are not dead. */
-  | { readonly kind: "replayed"; readonly ids: readonly string[]; readonly notDead: readonly string[] }
-  /** How many match; they follow at the rate, and not while the queue is over its watermark. */
-  | { readonly kind: "replaying"; readonly matching: number }
-  | Malformed;
-
-// --- the whole outbox
-
-export interface OutboxDescription {
-  readonly outbox: string;
-  /** Jobs accepted and not ended. */
-  readonly depth: number;
-  /** The same: what waits for its time counts as lag too. */
-  readonly lag: number;
-  /** Of the oldest job that has not ended; 0: there is none. */
-  readonly oldestAgeMs: number;
-  readonly drainPerSecond: number;
-  readonly rejecting: boolean;
-  readonly rejectingCritical: boolean;
-  readonly alert: boolean;
-  readonly running: number;
-  readonly deferred: number;
-  /** Dead rows that are kept, and keys that one of them blocks. */
-  readonly deadRows: number;
-  readonly blockedKeys: number;
-  readonly counts: OutboxCounts;
-}
-
-/** Since the outbox began; what was counted in the seconds before a crash may be missing. */
-export interface OutboxCounts {
-  readonly accepted: number;
-  readonly rejected: number;
-  /** Pointers sent. */
-  readonly published: number;
-  /** Jobs that an upstream answered for good: succeeded and failed. */
-  readonly delivered: number;
-  readonly deferred: number;
-  readonly retried: number;
-  readonly dead: number;
-  readonly cancelled: number;
-  readonly expired: number;
-  /** Pointers to jobs that needed none, settlements that came too late, and repeated idempotency keys. */
-  readonly duplicates: number;
-  readonly replayed: number;
-}
-
-export interface Malformed {
-  readonly kind: "malformed";
-  /** The field that is wrong. */
-  readonly field: string;
-}
-
-export interface Unknown {
-  readonly kind: "unknown";
-}
 
 /** What an outbox answers to. Every argument is checked, so it may come from another version. */
 export interface OutboxCalls {
