@@ -1,5 +1,5 @@
-// What a job holds: the request that is to be sent and the answer that is kept. Plain data that can be cloned.
-// Everybody imports it through protocol.ts.
+// What a job holds: the request that is to be sent and the answer that is kept. Plain data that can be
+// cloned. Everybody imports it through protocol.ts.
 
 /** A body of more bytes is stored elsewhere first and comes as a `BodyClaim`. */
 export const MAX_INLINE_BODY_BYTES = 96 * 1024;

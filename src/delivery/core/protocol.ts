@@ -1,10 +1,10 @@
 // What isolates and an outbox say to each other. The life of a job:
 //
-//   accept    An isolate sends what it takes in for one queue as one batch. The outbox stores each job, its
-//             place in the order and its idempotency record in one transaction, then answers: `queued`.
+//   accept    An isolate sends what it takes in for one queue as one batch. The outbox stores each job,
+//             its place in the order and its idempotency record in one transaction: `queued`.
 //   publish   The outbox's alarm sends a `Pointer` for each job that may run to the Cloudflare Queue.
-//   claim     A consumer asks for the jobs of its pointers. Each comes with a lease and its fence, or with the
-//             reason why not; then the pointer is simply acknowledged: `running`.
+//   claim     A consumer asks for the jobs of its pointers. Each comes with a lease and its fence (`running`),
+//             or with the reason why not; then the pointer is simply acknowledged.
 //   settle    The consumer says how each went. `succeeded` or `failed` with the upstream's answer; else it
 //             waits in the outbox until it is due (`deferred`), or is out of tries (`dead`). A lease that ends
 //             without a word makes the job due again. Waiting jobs are published again when they are due.
