@@ -2,12 +2,12 @@
 //
 //   accept    An isolate sends what it takes in for one queue as one batch. The outbox stores each job,
 //             its place in the order and its idempotency record in one transaction: `queued`.
-//   publish   The outbox's alarm sends a `Pointer` for each job that may run to the Cloudflare Queue.
-//   claim     A consumer asks for the jobs of its pointers. Each comes with a lease and its fence (`running`),
-//             or with the reason why not; then the pointer is simply acknowledged.
+//   publish   The outbox sends a `Pointer` for each job that may run to the Cloudflare Queue.
+//   claim     A consumer asks for the jobs of its pointers. Each comes with a lease and a fence (`running`)
+//             or with the reason why not; then its pointer is simply acknowledged.
 //   settle    The consumer says how each went. `succeeded` or `failed` with the upstream's answer; else it
-//             waits in the outbox until it is due (`deferred`), or is out of tries (`dead`). A lease that ends
-//             without a word makes the job due again. Waiting jobs are published again when they are due.
+//             waits in the outbox until it is due (`deferred`) or is out of tries (`dead`). A lease that
+//             ends without a word makes the job due again. What is due is published again.
 //   keep      What has ended is kept for a day, dead rows for 30, then deleted. Dead rows can be replayed.
 //
 //   queued --> running --> succeeded | failed | dead      queued, deferred --> cancelled | expired
