@@ -17,7 +17,7 @@ import type { StoredOutbox } from "./storage.ts";
 
 export function bootBook(name: OutboxName, stored: StoredOutbox, now: number): Book {
   const book = createBook(name, now);
-  restoreRow(book, stored);
+  restoreRow(book, stored, now);
   for (const { seq, key, blocks } of stored.deadKeys) if (blocks) joinLane(book.lanes, key, seq);
   for (const row of stored.live) {
     addLive(book, { ...UNTOUCHED, ...row, trial: stored.trials.get(row.seq) ?? null });
@@ -34,8 +34,10 @@ export function bootBook(name: OutboxName, stored: StoredOutbox, now: number): B
   return book;
 }
 
-function restoreRow(book: Book, { row, lastSeq, deadRows }: StoredOutbox): void {
+function restoreRow(book: Book, { row, live, lastSeq, deadRows }: StoredOutbox, now: number): void {
   book.lastSeq = lastSeq;
+  // Jobs that nobody has looked at since they were stored are looked at first.
+  if (live.length === 0) book.sweptAt = now;
   book.deadRows = deadRows;
   if (row === null) return;
   book.cursor = row.cursor;

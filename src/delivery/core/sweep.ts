@@ -40,7 +40,9 @@ function sweep(book: Book, reads: OutboxReads, now: number): Write[] {
   for (const job of book.live.values()) {
     if (writes.length >= MAX_SWEEP_CHANGES) return writes;
     writes.push(...sweepJob(book, job, reads, now));
-    if (book.live.has(job.seq)) nextExpiryAt = Math.min(nextExpiryAt, job.expiresAt);
+    if (!book.live.has(job.seq)) continue;
+    // Whoever has it may still finish it.
+    nextExpiryAt = Math.min(nextExpiryAt, Math.max(job.expiresAt, job.leaseUntil));
   }
   book.nextExpiryAt = nextExpiryAt;
   book.sweptAt = now;
@@ -58,9 +60,12 @@ function sweepJob(book: Book, job: LiveJob, reads: OutboxReads, now: number): Wr
   if (job.expiresAt <= now) {
     return endSettled(book, job, { status: "expired", reason: EXPIRED, result: null }, now);
   }
-  const isLost =
-    job.publishedAt + visibilityMs(job.pointers) <= now && !book.relay.inFlight.includes(job.seq);
-  if (!job.isReady && isLost && isRunnable(book, job, now)) makeReady(book, job, now);
+  const isLost = job.publishedAt + visibilityMs(job.pointers) <= now;
+  if (isLost && !job.isReady && isRunnable(book, job, now)) {
+    makeReady(book, job, now);
+    if (job.publishedAt !== 0) book.republishedAt = now;
+    book.isRowStale = true;
+  }
   return [];
 }
 
@@ -69,8 +74,11 @@ function visibilityMs(pointers: number): number {
   return Math.min(VISIBILITY_MS * 2 ** Math.max(0, pointers - 1), MAX_VISIBILITY_MS);
 }
 
-/** When `passTime` has something to do next; null: never, as things are. */
-export function nextWakeAt(book: Book, now: number): number | null {
+/**
+ * When `passTime` has something to do next; null: never, as things are. `canPublish`: whether a relay would
+ * begin then.
+ */
+export function nextWakeAt(book: Book, now: number, canPublish: boolean): number | null {
   const times = [
     book.nextDueAt,
     book.nextExpiryAt,
@@ -79,7 +87,7 @@ export function nextWakeAt(book: Book, now: number): number | null {
   ];
   if (book.live.size > 0 || hasOldClaims(book)) times.push(book.sweptAt + SWEEP_MS);
   if (book.replay !== null) times.push(book.replayedAt + Math.max(REPLAY_STEP_MS, 1_000 / book.replay.rate));
-  if (book.ready.length > 0) times.push(Math.max(now, book.relay.notBefore));
+  if (canPublish && book.ready.length > 0) times.push(Math.max(book.relay.notBefore, book.relay.leaseUntil));
   const next = Math.min(...times);
   return Number.isFinite(next) ? Math.max(next, now + SOON_MS) : null;
 }
