@@ -62,6 +62,7 @@ import { nextWakeAt, passTime } from "../src/delivery/core/sweep.ts";
 import { applyWrite } from "./outbox/changes.ts";
 import { Endings } from "./outbox/endings.ts";
 import { Failpoints, type Failpoint } from "./outbox/failpoints.ts";
+import { OutboxLog } from "./outbox/log.ts";
 import { Publisher, type PointerQueue } from "./outbox/publisher.ts";
 import { outboxReads } from "./outbox/reads.ts";
 import { createTables, readStoredOutbox } from "./outbox/tables.ts";
@@ -83,13 +84,13 @@ export class Outbox extends DurableObject<OutboxBindings> implements OutboxCalls
   readonly #book: Book;
   readonly #reads: OutboxReads;
   readonly #endings = new Endings();
+  readonly #log: OutboxLog;
   readonly #failpoints: Failpoints;
   readonly #publisher: Publisher;
   /** When the alarm is set for, as far as this boot knows; null: it is not. */
   #alarmAt: number | null = null;
   #savedAt = 0;
   #isSaving = false;
-  #toldAlert: boolean;
 
   constructor(ctx: DurableObjectState, env: OutboxBindings) {
     super(ctx, env);
@@ -98,8 +99,9 @@ export class Outbox extends DurableObject<OutboxBindings> implements OutboxCalls
     const { sql } = ctx.storage;
     createTables(sql);
     this.#reads = outboxReads(sql);
-    this.#failpoints = new Failpoints(ctx, env.TIDEGATE_LOCAL === "1");
+    this.#failpoints = new Failpoints(ctx, () => this.env.TIDEGATE_LOCAL === "1");
     this.#book = bootBook(name, readStoredOutbox(sql), Date.now());
+    this.#log = new OutboxLog(outboxName(name), this.#book.alert.raised);
     this.#publisher = new Publisher({
       book: this.#book,
       reads: this.#reads,
@@ -107,9 +109,8 @@ export class Outbox extends DurableObject<OutboxBindings> implements OutboxCalls
       failpoints: this.#failpoints,
       queue: () => this.env.DELIVERY,
       follow: () => this.#follow(),
-      log: (event, error) => this.#log(event, error),
+      log: this.#log,
     });
-    this.#toldAlert = this.#book.alert.raised;
     void ctx.blockConcurrencyWhile(async () => {
       this.#alarmAt = await ctx.storage.getAlarm();
       this.#follow();
@@ -221,12 +222,13 @@ export class Outbox extends DurableObject<OutboxBindings> implements OutboxCalls
       this.#commit(passTime(this.#book, this.#reads, Date.now()));
       await this.#publisher.publish();
     } catch (error) {
-      this.#log("run-failed", error);
+      this.#log.failure("run-failed", error);
     }
   }
 
   /** Stores a decision as a whole, then lets follow what follows from it. */
-  #commit(writes: readonly Write[]): void {
+  #commit(decided: readonly Write[]): void {
+    const writes = [...decided, ...this.#dueRow(decided.length > 0)];
     if (writes.length > 0) {
       try {
         this.ctx.storage.transactionSync(() => {
@@ -236,7 +238,7 @@ export class Outbox extends DurableObject<OutboxBindings> implements OutboxCalls
           }
         });
       } catch (error) {
-        this.#log("store-failed", error);
+        this.#log.failure("store-failed", error);
         this.ctx.abort("what was decided could not be stored");
         throw error;
       }
@@ -246,25 +248,33 @@ export class Outbox extends DurableObject<OutboxBindings> implements OutboxCalls
   }
 
   #follow(): void {
-    this.#tellAlert();
+    this.#log.alert(this.#book.alert.raised, this.#book.live.size);
     this.#saveSoon();
     this.#publisher.publishSoon();
     this.#arm();
   }
 
-  // --- the outbox's own row, the alarm, the log
+  // --- the outbox's own row, the alarm
+
+  /** The outbox's own row, if it is stale and was not written lately. */
+  #dueRow(isWriting: boolean): Write[] {
+    const now = Date.now();
+    const isDue = now >= this.#savedAt + SAVE_PAUSE_MS || now < this.#savedAt;
+    if (!this.#book.isRowStale || !isDue || !isWriting) return [];
+    this.#savedAt = now;
+    this.#book.isRowStale = false;
+    return [{ kind: "outbox", row: outboxRow(this.#book) }];
+  }
 
   #saveSoon(): void {
     if (!this.#book.isRowStale || this.#isSaving) return;
     this.#isSaving = true;
-    const waitMs = Math.max(0, this.#savedAt + SAVE_PAUSE_MS - Date.now());
     setTimeout(() => {
       this.#isSaving = false;
-      this.#savedAt = Date.now();
       if (!this.#book.isRowStale) return;
-      this.#book.isRowStale = false;
-      this.#commit([{ kind: "outbox", row: outboxRow(this.#book) }]);
-    }, waitMs);
+      this.#savedAt = Number.NEGATIVE_INFINITY;
+      this.#commit(this.#dueRow(true));
+    }, SAVE_PAUSE_MS);
   }
 
   /** Sets the alarm unless it is early enough already. Never for now: such an alarm may not fire. */
@@ -277,23 +287,7 @@ export class Outbox extends DurableObject<OutboxBindings> implements OutboxCalls
     this.#alarmAt = at;
     this.ctx.storage.setAlarm(at).catch((error: unknown) => {
       this.#alarmAt = null;
-      this.#log("alarm-not-set", error);
+      this.#log.failure("alarm-not-set", error);
     });
-  }
-
-  #tellAlert(): void {
-    const { raised } = this.#book.alert;
-    if (raised === this.#toldAlert) return;
-    this.#toldAlert = raised;
-    const outbox = outboxName(this.#book.name);
-    const event = raised ? "lag-alert" : "lag-alert-cleared";
-    console.warn(JSON.stringify({ event, outbox, lag: this.#book.live.size }));
-  }
-
-  #log(event: string, error: unknown): void {
-    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    console.error(
-      JSON.stringify({ event: `outbox-${event}`, outbox: outboxName(this.#book.name), error: text }),
-    );
   }
 }

@@ -14,17 +14,17 @@ export type Failpoint = (typeof FAILPOINTS)[number];
 
 export class Failpoints {
   readonly #state: DurableObjectState;
-  readonly #isLocal: boolean;
+  readonly #isLocal: () => boolean;
   #armed: Failpoint | null = null;
 
-  constructor(state: DurableObjectState, isLocal: boolean) {
+  constructor(state: DurableObjectState, isLocal: () => boolean) {
     this.#state = state;
     this.#isLocal = isLocal;
   }
 
   /** False: unknown, or not in local development. */
   set(name: Failpoint): boolean {
-    if (!this.#isLocal || !FAILPOINTS.includes(name)) return false;
+    if (!this.#isLocal() || !FAILPOINTS.includes(name)) return false;
     this.#armed = name;
     return true;
   }

@@ -7,6 +7,7 @@ import { beginRelay, endRelay, failRelay, markPublished, takeBatch } from "../..
 import type { OutboxReads } from "../../src/delivery/core/storage.ts";
 import { pointersTo } from "./changes.ts";
 import type { Failpoints } from "./failpoints.ts";
+import type { OutboxLog } from "./log.ts";
 
 /** Jobs that become ready within this time are published together. */
 export const GATHER_MS = 5;
@@ -24,7 +25,7 @@ export interface PublisherParts {
   readonly queue: () => PointerQueue | undefined;
   /** Called when something was sent or could not be. */
   readonly follow: () => void;
-  readonly log: (event: string, error: unknown) => void;
+  readonly log: OutboxLog;
 }
 
 export class Publisher {
@@ -62,7 +63,7 @@ export class Publisher {
       while (await this.#publishBatch(queue, fence));
       endRelay(book, fence);
     } catch (error) {
-      log("publish-failed", error);
+      log.failure("publish-failed", error);
       failRelay(book, fence, Date.now());
     }
     follow();
