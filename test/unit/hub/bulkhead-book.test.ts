@@ -1,5 +1,5 @@
-import fc from "fast-check";
-import { describe, it, test } from "vitest";
+import * as fc from "fast-check";
+import { describe, it } from "vitest";
 import { MAX_BULKHEADS, answerBulkheadAsk } from "../../../src/hub/bulkhead-book.ts";
 import type { Hub } from "../../../src/hub/hub.ts";
 import { NOTHING_STORED, bootHub } from "../../../src/hub/hub.ts";
@@ -46,7 +46,9 @@ describe("a bulkhead that a region shares", () => {
     expect(ask(hub, "one", 1, 0, NOW + SHARE_MS + 1, "route:new")).toBe(10);
   });
 
-  test("never gives an isolate nothing, nor more than there is; crowded, all get the limit between them", () => {
+  it("never gives an isolate nothing, nor more than there is; crowded, all get the limit between them", ({
+    expect,
+  }) => {
     const holdings = fc.array(fc.record({ inUse: fc.nat(50), waiting: fc.nat(50) }), {
       minLength: 1,
       maxLength: 20,
