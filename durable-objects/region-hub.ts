@@ -23,7 +23,7 @@ import { hasUnstored, readStoredHub, takeCommit } from "../src/hub/storage.ts";
 import { isSyncRequest } from "../src/hub/report.ts";
 import { leaseAgain, serveSync, snapshotOf, waitsForRights } from "../src/hub/sync.ts";
 import { addUsage, readUsage, type UsageReading } from "../src/hub/usage.ts";
-import { logTransitions, report } from "../src/region/hub-log.ts";
+import { logLoadChanges, logTransitions, report } from "../src/region/hub-log.ts";
 import { HubPeers, localFaults, type HubBindings } from "../src/region/hub-peers.ts";
 
 /** A round of gossip. Deployed objects are spread over the world; a second is far above their distances. */
@@ -126,6 +126,11 @@ export class RegionHub extends DurableObject<HubBindings> {
     return await this.#serve(false, describeHub);
   }
 
+  /** The counters of all isolates of the region, by series. */
+  async metrics(): Promise<[series: string, value: number][]> {
+    return await this.#serve(false, (hub) => [...hub.metrics]);
+  }
+
   /** What isolates get with each sync. */
   async snapshot(): Promise<Snapshot> {
     return await this.#serve(false, snapshotOf);
@@ -196,6 +201,7 @@ export class RegionHub extends DurableObject<HubBindings> {
       if (this.#isRoundLate() || !this.#hub.hasGreeted) this.#round();
       this.#peers.follow();
       logTransitions(this.#hub);
+      logLoadChanges(this.#hub);
       if (hasUnstored(this.#hub)) await (shared ? this.#storeTogether() : this.#store(false));
       if (this.#alarmAt === null) this.#arm();
     }

@@ -5,7 +5,7 @@ import type { Engine } from "../edge/engine.ts";
 import type { HubDescription } from "../hub/description.ts";
 import type { WorkerHub } from "../region/worker-hub.ts";
 import { PrometheusText } from "../telemetry/prometheus.ts";
-import { describeUpstream } from "./state.ts";
+import { describeUpstreams } from "./state.ts";
 
 const PHASES = ["closed", "open", "half-open", "ramp"] as const;
 
@@ -16,19 +16,28 @@ const GAUGES = [
   ["tidegate_concurrency_waiting", "Requests in line for a permit.", "waiting"],
 ] as const;
 
-export function renderMetrics(engine: Engine, hub: HubDescription | null, now: number): string {
-  const text = new PrometheusText();
-  engine.telemetry.render(text);
-  const states = engine.upstreams.map((upstream) => ({
-    name: upstream.plan.name,
-    state: describeUpstream(upstream, null, now),
-  }));
+/** What the hub knows of its region; null: it did not answer, and this isolate is all that is seen. */
+export interface HubView {
+  readonly description: HubDescription;
+  readonly metrics: readonly (readonly [series: string, value: number])[];
+}
+
+export function renderMetrics(engine: Engine, hub: HubView | null, now: number): string {
+  const text = renderCounters(engine);
+  if (hub !== null) {
+    // The sums of all isolates, and what this one has not told the hub yet.
+    const rest = engine.telemetry.deltas.rest(text);
+    text.clear();
+    text.add(hub.metrics);
+    text.add(rest);
+  }
+  const states = Object.entries(describeUpstreams(engine, hub?.description ?? null, now));
   for (const [metric, help, field] of GAUGES) {
     text.metric(metric, "gauge", help);
-    for (const { name, state } of states) text.sample(metric, { tidegate_upstream: name }, state[field]);
+    for (const [name, state] of states) text.sample(metric, { tidegate_upstream: name }, state[field]);
   }
   text.metric("tidegate_breaker_phase", "gauge", "1 for the phase that the breaker is in, 0 for the others.");
-  for (const { name, state } of states) {
+  for (const [name, state] of states) {
     for (const phase of PHASES) {
       text.sample(
         "tidegate_breaker_phase",
@@ -37,10 +46,33 @@ export function renderMetrics(engine: Engine, hub: HubDescription | null, now: n
       );
     }
   }
+  renderSteering(text, engine, hub?.description ?? null);
+  if (hub !== null) renderHub(text, hub.description);
+  return text.toString();
+}
+
+/** Everything that an isolate counts, as series that can be added up over isolates. */
+export function renderCounters(engine: Engine): PrometheusText {
+  const text = new PrometheusText();
+  engine.telemetry.render(text);
   renderEjections(text, engine);
   if (engine.hub !== null) renderLink(text, engine.hub);
-  if (hub !== null) renderHub(text, hub);
-  return text.toString();
+  return text;
+}
+
+/** What the region cuts, and what of its permits the isolate that answers holds: the one gauge of an isolate. */
+function renderSteering(text: PrometheusText, engine: Engine, hub: HubDescription | null): void {
+  const loads = engine.upstreams.flatMap(({ plan: { name } }) => {
+    const load = hub?.upstreams[name]?.[engine.region]?.load;
+    return load === undefined ? [] : [{ labels: { tidegate_upstream: name }, load }];
+  });
+  text.metric("tidegate_shed_cut_ratio", "gauge", "The part of arrivals that the region's cursor refuses.");
+  for (const { labels, load } of loads) text.sample("tidegate_shed_cut_ratio", labels, load.cut);
+  const share = "tidegate_concurrency_isolate_share";
+  text.metric(share, "gauge", "Permits of an upstream that the isolate which answers this scrape holds.");
+  for (const { plan, control } of engine.upstreams) {
+    text.sample(share, { tidegate_upstream: plan.name }, control.bulkhead.permits.limit);
+  }
 }
 
 /** By the target's index: its address is nobody's business. Upstreams with one target eject none. */

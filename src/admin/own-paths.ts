@@ -9,6 +9,7 @@ import type { Exchange } from "../edge/exchange.ts";
 import type { HubDescription } from "../hub/description.ts";
 import { addToCounter, readCounter } from "./counters.ts";
 import { putFaults } from "./faults.ts";
+import type { HubView } from "./metrics.ts";
 import { renderMetrics } from "./metrics.ts";
 import { deleteOverride, listOverrides, putOverride, readOverride } from "./overrides.ts";
 import { problemPage } from "./problem-page.ts";
@@ -52,7 +53,7 @@ function createOwnPaths(): Hono<OwnPathContext> {
     c.json(describeState(c.env.x.engine, await describeHub(c.env.x), Date.now())),
   );
   own.get(METRICS_PATH, async (c) =>
-    c.body(renderMetrics(c.env.x.engine, await describeHub(c.env.x), Date.now()), 200, {
+    c.body(renderMetrics(c.env.x.engine, await viewHub(c.env.x), Date.now()), 200, {
       "content-type": METRICS_TYPE,
     }),
   );
@@ -77,6 +78,16 @@ function addRegionPaths(own: Hono<OwnPathContext>): void {
 /** The hub's own description; null when it does not answer, or there is none. */
 async function describeHub(x: Exchange): Promise<HubDescription | null> {
   return (await x.engine.hub?.ask((hub) => hub.describe())) ?? null;
+}
+
+/** What a scrape needs of the hub; null when it does not answer, or there is none. */
+async function viewHub(x: Exchange): Promise<HubView | null> {
+  await x.engine.hub?.settled();
+  const view = x.engine.hub?.ask(async (hub) => {
+    const [description, metrics] = await Promise.all([hub.describe(), hub.metrics()]);
+    return { description, metrics };
+  });
+  return (await view) ?? null;
 }
 
 /** null when the caller may go on; else the answer that says why not. */

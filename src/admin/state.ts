@@ -60,13 +60,7 @@ export interface GatewayState {
 
 export function describeState(engine: Engine, described: HubDescription | null, now: number): GatewayState {
   const replica = engine.hub?.link.replica ?? null;
-  const upstreams = Object.fromEntries(
-    engine.upstreams.map((upstream) => {
-      const override = replica === null ? null : overrideOf(replica, upstream.plan.name, now);
-      const own = described?.upstreams[upstream.plan.name]?.[engine.region] ?? null;
-      return [upstream.plan.name, addRegion(describeUpstream(upstream, override, now), own)];
-    }),
-  );
+  const upstreams = describeUpstreams(engine, described, now);
   const others = Object.entries(described?.peers ?? {}).map(([region, { ageMs }]) => [
     region,
     { ageMs, upstreams: upstreamsOf(described, region, now) },
@@ -88,13 +82,29 @@ export function describeState(engine: Engine, described: HubDescription | null, 
   };
 }
 
+/** Every upstream as the region has it. */
+export function describeUpstreams(
+  engine: Engine,
+  described: HubDescription | null,
+  now: number,
+): Record<string, UpstreamState> {
+  const replica = engine.hub?.link.replica ?? null;
+  const entries = engine.upstreams.map((upstream) => {
+    const override = replica === null ? null : overrideOf(replica, upstream.plan.name, now);
+    const own = described?.upstreams[upstream.plan.name]?.[engine.region] ?? null;
+    return [upstream.plan.name, addRegion(describeUpstream(upstream, override, now), own)] as const;
+  });
+  return Object.fromEntries(entries);
+}
+
 /** The isolate's view with what the other isolates of its region add. */
 function addRegion(view: UpstreamState, own: RegionalUpstream | null): UpstreamState {
   if (own === null) return view;
-  const { window, gauges } = own;
+  const { window, gauges, load } = own;
   return {
     ...view,
-    limit: Math.max(view.limit, gauges?.limit ?? 0),
+    cursor: view.override?.cursor ?? load?.cursor ?? view.cursor,
+    limit: load?.limit ?? Math.max(view.limit, gauges?.limit ?? 0),
     inflight: Math.max(view.inflight, gauges?.inflight ?? 0),
     waiting: Math.max(view.waiting, gauges?.waiting ?? 0),
     window: {
@@ -115,10 +125,11 @@ function upstreamsOf(
   const entries = Object.entries(described?.upstreams ?? {}).flatMap(([name, byRegion]) => {
     const other = byRegion[region];
     if (other === undefined) return [];
-    const { breaker, window } = other;
+    const { breaker, window, load } = other;
+    const steered = load === undefined ? {} : { cursor: load.cursor, limit: load.limit };
     const isOver = breaker.phase === "open" && breaker.openUntil !== null && breaker.openUntil <= now;
     const shown = isOver ? { ...breaker, phase: "half-open" as const, openUntil: null } : breaker;
-    return [[name, { breaker: shown, window }] as const];
+    return [[name, { breaker: shown, ...steered, window }] as const];
   });
   return Object.fromEntries(entries);
 }

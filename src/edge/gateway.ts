@@ -4,6 +4,7 @@
 import { validateConfig } from "#validator";
 import { Hono } from "hono";
 import { answerOwnPath } from "../admin/own-paths.ts";
+import { renderCounters } from "../admin/metrics.ts";
 import type { GatewayConfig } from "../config/gateway-config.ts";
 import type { CompiledConfig } from "../config/compiled-config.ts";
 import { unpackPlan } from "../config/compiled-config.ts";
@@ -15,6 +16,7 @@ import { DEFAULT_REGION, regionOfRequest } from "../region/placement.ts";
 import { WorkerHub, objectBindingsOf } from "../region/worker-hub.ts";
 import type { Bindings, Engine, EngineIdentity } from "./engine.ts";
 import { createEngine, missingFromBindings, textOf } from "./engine.ts";
+import { sharedBulkheads } from "./shared-bulkheads.ts";
 import { createUpstreamSource } from "./upstream-source.ts";
 import { runPipeline } from "./pipeline.ts";
 
@@ -162,6 +164,11 @@ function buildEngine(
     new Telemetry(plan, (line) => console.log(line)),
     previous,
   );
-  if (hub !== null) hub.link.upstreams = createUpstreamSource(engine.upstreams, engine.isLocal);
+  if (hub !== null) {
+    const { upstreams, isLocal, telemetry } = engine;
+    hub.link.upstreams = createUpstreamSource(upstreams, isLocal, sharedBulkheads(engine), () =>
+      telemetry.deltas.take(renderCounters(engine)),
+    );
+  }
   return engine;
 }

@@ -13,6 +13,8 @@ import {
   wantsLease,
 } from "../resilience/regional-breaker.ts";
 import type { UpstreamControl } from "../resilience/upstream-control.ts";
+import type { SharedBulkhead } from "./shared-bulkheads.ts";
+import { askForBulkheads, followBulkheads, widenBulkheads } from "./shared-bulkheads.ts";
 import { followLoad, takeLoad, wantsPermits } from "../resilience/upstream-loops.ts";
 
 /** An upstream counts as used for so long after its last request, and as long as that may have taken. */
@@ -30,7 +32,10 @@ export interface FollowedUpstream {
 export function createUpstreamSource(
   upstreams: readonly FollowedUpstream[],
   isLocal: boolean,
+  shared: readonly SharedBulkhead[] = [],
+  takeMetrics: UpstreamSource["takeMetrics"] = () => [],
 ): UpstreamSource {
+  const sharedByName = new Map(shared.map((bulkhead) => [bulkhead.name, bulkhead]));
   const idleMs = isLocal ? LOCAL_TRAFFIC_MS : TRAFFIC_MS;
   // Of both reports and asks: a verdict that was asked for and does not come means something.
   const inUse = (now: number): FollowedUpstream[] =>
@@ -75,6 +80,10 @@ export function createUpstreamSource(
         if (control !== undefined) followLoad(control, verdict, now);
       }
     },
+    bulkheadAsks: () => askForBulkheads(shared),
+    followBulkheads: (answers) => followBulkheads(sharedByName, answers),
+    takeMetrics,
+    standAlone: () => widenBulkheads(shared),
     hasUrgentNews: (now) =>
       upstreams.some(({ control }) => {
         const regional = control.breaker?.regional ?? null;

@@ -2,7 +2,11 @@
 
 import type { CallCounts } from "../crdt/call-vectors.ts";
 import { gCounterValue } from "../crdt/g-counter.ts";
+import { LEVEL_COUNT } from "../resilience/level.ts";
 import type { Hub, HubTally } from "./hub.ts";
+import { loadStatusOf } from "./load-book.ts";
+import type { LoadStatus } from "./load-status.ts";
+import { loadByRegion } from "./load-status.ts";
 import { countPresent } from "./sessions.ts";
 import { callsByRegion, statusByRegion } from "./upstream-book.ts";
 import type { BreakerStatus, UpstreamGauges } from "./upstream-protocol.ts";
@@ -24,6 +28,8 @@ export interface RegionalUpstream {
   };
   /** Calls of the last ten seconds. */
   readonly window: CallCounts;
+  /** What the region's hub steers by; absent where nothing is known of it. */
+  readonly load?: LoadStatus;
   /** Of the own region alone. */
   readonly gauges?: UpstreamGauges;
 }
@@ -73,7 +79,7 @@ export function describeHub(hub: Hub, now: number): HubDescription {
 function describeUpstreams(hub: Hub, now: number): Record<string, Record<string, RegionalUpstream>> {
   const names = new Set(hub.upstreams.keys());
   for (const name of hub.states.keys()) {
-    const parsed = name.startsWith("s:") || name.startsWith("c:") ? name.slice("s:".length) : null;
+    const parsed = /^[slc]:/.test(name) ? name.slice("s:".length) : null;
     if (parsed !== null) names.add(parsed);
   }
   return Object.fromEntries([...names].map((name) => [name, describeRegions(hub, name, now)]));
@@ -82,17 +88,25 @@ function describeUpstreams(hub: Hub, now: number): Record<string, Record<string,
 function describeRegions(hub: Hub, upstream: string, now: number): Record<string, RegionalUpstream> {
   const statuses = statusByRegion(hub, upstream);
   const calls = callsByRegion(hub, upstream, now);
-  const regions = new Set([...statuses.keys(), ...calls.keys()]);
+  const loads = loadByRegion(hub, upstream);
+  const book = hub.loads.get(upstream);
+  if (book !== undefined) loads.set(hub.region, loadStatusOf(book));
+  const regions = new Set([...statuses.keys(), ...calls.keys(), ...loads.keys()]);
   return Object.fromEntries(
     [...regions].map((region) => [
       region,
       {
         breaker: phaseOf(statuses.get(region)),
         window: calls.get(region) ?? { ok: 0, failRemote: 0, failLocal: 0, slow: 0 },
+        ...loadOf(loads.get(region)),
         ...(region === hub.region ? { gauges: sumGauges(hub, upstream) } : {}),
       },
     ]),
   );
+}
+
+function loadOf(load: LoadStatus | undefined): { load?: LoadStatus } {
+  return load === undefined ? {} : { load };
 }
 
 function phaseOf(status: BreakerStatus | undefined): RegionalUpstream["breaker"] {
@@ -101,9 +115,14 @@ function phaseOf(status: BreakerStatus | undefined): RegionalUpstream["breaker"]
   return { phase, generation, openUntil };
 }
 
-/** What the isolates of this region hold together; the cursor of the one that cuts most. */
+/** What the isolates of this region hold together; without a hub's cursor, that of the one that cuts most. */
 function sumGauges(hub: Hub, upstream: string): UpstreamGauges {
-  const sums = { cursor: 512, limit: 0, inflight: 0, waiting: 0 };
+  const sums: Record<keyof UpstreamGauges, number> = {
+    cursor: LEVEL_COUNT,
+    limit: 0,
+    inflight: 0,
+    waiting: 0,
+  };
   for (const { gauges } of hub.upstreams.get(upstream)?.gauges.values() ?? []) {
     sums.cursor = Math.min(sums.cursor, gauges.cursor);
     sums.limit += gauges.limit;

@@ -27,8 +27,10 @@ import type { BreakerTransition } from "../resilience/breaker-state.ts";
 import { hashText } from "../resilience/level.ts";
 import type { RandomSource } from "../resilience/random.ts";
 import { createRandom } from "../resilience/random.ts";
+import type { BulkheadBooks } from "./bulkhead-book.ts";
 import type { LimitBook } from "./limit-room.ts";
 import type { LoadBook } from "./load-book.ts";
+import type { LoadChange } from "./load-status.ts";
 import { MEMBERSHIP_NAME, isDurable } from "./names.ts";
 import type { Peer } from "./peers.ts";
 import { peerOf } from "./peers.ts";
@@ -38,6 +40,9 @@ import type { UpstreamBook } from "./upstream-book.ts";
 
 /** States that one hub keeps at most; past it new keys are counted under one that stands for the rest. */
 export const MAX_STATES = 200_000;
+
+/** Series of metrics that one hub adds up; further ones are not counted. */
+export const MAX_SERIES = 20_000;
 
 /** What a hub needs from its storage to go on. */
 export interface StoredHub {
@@ -102,6 +107,9 @@ export interface Hub {
   readonly quotas: Map<string, QuotaBook>;
   readonly upstreams: Map<string, UpstreamBook>;
   readonly loads: Map<string, LoadBook>;
+  readonly bulkheads: BulkheadBooks;
+  /** Metrics of all isolates since the boot, by series. */
+  readonly metrics: Map<string, number>;
   readonly peers: Map<string, Peer>;
   /** Names whose state must be stored before anything that depends on it is answered. */
   readonly unstored: Set<string>;
@@ -122,6 +130,8 @@ export interface Hub {
   readonly greetings: Map<string, Greeting>;
   /** Breakers that moved, for the log; whoever writes it takes them out. */
   readonly transitions: HubTransition[];
+  /** Cursors that began or ceased to cut and limits that moved, likewise. */
+  readonly loadChanges: LoadChange[];
   /** For jitter. Seeded by who the hub is and which boot, so that a run can be repeated. */
   readonly random: RandomSource;
   readonly tally: HubTally;
@@ -156,6 +166,8 @@ export function bootHub(region: string, shard: number, stored: StoredHub, now: n
     quotas: new Map(),
     upstreams: new Map(),
     loads: new Map(),
+    bulkheads: new Map(),
+    metrics: new Map(),
     peers: new Map(),
     unstored: new Set(),
     unstoredForeign: new Set(),
@@ -169,6 +181,7 @@ export function bootHub(region: string, shard: number, stored: StoredHub, now: n
     hasGreeted: false,
     greetings: new Map(),
     transitions: [],
+    loadChanges: [],
     random: createRandom(hashText(region, boot)),
     tally: {
       reports: 0,

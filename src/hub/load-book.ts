@@ -2,8 +2,8 @@
 // it; the hub runs the loops on the sums, the very ones that an isolate runs alone, and answers each with the
 // region's cursor and with its part of the permits and of the retries.
 //
-// What is kept over a restart is a row of the status register (see upstream-book.ts); a new boot begins with
-// RESTORED_SHARE of the limit that was stored.
+// A single isolate sees everything, and at once: its own limit is the better one, and the hub only keeps it for
+// the next one. What is kept over a restart: load-status.ts.
 
 import type { ShedLoop, ShedTally } from "../resilience/cursor.ts";
 import { createShedLoop, createShedTally, isTickDue, tickCursor } from "../resilience/cursor.ts";
@@ -14,14 +14,23 @@ import type { RetryBudget } from "../resilience/retry-budget.ts";
 import { createRetryBudget, depositOriginals, noteRetries, retriesLeft } from "../resilience/retry-budget.ts";
 import type { Hub } from "./hub.ts";
 import type { LoadAsk, LoadEntry, LoadTerms, LoadVerdict } from "./load-protocol.ts";
-import type { Demands } from "./load-shares.ts";
+import type { Demands, Share } from "./load-shares.ts";
 import { expireDemands, noteDemand, shareOf, sumDemands } from "./load-shares.ts";
+import type { LoadStatus, StoredLoad } from "./load-status.ts";
+import { STORE_EVERY_MS, isNotable, loadByRegion, writeLoadStatus } from "./load-status.ts";
 
 /** Upstreams whose load one hub steers, at most. */
 export const MAX_LOADS = 1_000;
 /** A hub that has just begun does not know how many isolates there are: the first must not get everything. */
 const YOUNG_MS = 3_000;
 const ASSUMED_ISOLATES = 8;
+/** What the first of many that may come gets at least. */
+const FIRST_SHARE = 64;
+/** Of a limit that was stored, so much is taken for good after a restart. */
+const RESTORED_PART = 0.8;
+/** A single isolate's own limit may grow by so much until the next verdict. */
+const ALONE_GROWTH = 1.5;
+const LEAST_ALONE_GROWTH = 20;
 
 export interface LoadBook {
   terms: LoadTerms;
@@ -33,11 +42,15 @@ export interface LoadBook {
   readonly demands: Demands;
   /** The breaker's generation at the last turn of the cursor's loop. */
   generation: number;
+  /** What a single isolate has told of its own limit; null: there are several. */
+  alone: number | null;
+  readonly stored: StoredLoad;
+  logged: LoadStatus | null;
 }
 
 /** Takes what an isolate reports. Part of applying a batch: once. */
 export function noteReportedLoad(hub: Hub, session: string, entry: LoadEntry, now: number): void {
-  const book = loadBookOf(hub, entry.terms);
+  const book = loadBookOf(hub, entry.terms, now);
   if (book === null) return;
   const inflight = entry.busyMs / Math.max(1, entry.spanMs);
   const waiting = book.demands.get(session)?.waiting ?? 0;
@@ -54,7 +67,6 @@ export function noteReportedLoad(hub: Hub, session: string, entry: LoadEntry, no
     depositOriginals(book.budget, entry.originals, now);
     noteRetries(book.budget, entry.retries, now);
   }
-  // A single isolate sees everything, and at once: its own limit is the better one.
   const { limit, demands } = book;
   if (limit !== null && demands.size > 1) learnLimit(limit, entry, sumDemands(demands), now);
   turn(hub, book, now);
@@ -62,7 +74,7 @@ export function noteReportedLoad(hub: Hub, session: string, entry: LoadEntry, no
 
 /** What an isolate is told about an upstream that it has traffic for. */
 export function answerLoadAsk(hub: Hub, session: string, ask: LoadAsk, now: number): LoadVerdict | null {
-  const book = loadBookOf(hub, ask.terms);
+  const book = loadBookOf(hub, ask.terms, now);
   if (book === null) return null;
   const before = book.demands.get(session);
   const inflight = before === undefined ? ask.inflight : before.inflight;
@@ -75,11 +87,12 @@ export function answerLoadAsk(hub: Hub, session: string, ask: LoadAsk, now: numb
   });
   expireDemands(book.demands, now);
   turn(hub, book, now);
-  if (book.demands.size === 1 && book.limit !== null) book.limit.exact = ask.terms.max;
+  followAlone(book, before !== undefined, ask.limit);
+  keepLoad(hub, book, now);
   const { shed } = book;
-  const isolates = now - hub.bootedAt < YOUNG_MS ? ASSUMED_ISOLATES : 1;
-  const share = shareOf(book.demands, session, regionLimitOf(book), isolates);
-  const ceiling = shareOf(book.demands, session, ask.terms.max, isolates);
+  const isYoung = now - hub.bootedAt < YOUNG_MS;
+  const share = shareAmong(book, session, regionLimitOf(book), isYoung);
+  const ceiling = shareAmong(book, session, ask.terms.max, isYoung);
   const { cursor, fraction, cut } = shed;
   return {
     upstream: ask.terms.upstream,
@@ -93,13 +106,51 @@ export function answerLoadAsk(hub: Hub, session: string, ask: LoadAsk, now: numb
   };
 }
 
+function shareAmong({ demands }: LoadBook, session: string, limit: number, isYoung: boolean): Share {
+  const isolates = isYoung ? Math.min(ASSUMED_ISOLATES, Math.floor(limit / FIRST_SHARE)) : 1;
+  return shareOf(demands, session, limit, isolates);
+}
+
+/** One isolate alone: its limit is the region's, with room to grow. A new one goes by what was known before. */
+function followAlone(book: LoadBook, isKnown: boolean, own: number): void {
+  const { limit, demands, terms } = book;
+  book.alone = demands.size === 1 && isKnown ? own : null;
+  if (limit === null || book.alone === null) return;
+  limit.exact = Math.min(terms.max, Math.max(own * ALONE_GROWTH, own + LEAST_ALONE_GROWTH));
+}
+
+/** What the hub knows of the load, for the log, for storage and for the other regions. */
+export function loadStatusOf(book: LoadBook): LoadStatus {
+  const { shed, limit, alone, terms } = book;
+  const baselineMs = limit !== null && Number.isFinite(limit.baselineMs) ? limit.baselineMs : null;
+  const shown = alone === null ? regionLimitOf(book) : Math.min(alone, terms.max);
+  return { cursor: shed.cursor, cut: shed.cut, limit: shown, baselineMs };
+}
+
+function keepLoad(hub: Hub, book: LoadBook, now: number): void {
+  const status = loadStatusOf(book);
+  const { upstream } = book.terms;
+  if (isNotable(book.logged, status)) {
+    const { inflight, isolates } = sumDemands(book.demands);
+    if (book.logged !== null) {
+      hub.loadChanges.push({ upstream, ...status, inflight: Math.round(inflight), isolates });
+    }
+    book.logged = status;
+  }
+  const { stored } = book;
+  if (now - stored.at < STORE_EVERY_MS || !isNotable(stored.status, status)) return;
+  stored.status = status;
+  stored.at = now;
+  writeLoadStatus(hub, upstream, status, now);
+}
+
 /** A fraction becomes a whole number that is right on average. */
 function wholeOf(hub: Hub, amount: number): number {
   const whole = Math.floor(amount);
   return whole + (nextRandom(hub.random) < amount - whole ? 1 : 0);
 }
 
-function loadBookOf(hub: Hub, terms: LoadTerms): LoadBook | null {
+function loadBookOf(hub: Hub, terms: LoadTerms, now: number): LoadBook | null {
   const known = hub.loads.get(terms.upstream);
   if (known !== undefined) {
     if (!sameTerms(known.terms, terms)) changeTerms(known, terms);
@@ -114,9 +165,27 @@ function loadBookOf(hub: Hub, terms: LoadTerms): LoadBook | null {
     budget: createBudget(terms),
     demands: new Map(),
     generation: 0,
+    alone: null,
+    stored: { status: null, at: now },
+    logged: null,
   };
+  const stored = loadByRegion(hub, terms.upstream).get(hub.region);
+  if (stored !== undefined) restore(book, stored);
   hub.loads.set(terms.upstream, book);
   return book;
+}
+
+/** Goes on where the stored load was, a little below. */
+function restore(book: LoadBook, status: LoadStatus): void {
+  book.stored.status = status;
+  book.logged = status;
+  const { limit, terms } = book;
+  if (limit === null || status.limit >= terms.max) return;
+  limit.exact = Math.max(1, RESTORED_PART * status.limit);
+  limit.ceiling = status.limit;
+  if (status.baselineMs === null) return;
+  limit.baselineMs = status.baselineMs;
+  limit.nextBaselineMs = status.baselineMs;
 }
 
 function createLimit({ max, adaptive }: LoadTerms): RegionLimit | null {

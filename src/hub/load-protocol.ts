@@ -53,7 +53,7 @@ export interface BulkheadAnswer {
 /** No bulkhead has more. */
 const MAX_LIMIT = 1_000_000;
 /** Longest name of a bulkhead, in UTF-16 units. */
-const MAX_BULKHEAD_CHARS = 140;
+export const MAX_BULKHEAD_CHARS = 140;
 
 export function isLoadEntry(value: unknown): value is LoadEntry {
   if (!isObject(value) || !isLoadTerms(value.terms)) return false;

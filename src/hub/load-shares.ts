@@ -51,6 +51,20 @@ export interface Share {
   readonly hasSpare: boolean;
 }
 
+/**
+ * The isolate's share of a bulkhead that has no line to wait in: what nobody uses is everybody's whole, so that
+ * nobody is refused while there is room; too many may get in until the next sync, when the limit is shared out.
+ */
+export function looseShareOf(demands: Demands, isolate: string, limit: number): number {
+  let others = 0;
+  let total = 0;
+  for (const [other, { inflight, waiting }] of demands) {
+    total += inflight + waiting;
+    if (other !== isolate) others += inflight + waiting;
+  }
+  return Math.max(1, total <= limit ? limit - others : (limit * (total - others)) / total);
+}
+
 /** The isolate's share of a limit. `isolates`: there may be so many, though not all have been heard. */
 export function shareOf(demands: Demands, isolate: string, limit: number, isolates: number): Share {
   let total = 0;

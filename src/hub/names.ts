@@ -6,6 +6,7 @@
 //   q:<periodMs>:<period>:<limit>:<key>  rights of a capped limit   stored, sent
 //   o:<upstream>                      operator override       stored, sent
 //   s:<upstream>                      breaker of each region  stored, sent
+//   l:<upstream>                      load of each region     stored, sent
 //   m                                 regions                 stored, sent
 //   c:<upstream>                      calls by outcome        memory, sent
 //   w:<cellMs>:<limit>:<key>          units used              memory, sent
@@ -17,6 +18,7 @@ import { MAX_KEY_CHARS, MAX_NAME_CHARS } from "./protocol.ts";
 
 export const MEMBERSHIP_NAME = "m";
 
+const UPSTREAM_FAMILIES = { o: "override", s: "status", l: "load", c: "calls" } as const;
 const PLAIN_NAME = /^[A-Za-z][A-Za-z0-9_-]*$/;
 const WHOLE_NUMBER = /^(?:0|[1-9][0-9]{0,15})$/;
 
@@ -30,7 +32,7 @@ export type StateName =
       readonly limit: string;
       readonly key: string;
     }
-  | { readonly family: "override" | "status" | "calls"; readonly upstream: string }
+  | { readonly family: "override" | "status" | "load" | "calls"; readonly upstream: string }
   | { readonly family: "membership" }
   | {
       readonly family: "used" | "claimed" | "regional";
@@ -45,6 +47,7 @@ export const KIND_OF_FAMILY: Readonly<Record<StateName["family"], Replicated["ki
   quota: "bounded-counter",
   override: "lww-register",
   status: "lww-register",
+  load: "lww-register",
   calls: "call-vectors",
   membership: "membership",
   used: "sliding-window",
@@ -67,6 +70,11 @@ export function overrideName(upstream: string): string {
 /** The breaker of an upstream, as each region's hub has it. */
 export function statusName(upstream: string): string {
   return `s:${upstream}`;
+}
+
+/** The cursor and the limit of an upstream, as each region's hub has them. */
+export function loadName(upstream: string): string {
+  return `l:${upstream}`;
 }
 
 /** The calls of an upstream, as regions exchange them. */
@@ -101,10 +109,12 @@ export function isKey(text: unknown): text is string {
   return typeof text === "string" && text !== "" && text.length <= MAX_KEY_CHARS && text.isWellFormed();
 }
 
+const DURABLE = new Set(["u", "q", "o", "s", "l", "m"]);
+
 /** Whether a hub must not forget a state of this name. */
 export function isDurable(name: string): boolean {
   const letter = name[0];
-  return letter === "u" || letter === "q" || letter === "o" || letter === "s" || letter === "m";
+  return DURABLE.has(letter);
 }
 
 /** Whether other regions get a state of this name. */
@@ -123,8 +133,9 @@ export function parseStateName(name: string): StateName | null {
     }
     case "o":
     case "s":
+    case "l":
     case "c": {
-      const family = parts[0] === "o" ? "override" : parts[0] === "s" ? "status" : "calls";
+      const family = UPSTREAM_FAMILIES[parts[0]];
       return parts.length === 2 && isPlainName(parts[1]) ? { family, upstream: parts[1] } : null;
     }
     case "q": {

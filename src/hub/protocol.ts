@@ -2,7 +2,7 @@
 // their numbers: two versions of the configuration live side by side during a deploy, and a hub serves both.
 // The other side may be an older or a newer version of this Worker, so fields are only ever added.
 
-import type { LoadAsk, LoadEntry, LoadVerdict } from "./load-protocol.ts";
+import type { BulkheadAnswer, BulkheadAsk, LoadAsk, LoadEntry, LoadVerdict } from "./load-protocol.ts";
 import type { CallsEntry, UpstreamAsk, UpstreamVerdict } from "./upstream-protocol.ts";
 
 /** Greatest amount that one entry of a report may add. */
@@ -13,6 +13,8 @@ export const MAX_SESSION_CHARS = 64;
 /** Names of counters, limits and upstreams, and the keys that they count apart, in UTF-16 units. */
 export const MAX_NAME_CHARS = 64;
 export const MAX_KEY_CHARS = 256;
+/** A metric's series: its name and its labels. */
+export const MAX_SERIES_CHARS = 1_000;
 
 /** A limit as its isolate has it configured: two versions may differ. */
 export interface LimitTerms {
@@ -58,6 +60,8 @@ export interface Report {
   /** Absent from isolates that keep their breakers to themselves. */
   readonly calls?: readonly CallsEntry[];
   readonly loads?: readonly LoadEntry[];
+  /** What the isolate's metrics have grown by, by series. */
+  readonly metrics?: readonly (readonly [series: string, by: number])[];
 }
 
 /** Asks for units of a limit before they are used. */
@@ -85,6 +89,7 @@ export interface SyncRequest {
   /** Upstreams that the isolate has had traffic for. */
   readonly upstreams?: readonly UpstreamAsk[];
   readonly loads?: readonly LoadAsk[];
+  readonly bulkheads?: readonly BulkheadAsk[];
   /** Whether the isolate needs the answers while a request waits. */
   readonly urgent: boolean;
 }
@@ -141,6 +146,7 @@ export type SyncReply =
       readonly leases: readonly LeaseAnswer[];
       readonly verdicts?: readonly UpstreamVerdict[];
       readonly loads?: readonly LoadVerdict[];
+      readonly bulkheads?: readonly BulkheadAnswer[];
       readonly snapshot: Snapshot;
     }
   | { readonly kind: "refused"; readonly reason: RefusalReason };

@@ -4,6 +4,7 @@
 import {
   MAX_ENTRY_AMOUNT,
   MAX_REPORT_ENTRIES,
+  MAX_SERIES_CHARS,
   type CountEntry,
   type LeaseAsk,
   type LimitTerms,
@@ -13,7 +14,7 @@ import {
   type UseEntry,
 } from "./protocol.ts";
 import { isKey, isPlainName } from "./names.ts";
-import { isLoadAsk, isLoadEntry } from "./load-protocol.ts";
+import { isBulkheadAsk, isLoadAsk, isLoadEntry } from "./load-protocol.ts";
 import { isCallsEntry, isUpstreamAsk } from "./upstream-protocol.ts";
 import { isSession } from "./sessions.ts";
 
@@ -27,9 +28,10 @@ export function isSyncRequest(value: unknown): value is SyncRequest {
   if (!isObject(value)) return false;
   const { region, session, report, asks, urgent } = value;
   if (typeof region !== "string" || !isSession(session) || typeof urgent !== "boolean") return false;
-  const { upstreams, loads } = value;
+  const { upstreams, loads, bulkheads } = value;
   if (upstreams !== undefined && !isListOf(upstreams, isUpstreamAsk)) return false;
   if (loads !== undefined && !isListOf(loads, isLoadAsk)) return false;
+  if (bulkheads !== undefined && !isListOf(bulkheads, isBulkheadAsk)) return false;
   return isListOf(asks, isAsk) && (report === null || isReport(report, session));
 }
 
@@ -48,7 +50,7 @@ export function isTerms(value: unknown): value is LimitTerms {
 
 function isReport(value: unknown, of: string): value is Report {
   if (!isObject(value)) return false;
-  const { session, seq, config, counts, uses, returns, calls, loads } = value;
+  const { session, seq, config, counts, uses, returns, calls, loads, metrics } = value;
   return (
     session === of &&
     isAmount(seq, Number.MAX_SAFE_INTEGER) &&
@@ -57,8 +59,16 @@ function isReport(value: unknown, of: string): value is Report {
     isListOf(uses, isUseEntry) &&
     isListOf(returns, isReturnEntry) &&
     (calls === undefined || isListOf(calls, isCallsEntry)) &&
-    (loads === undefined || isListOf(loads, isLoadEntry))
+    (loads === undefined || isListOf(loads, isLoadEntry)) &&
+    (metrics === undefined || isListOf(metrics, isGrowth))
   );
+}
+
+function isGrowth(value: unknown): boolean {
+  if (!Array.isArray(value) || value.length !== 2) return false;
+  const [series, by]: unknown[] = value;
+  const isSeries = typeof series === "string" && series !== "" && series.length <= MAX_SERIES_CHARS;
+  return isSeries && typeof by === "number" && by >= 0 && by <= MAX_ENTRY_AMOUNT;
 }
 
 function isCountEntry(value: unknown): value is CountEntry {

@@ -13,6 +13,7 @@ import { expireLimits } from "./limit-book.ts";
 import { isInUse } from "./membership.ts";
 import type { Peer } from "./peers.ts";
 import { expireQuotas } from "./quota-book.ts";
+import { expireBulkheads } from "./bulkhead-book.ts";
 import { expireUpstreams } from "./upstream-book.ts";
 import { expireSessions } from "./sessions.ts";
 
@@ -49,6 +50,7 @@ export function beginRound(
   expireLimits(hub, now);
   expireQuotas(hub, now);
   expireUpstreams(hub, now);
+  expireBulkheads(hub, now);
   if (!isInUse(hub)) return { exchange: [], greet: [] };
   const due = [...hub.peers.values()].filter((peer) => isDue(hub, peer, roundMs, now));
   for (const peer of due) peer.askedAt = now;

@@ -1,7 +1,9 @@
 // An isolate's sync: its report is applied once, what it asks for is leased, and it gets what the region
 // knows. The answer may leave only when what it acknowledges is stored (`hasUnstored`).
 
+import { answerBulkheadAsk } from "./bulkhead-book.ts";
 import type { Hub } from "./hub.ts";
+import { MAX_SERIES } from "./hub.ts";
 import { leaseUnits, noteUse } from "./limit-book.ts";
 import { answerLoadAsk, noteReportedLoad } from "./load-book.ts";
 import { announceUse } from "./membership.ts";
@@ -35,8 +37,11 @@ export function serveSync(hub: Hub, request: unknown, now: number): SyncReply {
     (ask) => answerUpstreamAsk(hub, session, ask, now) ?? [],
   );
   const loads = (request.loads ?? []).flatMap((ask) => answerLoadAsk(hub, session, ask, now) ?? []);
+  const bulkheads = (request.bulkheads ?? []).flatMap(
+    (ask) => answerBulkheadAsk(hub, session, ask, now) ?? [],
+  );
   const seq = hub.sessions.get(session)?.seq ?? 0;
-  return { kind: "synced", seq, leases, verdicts, loads, snapshot: snapshotOf(hub, now) };
+  return { kind: "synced", seq, leases, verdicts, loads, bulkheads, snapshot: snapshotOf(hub, now) };
 }
 
 /**
@@ -90,11 +95,18 @@ function applyReport(hub: Hub, report: Report, now: number): void {
   }
   for (const { terms, at, units } of uses) noteUse(hub, terms, session, at, units, now);
   for (const entry of report.calls ?? []) noteReportedCalls(hub, session, entry, now);
+  for (const [series, by] of report.metrics ?? []) addMetric(hub, series, by);
   for (const entry of report.loads ?? []) noteReportedLoad(hub, session, entry, now);
   for (const { terms, period, units } of returns) {
     if (takeBackRights(hub, terms, period, units, now)) isDurable = true;
   }
   noteBatch(hub, session, seq, isDurable, now);
+}
+
+function addMetric({ metrics }: Hub, series: string, by: number): void {
+  const before = metrics.get(series);
+  if (before === undefined && metrics.size >= MAX_SERIES) return;
+  metrics.set(series, (before ?? 0) + by);
 }
 
 function refuse(hub: Hub, reason: Extract<SyncReply, { kind: "refused" }>["reason"]): SyncReply {

@@ -173,6 +173,7 @@ export class HubLink {
       if (reply === null) {
         this.tally.failed++;
         failSync(this.replica, askedAt);
+        this.upstreams?.standAlone();
         return;
       }
       const now = this.#ports.now();
@@ -180,6 +181,7 @@ export class HubLink {
       if (reply.kind !== "synced") return;
       this.upstreams?.follow(reply.verdicts ?? [], now);
       this.upstreams?.followLoads(reply.loads ?? [], now);
+      this.upstreams?.followBulkheads(reply.bulkheads ?? []);
     });
   }
 

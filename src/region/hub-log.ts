@@ -11,6 +11,15 @@ export function logTransitions(hub: Hub): void {
   }
 }
 
+/** What the cursor of an upstream begins or ceases to cut, and where its limit has gone. */
+export function logLoadChanges(hub: Hub): void {
+  for (const change of hub.loadChanges.splice(0)) {
+    const time = new Date().toISOString();
+    const level = change.cut > 0 ? "warn" : "info";
+    console.log(JSON.stringify({ time, level, event: "region_load", region: hub.region, ...change }));
+  }
+}
+
 /** Something that should not happen, with its stack. */
 export function report(hub: Hub, event: string, error: unknown): void {
   const time = new Date().toISOString();

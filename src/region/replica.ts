@@ -141,12 +141,17 @@ export function beginSync(
     // The hub forgets sessions that are silent for long; a batch of a forgotten one could not be placed.
     if (now - replica.ackedAt > SESSION_RENEW_MS) startSession(replica, newSession);
     const calls = upstreams?.takeCalls(now) ?? [];
-    replica.frozen = freezeReport(replica, calls, upstreams?.takeLoads(now) ?? [], now);
+    const loads = upstreams?.takeLoads(now) ?? [];
+    replica.frozen = freezeReport(replica, calls, loads, upstreams?.takeMetrics() ?? [], now);
     replica.frozenAt = now;
   }
   const { region, session, frozen } = replica;
   const asks = renewals(replica, now);
-  const asked = { upstreams: upstreams?.asks(now) ?? [], loads: upstreams?.loadAsks(now) ?? [] };
+  const asked = {
+    upstreams: upstreams?.asks(now) ?? [],
+    loads: upstreams?.loadAsks(now) ?? [],
+    bulkheads: upstreams?.bulkheadAsks() ?? [],
+  };
   return { region, session, report: frozen, asks, ...asked, urgent: false };
 }
 

@@ -13,6 +13,7 @@ export function freezeReport(
   replica: Replica,
   calls: readonly CallsEntry[],
   loads: readonly LoadEntry[],
+  metrics: Report["metrics"] & object,
   now: number,
 ): Report | null {
   const counts: CountEntry[] = [];
@@ -30,8 +31,9 @@ export function freezeReport(
     const back = returns.length < MAX_REPORT_ENTRIES ? freezeReturn(view, now) : null;
     if (back !== null) returns.push(back);
   }
-  if (counts.length + uses.length + returns.length + calls.length + loads.length === 0) return null;
+  const other = calls.length + loads.length + metrics.length;
+  if (counts.length + uses.length + returns.length + other === 0) return null;
   replica.seq++;
   const { session, seq, config } = replica;
-  return { session, seq, config, counts, uses, returns, calls, loads };
+  return { session, seq, config, counts, uses, returns, calls, loads, metrics };
 }

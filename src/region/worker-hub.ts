@@ -32,6 +32,7 @@ export const LEDGER_TIMEOUT_MS = 2_000;
 /** So many syncs in a row may fail before the next one waits for a request. */
 const MAX_LONE_SYNCS = 20;
 const SHARD = 0;
+const SETTLE_POLL_MS = 5;
 /** In local development an isolate goes on syncing for so long after its last request (see `linger`). */
 const LINGER_MS = 20_000;
 
@@ -43,6 +44,7 @@ export interface HubStub {
   override(upstream: string, terms: OverrideTerms | null): Promise<OverrideReply>;
   overrides(): Promise<Record<string, OverrideReading>>;
   describe(): Promise<HubDescription>;
+  metrics(): Promise<[series: string, value: number][]>;
   snapshot(): Promise<Snapshot>;
   setFaults(faults: Faults | object): Promise<boolean>;
   wake(): Promise<void>;
@@ -127,6 +129,14 @@ export class WorkerHub {
   /** Asks the hub of this region something for the admin surface; null when it does not answer. */
   ask<Answer>(call: (hub: HubStub) => Promise<Answer>): Promise<Answer | null> {
     return answerWithin(ADMIN_TIMEOUT_MS, call(this.stub(this.region)));
+  }
+
+  /** Waits until no report is on its way, so that what it holds is neither missed nor counted twice. */
+  async settled(): Promise<void> {
+    const until = Date.now() + SYNC_TIMEOUT_MS;
+    while (this.link.replica.syncing && Date.now() < until) {
+      await new Promise((resolve) => setTimeout(resolve, SETTLE_POLL_MS));
+    }
   }
 
   /** The hub of any region. A stub for each use: one that has failed stays broken. */

@@ -10,16 +10,16 @@
 //   in vain           draining to a share s of what was in flight (at most 3/4) has not made it faster than
 //                     1 - 0.4 * (1 - s) of what it took before, or 50 windows at the floor of 20 have not
 //                     helped: not our doing; limit = twice what was in flight, this latency is the baseline
-//   else              limit + sqrt(limit) until congestion was seen, + 1 for 30 s after it;
+//   else              twice the limit until something was cut, then + 1 for 30 s after it, then + sqrt(limit);
 //                     only while at least half of the limit is in use (app-limited guard)
 //
 // The baseline is the least of the last 30 to 60 s of the lower quartiles, smoothed over some windows: the
 // least of noisy numbers would be far too small. The very first window counts with its slowest answer,
-// because in the beginning only the fast ones are back. It starts at `max`: nothing is refused without
-// evidence. Under a region's hub `max` is the isolate's share: it may cut further between two verdicts.
+// because in the beginning only the fast ones are back. It starts at `max`, or at 256 if that is
+// less: a thousand requests at an upstream that serves a hundred a second are ten seconds of work. Under a region's hub `max` is the isolate's share: it may cut further between two verdicts.
 
 import type { ConcurrencyLimit } from "./concurrency-limit.ts";
-import { SampleFate } from "./concurrency-limit.ts";
+import { SampleFate, START_LIMIT } from "./concurrency-limit.ts";
 
 export const WINDOW_MS = 100;
 export const LONGEST_WINDOW_MS = 1000;
@@ -50,6 +50,8 @@ export class AimdLimit implements ConcurrencyLimit {
   /** What is configured, or less while a region's hub says so. */
   #max: number;
   #exact: number;
+  /** Nothing has been cut yet. */
+  #isUntried = true;
   /** Infinite: no refusal has told. */
   #ceiling = Number.POSITIVE_INFINITY;
   #ceilingUntil = 0;
@@ -83,8 +85,8 @@ export class AimdLimit implements ConcurrencyLimit {
   constructor(max: number) {
     this.#configured = max;
     this.#max = max;
-    this.#exact = max;
-    this.current = max;
+    this.#exact = Math.min(max, START_LIMIT);
+    this.current = Math.floor(this.#exact);
   }
 
   get ceiling(): number {
@@ -239,7 +241,7 @@ export class AimdLimit implements ConcurrencyLimit {
 
   #grow(now: number): void {
     if (this.#peakInflight < this.#exact / 2) return;
-    const step = now < this.#gentleUntil ? 1 : Math.sqrt(this.#exact);
+    const step = now < this.#gentleUntil ? 1 : this.#isUntried ? this.#exact : Math.sqrt(this.#exact);
     const ceiling = now < this.#ceilingUntil ? Math.min(this.#ceiling, this.#max) : this.#max;
     if (this.#exact < ceiling) this.#set(Math.min(ceiling, this.#exact + step));
   }
@@ -275,6 +277,7 @@ export class AimdLimit implements ConcurrencyLimit {
   }
 
   #cutTo(limit: number, now: number): void {
+    this.#isUntried = false;
     this.#lastCutAt = now;
     this.#set(limit);
   }

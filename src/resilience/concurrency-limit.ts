@@ -5,6 +5,9 @@
 export const SampleFate = { served: 0, refused: 1, throttled: 2, timedOut: 3 } as const;
 export type SampleFate = (typeof SampleFate)[keyof typeof SampleFate];
 
+/** What an upstream of which nothing is known gets at a time, if it is configured for as many. */
+export const START_LIMIT = 256;
+
 export interface ConcurrencyLimit {
   /** Whole requests, at least 1. */
   readonly current: number;

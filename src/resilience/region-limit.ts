@@ -9,8 +9,8 @@
 //                   doubled to 40 s while it goes on
 //   pushed back     L = 0.9 * min(L, N) when a tenth of a window was refused or timed out, or half throttled
 //   q > beta        L = N * B / R + beta / 2, at least half of N unless R > 3 B: a trial
-//   q < beta / 2    L + sqrt(L) up to what was good before, then + 1 for 30 s, then + sqrt(L); only while half
-//                   of L is in use
+//   q < beta / 2    2 * L until something was cut; then L + sqrt(L) up to what was good before, + 1 for 30 s,
+//                   + sqrt(L); only while half of L is in use
 //   at its limit    while requests are turned away and B is of this time: L = 0.8 * N, a trial, because B may
 //                   have been learned in a queue
 //
@@ -21,9 +21,10 @@
 //   beta = 6 * log10 L + sqrt(L * isolates) / 2
 //
 // Vegas' beta (Netflix concurrency-limits), and what a limit needs that is divided among many who cannot lend
-// each other. It starts at `max`: nothing is refused without evidence. It never passes five times the most
+// each other. It starts at `max`, or at 256 if that is less. It never passes five times the most
 // that was in flight within a minute, or 100.
 
+import { START_LIMIT } from "./concurrency-limit.ts";
 import type { LimitWindow } from "./limit-window.ts";
 import { callsIn, createLimitWindow, emptyWindow, fillWindow, tailOf } from "./limit-window.ts";
 import type { LoadNews } from "./load-sums.ts";
@@ -92,6 +93,8 @@ export interface RegionLimit {
   holdUntil: number;
   holdMs: number;
   gentleUntil: number;
+  /** Nothing has been cut yet. */
+  isUntried: boolean;
   /** Up to here it has been good before. */
   ceiling: number;
   /** Windows that begin earlier hold calls from before the last cut. */
@@ -107,7 +110,7 @@ export interface RegionLimit {
 export function createRegionLimit(max: number): RegionLimit {
   return {
     max,
-    exact: max,
+    exact: Math.min(max, START_LIMIT),
     smoothTailMs: 0,
     baselineMs: Number.POSITIVE_INFINITY,
     nextBaselineMs: Number.POSITIVE_INFINITY,
@@ -118,7 +121,8 @@ export function createRegionLimit(max: number): RegionLimit {
     holdUntil: 0,
     holdMs: SHORTEST_HOLD_MS,
     gentleUntil: 0,
-    ceiling: max,
+    ceiling: 0,
+    isUntried: true,
     judgedFrom: Number.NEGATIVE_INFINITY,
     trial: null,
     nextTrialAt: 0,
@@ -210,6 +214,7 @@ function cut(limit: RegionLimit, to: number, tailMs: number, now: number): void 
   limit.holdUntil = now + limit.holdMs;
   limit.gentleUntil = limit.holdUntil + GENTLE_MS;
   limit.ceiling = to;
+  limit.isUntried = false;
   limit.exact = to;
   limit.trial = null;
   limit.judgedFrom = now + SETTLE_MS + tailMs;
@@ -221,6 +226,7 @@ function tryLess(limit: RegionLimit, target: number, { servedPerMs, tailMs }: Wi
   limit.judgedFrom = now + SETTLE_MS + tailMs;
   limit.gentleUntil = now + GENTLE_MS;
   limit.ceiling = target;
+  limit.isUntried = false;
   limit.exact = target;
   limit.smoothTailMs = 0;
 }
@@ -237,7 +243,7 @@ function judgeTrial(limit: RegionLimit, trial: Trial, { servedPerMs, tailMs }: W
 
 function grow(limit: RegionLimit, inflight: number, now: number): void {
   if (inflight < limitOf(limit) / 2) return;
-  const step = Math.sqrt(limit.exact);
+  const step = limit.isUntried ? limit.exact : Math.sqrt(limit.exact);
   if (limit.exact < limit.ceiling) limit.exact = Math.min(limit.ceiling, limit.exact + step);
   else if (now >= limit.holdUntil) {
     limit.exact += now < limit.gentleUntil ? 1 : step;

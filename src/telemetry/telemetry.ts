@@ -10,6 +10,7 @@ import type { AccessRecord } from "./access-log.ts";
 import { AccessLog } from "./access-log.ts";
 import type { DurationHistogram } from "./histogram.ts";
 import { createDurationHistogram, recordDuration } from "./histogram.ts";
+import { MetricDeltas } from "./metric-deltas.ts";
 import type { PrometheusText } from "./prometheus.ts";
 
 const OUTCOMES = ["ok", "fail_remote", "fail_local", "ignored"] as const;
@@ -18,6 +19,8 @@ const NO_ROUTE = "";
 
 export class Telemetry {
   readonly accessLog: AccessLog;
+  /** What the hub has not heard of the counters. */
+  readonly deltas = new MetricDeltas();
   readonly #plan: Plan;
   readonly #write: (line: string) => void;
   readonly #requests = new Map<number, DurationHistogram>();
