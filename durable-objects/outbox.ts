@@ -203,7 +203,7 @@ export class Outbox extends DurableObject<OutboxBindings> implements OutboxCalls
   /** Does at once what the alarm would do: for a watchdog, in case an alarm was lost. */
   async wake(): Promise<void> {
     await this.#run();
-    this.#arm();
+    this.#follow();
   }
 
   /** Kills this object once when it passes there; refused anywhere but in local development. */
@@ -214,7 +214,7 @@ export class Outbox extends DurableObject<OutboxBindings> implements OutboxCalls
   override async alarm(): Promise<void> {
     this.#alarmAt = null;
     await this.#run();
-    this.#arm();
+    this.#follow();
   }
 
   async #run(): Promise<void> {

@@ -38,24 +38,26 @@ export class Publisher {
 
   /** Whether an alarm would find something to send that nobody is about to send. */
   get mayPublish(): boolean {
-    return this.#parts.queue() !== undefined && !this.#isGathering;
+    const { book, queue } = this.#parts;
+    return queue() !== undefined && (!this.#isGathering || book.relay.notBefore > Date.now());
   }
 
   /** Publishes shortly, together with what becomes ready meanwhile. */
   publishSoon(): void {
-    const { book, queue, state } = this.#parts;
-    const isIdle = queue() === undefined || book.ready.length === 0 || book.relay.notBefore > Date.now();
-    if (isIdle || this.#isGathering) return;
+    const { book, queue, state, follow } = this.#parts;
+    if (queue() === undefined || book.ready.length === 0 || this.#isGathering) return;
+    // Whoever is sending goes on until nothing is ready.
+    if (Math.max(book.relay.notBefore, book.relay.leaseUntil) > Date.now()) return;
     this.#isGathering = true;
     setTimeout(() => {
       this.#isGathering = false;
-      state.waitUntil(this.publish());
+      state.waitUntil(this.publish().then(follow));
     }, GATHER_MS);
   }
 
   /** Sends pointers until none is ready. It never throws: what was not sent is sent again. */
   async publish(): Promise<void> {
-    const { book, queue: findQueue, follow, log } = this.#parts;
+    const { book, queue: findQueue, log } = this.#parts;
     const queue = findQueue();
     const fence = queue === undefined ? null : beginRelay(book, Date.now());
     if (queue === undefined || fence === null) return;
@@ -66,7 +68,6 @@ export class Publisher {
       log.failure("publish-failed", error);
       failRelay(book, fence, Date.now());
     }
-    follow();
   }
 
   /** False: there is nothing more to do for this relay. */

@@ -37,10 +37,7 @@ export function claimJobs(book: Book, request: ClaimRequest, context: ClaimConte
   const seqs: number[] = [];
   let bytes = 0;
   const outcomes = found.map((each): ClaimOutcome => {
-    if (each.kind === "skipped") {
-      book.counts.duplicates += 1;
-      return each;
-    }
+    if (each.kind === "skipped") return each;
     const { job, row, id } = each;
     const skip = (reason: SkipReason): ClaimOutcome => ({ kind: "skipped", id, reason });
     if (isLeased(job, now)) return skip("leased");
@@ -58,12 +55,18 @@ export function claimJobs(book: Book, request: ClaimRequest, context: ClaimConte
     lease(book, job, fence, until);
     return claimed(book, { job, row, target }, request.leaseMs, now);
   });
+  book.counts.duplicates += outcomes.filter(isNeedless).length;
   if (seqs.length > 0) {
     book.lastFence = fence;
     book.claims.set(fence, { until, open: seqs.length });
     writes.push({ kind: "claim", fence, until, seqs });
   }
   return { outcomes, writes };
+}
+
+/** Whether there was nothing to do for a pointer. */
+function isNeedless(outcome: ClaimOutcome): boolean {
+  return outcome.kind === "skipped" && outcome.reason !== "put-back";
 }
 
 type Found =
