@@ -13,6 +13,15 @@ import { declared, errorsOf, minimalConfig, planOf, withQueue, withRoute } from 
 
 const RESUME_RULE = "must be a number from 0 and below 1";
 
+function deadlineOf(timeout: string): number {
+  const upstreams = { a: { targets: ["http://a.test"], timeout } };
+  return planOf({ ...withQueue({}), upstreams }).queues[0].delivery.deadlineMs;
+}
+
+function adviceOn(config: unknown): readonly string[] {
+  return adviseConfig(planOf(config));
+}
+
 describe("queues: every rule", () => {
   expectLines([
     ["queues.q.upstream: is required", withQueue({ upstream: undefined })],
@@ -115,9 +124,6 @@ describe("queues in the Plan", () => {
   });
 
   it("give a delivery as long as one try may take, up to ten minutes", ({ expect }) => {
-    const deadlineOf = (timeout: string): number =>
-      planOf({ ...withQueue({}), upstreams: { a: { targets: ["http://a.test"], timeout } } }).queues[0]
-        .delivery.deadlineMs;
     expect([deadlineOf("1m"), deadlineOf("1h")]).toEqual([60_000, 600_000]);
   });
 
@@ -139,8 +145,6 @@ describe("queues in the Plan", () => {
 });
 
 describe("advice on queues", () => {
-  const adviceOn = (config: unknown): readonly string[] => adviseConfig(planOf(config));
-
   it("is silent where nothing is odd", ({ expect }) => {
     expect(adviceOn(withQueue({}))).toEqual([]);
   });
