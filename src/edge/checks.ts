@@ -57,11 +57,13 @@ export function matchRoute(x: Exchange): Verdict {
     return note(x, "match", known ? Verdict.methodNotAllowed : Verdict.routeNotFound);
   }
   x.route = route;
-  x.upstream = engine.upstreams[route.upstream];
+  const { destination } = route;
+  if (destination.kind === "upstream") x.upstream = engine.upstreams[destination.upstream];
+  else x.queue = engine.plan.queues[destination.queue];
   x.explanation?.note("match", "ok", {
     route: route.name,
     index: route.index,
-    upstream: x.upstream.plan.name,
+    ...(x.queue === null ? { upstream: x.upstream?.plan.name ?? "" } : { queue: x.queue.name }),
   });
   return Verdict.admit;
 }
