@@ -1,5 +1,5 @@
-// The concurrency limit of an upstream for a whole region, from what its isolates report: Vegas on the tail of
-// latencies, with a guard. Windows of a second at least, longer with little traffic:
+// The concurrency limit of an upstream for a whole region, from what its isolates report: Vegas on the tail
+// of latencies, with a guard. Windows of a second at least, longer with little traffic:
 //
 //   X   served per ms            R   90th percentile of latency, B its least of the last 30 to 60 s
 //   N   = X * mean latency       in flight on average (Little's law)
@@ -202,7 +202,10 @@ function slackOf(limit: number, isolates: number): number {
   return 6 * Math.log10(Math.max(2, limit)) + Math.sqrt(limit * isolates) / 2;
 }
 
-/** In flight of late: in a single window, or one that a breaker has emptied, there may be less than it bears. */
+/**
+ * In flight of late: in a single window, or one that a breaker has emptied, there may be less than it
+ * bears.
+ */
 function inflightOf({ seen }: RegionLimit): number {
   return Math.max(LIMIT_FLOOR, ...seen.slice(-LATE_WINDOWS).map(({ inflight }) => inflight));
 }
