@@ -25,6 +25,7 @@
 // that was in flight within a minute, or 100.
 
 import { START_LIMIT } from "./concurrency-limit.ts";
+import { correlation } from "./correlation.ts";
 import type { LimitWindow } from "./limit-window.ts";
 import { callsIn, createLimitWindow, emptyWindow, fillWindow, tailOf } from "./limit-window.ts";
 import type { LoadNews } from "./load-sums.ts";
@@ -281,21 +282,8 @@ function notePeak(limit: RegionLimit, inflight: number, now: number): void {
 
 /** Whether more in flight has gone along with more served. */
 function growsWithLoad({ seen }: RegionLimit): boolean {
-  const n = seen.length;
-  if (n < FEWEST_WINDOWS) return false;
-  let x = 0;
-  let y = 0;
-  for (const { inflight, servedPerMs } of seen) {
-    x += inflight / n;
-    y += servedPerMs / n;
-  }
-  let xx = 0;
-  let yy = 0;
-  let xy = 0;
-  for (const { inflight, servedPerMs } of seen) {
-    xx += (inflight - x) ** 2;
-    yy += (servedPerMs - y) ** 2;
-    xy += (inflight - x) * (servedPerMs - y);
-  }
-  return xx > 0 && yy > 0 && xy / Math.sqrt(xx * yy) > CORRELATED;
+  if (seen.length < FEWEST_WINDOWS) return false;
+  const inflight = seen.map((window) => window.inflight);
+  const served = seen.map((window) => window.servedPerMs);
+  return correlation(inflight, served) > CORRELATED;
 }
