@@ -60,7 +60,10 @@ export function renderCounters(engine: Engine): PrometheusText {
   return text;
 }
 
-/** What the region cuts, and what of its permits the isolate that answers holds: the one gauge of an isolate. */
+/**
+ * What the region cuts, and what of its permits the isolate that answers holds: the one gauge of an
+ * isolate.
+ */
 function renderSteering(text: PrometheusText, engine: Engine, hub: HubDescription | null): void {
   const loads = engine.upstreams.flatMap(({ plan: { name } }) => {
     const load = hub?.upstreams[name]?.[engine.region]?.load;

@@ -359,7 +359,7 @@ describe("a full example", () => {
     });
     expect(plan.routes[1]).toMatchObject({
       name: "/v1/catalog/*",
-      upstream: 1,
+      destination: { kind: "upstream", upstream: 1 },
       auth: "any",
       fallback: { status: 203, headers: [["content-type", "application/json"]], body: "[]" },
     });
