@@ -6,8 +6,8 @@ import type { ClaimedJob } from "./core/protocol.ts";
 import type { QueueBatch } from "./consumer-batch.ts";
 import { sortBatch } from "./consumer-batch.ts";
 import { logFault } from "./consumer-settle.ts";
-import type { OutboxNamespace } from "./outboxes.ts";
-import { outboxNamed } from "./outboxes.ts";
+import type { OutboxNamespace } from "./consumer-outboxes.ts";
+import { outboxNamed } from "./consumer-outboxes.ts";
 
 const FILE_MS = 10_000;
 const REASON = "the queue gave its pointer up after all retries";

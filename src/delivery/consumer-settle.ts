@@ -2,8 +2,8 @@
 // again, each time to a fresh stub; settlements are fenced, so one that comes twice changes nothing.
 
 import { MAX_BATCH_JOBS, type Settlement } from "./core/protocol.ts";
-import type { OutboxNamespace } from "./outboxes.ts";
-import { outboxNamed } from "./outboxes.ts";
+import type { OutboxNamespace } from "./consumer-outboxes.ts";
+import { outboxNamed } from "./consumer-outboxes.ts";
 
 /** What ends within this time is told together. */
 export const GATHER_MS = 5;

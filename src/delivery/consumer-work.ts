@@ -8,8 +8,8 @@ import type { PointerGroup } from "./consumer-batch.ts";
 import { logFault } from "./consumer-settle.ts";
 import type { DeliveryPlace } from "./deliver.ts";
 import { RESULT_BODY_MS } from "./deliver-result.ts";
-import type { OutboxNamespace } from "./outboxes.ts";
-import { outboxNamed } from "./outboxes.ts";
+import type { OutboxNamespace } from "./consumer-outboxes.ts";
+import { outboxNamed } from "./consumer-outboxes.ts";
 
 /** The platform opens so many connections at a time for one invocation. */
 export const MAX_FETCHES = 6;

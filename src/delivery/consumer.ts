@@ -18,7 +18,7 @@ import { MAX_FETCHES, WorkList, acknowledge, createWork } from "./consumer-work.
 import type { Delivered, DeliveryPlace } from "./deliver.ts";
 import { deliver } from "./deliver.ts";
 import type { ClaimBucket } from "./deliver-body.ts";
-import type { OutboxNamespace } from "./outboxes.ts";
+import type { OutboxNamespace } from "./consumer-outboxes.ts";
 
 /** The platform ends a consumer after 15 minutes. */
 export const MAX_CONSUME_MS = 12 * 60_000;

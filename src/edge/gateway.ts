@@ -8,7 +8,7 @@ import { renderCounters } from "../admin/metrics.ts";
 import { bucketOf, consumeBatch } from "../delivery/consumer.ts";
 import type { QueueBatch } from "../delivery/consumer-batch.ts";
 import { fileDeadLetters, isDeadLetterQueue } from "../delivery/consumer-dead-letters.ts";
-import { outboxesOf } from "../delivery/outboxes.ts";
+import { outboxesOf } from "../delivery/consumer-outboxes.ts";
 import type { GatewayConfig } from "../config/gateway-config.ts";
 import type { CompiledConfig } from "../config/compiled-config.ts";
 import { unpackPlan } from "../config/compiled-config.ts";
