@@ -10,6 +10,8 @@ import type { CompiledConfig } from "../config/compiled-config.ts";
 import { unpackPlan } from "../config/compiled-config.ts";
 import type { Plan } from "../config/plan.ts";
 import type { Validation } from "../config/validate.ts";
+import { acceptJob } from "../delivery/accept.ts";
+import { Outboxes, outboxBindingsOf } from "../delivery/outboxes.ts";
 import { problemBody } from "../http/problem.ts";
 import { Telemetry } from "../telemetry/telemetry.ts";
 import { DEFAULT_REGION, regionOfRequest } from "../region/placement.ts";
@@ -120,6 +122,7 @@ class Isolate {
       return answerBug(error instanceof Error ? error : new Error(String(error)));
     }
     return runPipeline(this.#engine, request, {
+      acceptJob,
       answerOwnPath: (x) => answerOwnPath(x, (config) => this.#replaceConfig(config, bindings)),
       waitUntil: (work) => context.waitUntil(work),
     });
@@ -136,6 +139,9 @@ class Isolate {
   }
 }
 
+/** An isolate that nothing is known of. */
+const NOWHERE = { session: "", region: DEFAULT_REGION, hub: null, outboxes: null };
+
 /** What the isolate is called and where it is: a Cloudflare data center, so the first request tells. */
 function identifyIsolate(plan: Plan, request: Request, bindings: Bindings): Omit<EngineIdentity, "seed"> {
   const session = crypto.randomUUID();
@@ -143,7 +149,9 @@ function identifyIsolate(plan: Plan, request: Request, bindings: Bindings): Omit
   const region = regionOfRequest({ override: textOf(bindings, "TIDEGATE_REGION"), cf });
   const objects = objectBindingsOf(bindings);
   const hub = objects === null ? null : new WorkerHub(objects, region, session, plan.hash);
-  return { session: session.slice(0, 8), region, hub };
+  const bound = outboxBindingsOf(bindings);
+  const outboxes = bound === null ? null : new Outboxes(bound, region);
+  return { session: session.slice(0, 8), region, hub, outboxes };
 }
 
 function buildEngine(
@@ -154,8 +162,8 @@ function buildEngine(
 ): Engine {
   const missing = missingFromBindings(plan, bindings);
   if (missing.length > 0) throw new Error(missing.join("\n"));
-  const { session, region, hub } = isolate ?? { session: "", region: DEFAULT_REGION, hub: null };
-  const identity = { session, region, hub, seed: crypto.getRandomValues(new Uint32Array(1))[0] };
+  const { session, region, hub, outboxes } = isolate ?? NOWHERE;
+  const identity = { session, region, hub, outboxes, seed: crypto.getRandomValues(new Uint32Array(1))[0] };
   hub?.configured(plan.hash);
   const engine = createEngine(
     plan,
