@@ -53,9 +53,13 @@ export async function acceptJob(x: Exchange, queue: QueuePlan): Promise<Verdict>
     waitMs: x.deadlineAt - Date.now(),
   });
   if (body.kind !== "read") return refuseBody(x, body);
-  return store(x, queue, outboxes, read, request, body.body).finally(() => release(body.body));
+  const submitted = await store(x, queue, outboxes, read, request, body.body).finally(() =>
+    release(body.body),
+  );
+  return answer(x, outboxes, read, submitted);
 }
 
+/** Stores body and request, in this order; what was not taken leaves no body behind. */
 async function store(
   x: Exchange,
   queue: QueuePlan,
@@ -63,13 +67,13 @@ async function store(
   terms: AcceptTerms,
   head: Omit<JobRequest, "body">,
   bytes: Uint8Array | null,
-): Promise<Verdict> {
+): Promise<Submitted> {
   let body: Body;
   try {
     body = await storeBody(bytes, queue.name, outboxes.claims);
   } catch (error) {
     x.failure = error instanceof Error ? error.message : String(error);
-    return note(x, Verdict.notAccepted, "bucket-failed");
+    return { kind: "unanswered" };
   }
   const item = itemOf(x, terms, { ...head, body }, bytes);
   const waitMs = Math.min(ACCEPT_TIMEOUT_MS, Math.max(1, x.deadlineAt - Date.now()));
@@ -80,7 +84,7 @@ async function store(
   if (isUnused && body !== null && !(body instanceof Uint8Array) && outboxes.claims !== null) {
     x.shell.waitUntil(outboxes.claims.delete(body.ref).catch(() => {}));
   }
-  return answer(x, outboxes, terms, submitted);
+  return submitted;
 }
 
 /** The request as it will be sent, but for what each delivery adds: see `JobRequest`. */
