@@ -1,10 +1,10 @@
-// Takes a request in: it is answered with 202 once its queue's outbox has stored it, and with a problem when it has
-// not. In order, what costs least first:
+// Takes a request in: it is answered with 202 once its queue's outbox has stored it, and with a problem when
+// it has not. In order, what costs least first:
 //
-//   fields -> pressure that is known -> body -> bucket, if it is large -> outbox -> result, if it is waited for
+//   fields -> known pressure -> body -> bucket, if it is large -> outbox -> result, if it is waited for
 //
-// What was refused leaves nothing behind. A client that was told `not_accepted` may send the same again: with an
-// idempotency key that is safe whatever happened; without one, what was stored too late is withdrawn.
+// What was refused leaves nothing behind. A client that was told `not_accepted` may send the same again: with
+// an idempotency key that is safe whatever happened; without one, what was stored too late is withdrawn.
 
 import type { QueuePlan } from "../config/plan.ts";
 import { className } from "../edge/checks.ts";

@@ -1,5 +1,5 @@
-// Queued routes: 202 and what it says, idempotency keys, preferences, bodies, watermarks. Through the gateway as a
-// black box; what is stored reaches a real upstream.
+// Queued routes: 202 and what it says, idempotency keys, preferences, bodies, watermarks. Through the gateway
+// as a black box; what is stored reaches a real upstream.
 import { createHash } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startGateway, until, type RunningGateway } from "../integration/rig/index.ts";

@@ -1,5 +1,5 @@
-// The URL of a stored request, and what operators do with those that could not be delivered. Through the gateway
-// as a black box.
+// The URL of a stored request, and what operators do with those that could not be delivered. Through the
+// gateway as a black box.
 import { createHash } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startGateway, type RunningGateway } from "../integration/rig/index.ts";

@@ -1,5 +1,5 @@
-// Queues over several regions: one outbox for all of them. What is stored in one region can be asked, cancelled
-// and replayed in every other, idempotency keys and watermarks count everywhere.
+// Queues over several regions: one outbox for all of them. What is stored in one region can be asked,
+// cancelled and replayed in every other, idempotency keys and watermarks count everywhere.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startRegions, until, type RunningRegions } from "../integration/rig/index.ts";
 import { expectProblem, jsonObject } from "./support/problems.ts";

@@ -1,5 +1,5 @@
-// Queued routes beside an outbox and a bucket that fail, refuse or say nothing. The gateway runs on Node's own web
-// standards; only the two bindings are played.
+// Queued routes beside an outbox and a bucket that fail, refuse or say nothing. The gateway runs on Node's
+// own web standards; only the two bindings are played.
 
 import { describe, it } from "vitest";
 import { createGateway } from "../../src/edge/gateway.ts";

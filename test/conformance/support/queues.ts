@@ -1,4 +1,5 @@
-// Queued routes from outside: requests that are stored, their jobs, and an upstream that keeps whole requests.
+// Queued routes from outside: requests that are stored, their jobs, and an upstream that keeps whole
+// requests.
 import { startUpstream, until, type RunningUpstream } from "../../integration/rig/index.ts";
 import { jsonObject, readAnswer, type Answer, type ProblemBody } from "./problems.ts";
 
