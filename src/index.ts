@@ -9,4 +9,5 @@ export default gateway.handler;
 
 // What Cloudflare instantiates by name; wrangler.toml lists the same names.
 export { Ledger } from "../durable-objects/ledger.ts";
+export { Outbox } from "../durable-objects/outbox.ts";
 export { RegionHub } from "../durable-objects/region-hub.ts";
