@@ -3,13 +3,14 @@
 //
 //   an answer leaves after its rows are durable (the output gate holds it back)
 //   memory that could not be stored is given up: the object is aborted and starts from its rows
-//   pointers are sent right behind what made their jobs ready; the alarm does the same and whatever time brings
-//   an alarm never throws, because the platform gives it up after some failures; it is set again in the
-//   handler, at every boot and behind every call
+//   pointers are sent right behind what made their jobs ready; the alarm does the same, and whatever time
+//     brings about
+//   an alarm never throws, because the platform gives it up after some failures; it is set again in its
+//     handler, at every boot and behind every call
 //   what callers may expect is a value; nothing is thrown at them
 //
-// Rows written (they are most of the cost): a job 3 in its life, 4 with an idempotency key, and its share of a
-// claim (2 per call) and of the outbox's own row (at most 1 a second). Bodies and answers cost none.
+// Rows written (they are most of the cost): a job 3 in its life, 4 with an idempotency key, and its share
+// of a claim (2 per call) and of the outbox's own row (at most 1 a second). Bodies and answers cost none.
 
 import { DurableObject } from "cloudflare:workers";
 import { acceptBatch } from "../src/delivery/core/accept.ts";

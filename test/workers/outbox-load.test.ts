@@ -196,7 +196,7 @@ async function written(stub: Stub, work: () => Promise<unknown>): Promise<{ rows
   return { rows, alarms };
 }
 
-/** List prices in dollars per million, 2026: rows of objects, calls of objects, a queue's message of 3 operations. */
+/** List prices of 2026 in dollars per million; a message is three operations of a queue. */
 const PRICE = { row: 1, call: 0.15, message: 1.2 };
 
 describe("a job's price", () => {

@@ -201,13 +201,15 @@ describe("pointers", () => {
   it("to retries are sent when they are due, also by an outbox that slept", async () => {
     const queue = listQueue();
     const outbox = await newOutbox(queue);
-    const [id] = await acceptAll(outbox, items(1));
+    // Far ahead: the runtime's own alarm must not come while the clock stands still.
+    const terms = { retry: { attempts: 3, delayMs: 60_000, maxDelayMs: 60_000 } };
+    const [id] = await acceptAll(outbox, items(1), terms);
     await vi.waitFor(() => expect(queue.sent).toHaveLength(1));
     await run(outbox, id, UNAVAILABLE);
     const dueAt = (await viewOf(outbox, id)).nextAttemptAt ?? 0;
     expect(await alarmOf(outbox)).toBeLessThanOrEqual(dueAt);
     await evictDurableObject(outbox);
-    clock.advance(1_200);
+    clock.advance(60_000);
     const awake = await again(outbox, queue);
     await awake.wake();
     await vi.waitFor(() => expect(queue.sent).toHaveLength(2));

@@ -1,5 +1,5 @@
-// The outbox in the real runtime with real SQLite: what is stored with an acceptance, what a job becomes, what
-// restarts and crashes leave behind.
+// The outbox in the real runtime with real SQLite: what is stored with an acceptance, what a job becomes,
+// what restarts and crashes leave behind.
 
 import { abortAllDurableObjects, evictDurableObject } from "cloudflare:test";
 import { afterEach, describe, expect, it } from "vitest";

@@ -8,9 +8,10 @@
 
 import { admits, pressureOf } from "./backpressure.ts";
 import type { Book, LiveJob } from "./book.ts";
-import { UNTOUCHED, addLive, depthOf, gateOf, makeReady, watchDepth } from "./book.ts";
+import { UNTOUCHED, addLive, depthOf, makeReady, watchDepth } from "./book.ts";
 import { COLLECT_PAUSE_MS } from "./collect.ts";
 import { drainPerSecond } from "./drain-rate.ts";
+import { gateOf } from "./gates.ts";
 import { formatJobId } from "./job-id.ts";
 import type { AcceptItem, AcceptOutcome, AcceptReply } from "./protocol.ts";
 import type { CheckedAccept, CheckedItem } from "./requests.ts";
@@ -39,7 +40,7 @@ export interface AcceptContext {
 export function acceptBatch(book: Book, batch: CheckedAccept, context: AcceptContext): Acceptance {
   const { terms } = batch;
   const { now, hasRoom } = context;
-  const gate = gateOf(book, terms);
+  const gate = gateOf(book.gates, terms);
   book.alertAt = terms.alertAt;
   const writes = watchDepth(book, now);
   const seen = new Map<string, { id: string; fingerprint: string }>();
@@ -77,7 +78,7 @@ function acceptOne(
     const known = knownKey(book, scope, item.idempotency.fingerprint, progress);
     if (known !== null) return known;
   }
-  const gate = gateOf(book, batch.terms);
+  const gate = gateOf(book.gates, batch.terms);
   if (!context.hasRoom || !admits(gate.refusing, item.priority)) {
     const rate = context.hasRoom ? drainPerSecond(book.drain, context.now) : 0;
     const { retryAfterMs } = pressureOf("everything", depthOf(book), batch.terms, rate);

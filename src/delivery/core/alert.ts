@@ -1,5 +1,5 @@
-// One alert when lag stays high: raised once it was over the threshold for 60 s without a break, cleared below
-// 0.7 of it. In between nothing is said twice.
+// One alert when lag stays high: raised once it was over the threshold for 60 s without a break, cleared
+// below 0.7 of it. In between nothing is said twice.
 
 /** For how long lag must be over the threshold. */
 export const ALERT_AFTER_MS = 60_000;

@@ -4,8 +4,8 @@
 //   depth >= 1.25 * watermark   P0 too
 //   depth <= resume * watermark nothing is refused any more
 //
-// Between the bounds it stays as it was. So from one change of mind to the next the depth has crossed the whole
-// band between resume and watermark: it cannot flap.
+// Between the bounds it stays as it was. So from one change of mind to the next the depth has crossed the
+// whole band between resume and watermark: it cannot flap.
 //
 //   wait = (depth - resume * watermark) / drain rate,  between 1 and 300 s
 

@@ -8,8 +8,9 @@
 //   published   its pointer is on its way        leased     a consumer has it
 
 import { NO_ALERT, observeLag, type LagAlert } from "./alert.ts";
-import { nextRefusing, type GateTerms, type Refusing } from "./backpressure.ts";
+import { nextRefusing } from "./backpressure.ts";
 import { addDrained, type DrainRate } from "./drain-rate.ts";
+import type { Gate } from "./gates.ts";
 import type { OutboxName } from "./job-id.ts";
 import { createLanes, headOf, isFirst, isFollowed, joinLane, leaveLane, type Lanes } from "./lanes.ts";
 import type { OutboxCounts, QueueTerms } from "./protocol.ts";
@@ -17,9 +18,6 @@ import type { EndStatus, OutboxRow, ReplayRun, Trial, Write } from "./storage.ts
 
 /** A job that was published and not claimed for so long is published again. */
 export const VISIBILITY_MS = 5 * 60_000;
-/** Watermarks that are watched; one per configuration that is in use, and some that were lately. */
-const MAX_GATES = 16;
-
 export interface LiveJob {
   readonly seq: number;
   readonly key: string | null;
@@ -37,11 +35,6 @@ export interface LiveJob {
   publishedAt: number;
   /** Pointers since it was last due for the first time. */
   pointers: number;
-}
-
-export interface Gate {
-  readonly terms: GateTerms;
-  refusing: Refusing;
 }
 
 /** Who publishes. The fence grows with each relay; a relay whose fence is not the newest changes nothing. */
@@ -245,30 +238,6 @@ export function blockedKeys(book: Book): number {
     if (!book.live.has(seqs[0]) && isFollowed(book.lanes, key, seqs[0])) blocked += 1;
   }
   return blocked;
-}
-
-/** Two versions of the configuration may have different watermarks: each has a gate of its own. */
-export function gateOf(book: Book, terms: GateTerms): Gate {
-  const name = gateName(terms);
-  const known = book.gates.get(name);
-  if (known !== undefined) return known;
-  const { highWatermark, resumeAt } = terms;
-  const gate: Gate = { terms: { highWatermark, resumeAt }, refusing: "nothing" };
-  if (book.gates.size >= MAX_GATES) {
-    for (const [other, { refusing }] of book.gates) if (refusing === "nothing") book.gates.delete(other);
-  }
-  book.gates.set(name, gate);
-  return gate;
-}
-
-export function gateName({ highWatermark, resumeAt }: GateTerms): string {
-  return `${highWatermark}:${resumeAt}`;
-}
-
-/** The terms that a gate's name spells; null: none. */
-export function parseGateName(name: string): GateTerms | null {
-  const [highWatermark, resumeAt] = name.split(":").map(Number);
-  return Number.isFinite(highWatermark) && Number.isFinite(resumeAt) ? { highWatermark, resumeAt } : null;
 }
 
 /** After the depth has changed: what changes its mind, to be written. */

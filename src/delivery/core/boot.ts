@@ -1,16 +1,8 @@
 // Builds the book from the rows. What is not stored is chosen so that at worst a pointer is sent twice.
 
 import type { Book, LiveJob } from "./book.ts";
-import {
-  UNTOUCHED,
-  VISIBILITY_MS,
-  addLive,
-  createBook,
-  gateOf,
-  goOn,
-  isRunnable,
-  parseGateName,
-} from "./book.ts";
+import { UNTOUCHED, VISIBILITY_MS, addLive, createBook, goOn, isRunnable } from "./book.ts";
+import { gateOf, parseGateName } from "./gates.ts";
 import type { OutboxName } from "./job-id.ts";
 import { joinLane, setRunning } from "./lanes.ts";
 import type { StoredOutbox } from "./storage.ts";
@@ -29,7 +21,7 @@ export function bootBook(name: OutboxName, stored: StoredOutbox, now: number): B
   for (const job of book.live.values()) restorePlace(book, job, canRepeat, now);
   for (const { name: gateName, refusing } of stored.gates) {
     const terms = parseGateName(gateName);
-    if (terms !== null) gateOf(book, terms).refusing = refusing;
+    if (terms !== null) gateOf(book.gates, terms).refusing = refusing;
   }
   return book;
 }

@@ -1,5 +1,5 @@
-// Deletes what is no longer needed. The newest row always stays: numbers count on from it, so that no id comes
-// back, also after everything else is gone. A dead row stays while jobs of its key wait behind it.
+// Deletes what is no longer needed. The newest row always stays: numbers count on from it, so that no id
+// comes back, also after everything else is gone. A dead row stays while jobs of its key wait behind it.
 
 import type { Book } from "./book.ts";
 import { isFollowed, leaveLane } from "./lanes.ts";

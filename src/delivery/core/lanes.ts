@@ -1,6 +1,6 @@
-// Order per key. A lane holds the jobs of one key, by the order in which they were accepted; only its head may
-// run, and only while no other job of the lane does. A dead job that blocks stays at the head. Jobs without a
-// key have no lane. A lane that is empty does not exist.
+// Order per key. A lane holds the jobs of one key, by the order in which they were accepted; only its head
+// may run, and only while no other job of the lane does. A dead job that blocks stays at the head. Jobs
+// without a key have no lane. A lane that is empty does not exist.
 
 interface Lane {
   /** Ascending. */

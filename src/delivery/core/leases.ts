@@ -1,5 +1,5 @@
-// A lease that has ended without a word: the job may run again, and whoever had it can still settle it as long
-// as nobody else has got it.
+// A lease that has ended without a word: the job may run again, and whoever had it can still settle it as
+// long as nobody else has got it.
 
 import type { Book, LiveJob } from "./book.ts";
 import { endJob, goOn, releaseKey, watchDepth } from "./book.ts";

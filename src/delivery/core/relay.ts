@@ -1,6 +1,6 @@
 // Publishing in three steps: take what may run, send its pointers, mark them as sent. A relay holds a fenced
-// lease meanwhile. When one stalls, the next takes over with a greater fence and sends the same pointers again;
-// the stalled one's mark is refused. So a pointer may be sent twice and is never passed over.
+// lease meanwhile. When one stalls, the next takes over with a greater fence and sends the same pointers
+// again; the stalled one's mark is refused. So a pointer may be sent twice and is never passed over.
 
 import type { Book } from "./book.ts";
 import { isRunnable, makeReady, wakeDue } from "./book.ts";

@@ -1,7 +1,7 @@
 // What an outbox stores, as values: the rows it reads and the changes that it writes. The core decides; the
 // object applies the changes of one decision in one transaction. Memory that could not be stored is given up.
 //
-//   a job's row        1 when it is accepted (2 with an idempotency key), 1 when it ends, 1 when it is deleted
+//   a job's row        1 when it is stored (2 with an idempotency key), 1 when it ends, 1 when it is deleted
 //   a claim            1 for all jobs of one call, and 1 when it is over
 //   a trial            only for jobs that did not simply succeed: what was tried and when it goes on
 

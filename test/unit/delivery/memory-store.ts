@@ -1,5 +1,5 @@
-// The rows of an outbox in memory: what the core reads and writes, without SQL. Everything is copied on its way
-// in and out, as it would be in a database.
+// The rows of an outbox in memory: what the core reads and writes, without SQL. Everything is copied on its
+// way in and out, as it would be in a database.
 
 import type {
   JobRow,

@@ -1,6 +1,6 @@
 // An outbox around the real core, its rows in memory, with everything that can go wrong around it: crashes,
-// transactions that fail, a queue that loses, repeats and reorders, consumers that die or speak late. It checks
-// at every step what must always hold.
+// transactions that fail, a queue that loses, repeats and reorders, consumers that die or speak late. It
+// checks at every step what must always hold.
 
 import { acceptBatch } from "../../../src/delivery/core/accept.ts";
 import type { Book } from "../../../src/delivery/core/book.ts";
@@ -187,10 +187,14 @@ export class ModelOutbox {
     if (twice.length > 0) throw new Error(`settled twice: ${twice.join()}`);
   }
 
+  #isBusy(): boolean {
+    return depthOf(this.book) > 0 || this.book.deadRows > 0;
+  }
+
   /** Everything works again: until nothing waits, or `rounds` are over. */
   recover(rounds: number, outcome: DeliveryOutcome): void {
     this.failsNext = false;
-    for (let round = 0; round < rounds && depthOf(this.book) > 0; round++) {
+    for (let round = 0; round < rounds && this.#isBusy(); round++) {
       this.pass(30_000);
       this.replayDead();
       this.publish(null);
