@@ -11,8 +11,7 @@ import { notAnswered } from "./jobs.ts";
 /** Dead requests per second of a replay by time that says nothing of its rate. */
 const DEFAULT_REPLAY_RATE = 10;
 
-const PAGE_RULE =
-  `Send \`max\` as a whole number from 1 to ${MAX_PAGE_ROWS}, and ` + "`after` as the `next` of a page.";
+const PAGE_RULE = `Send \`max\` from 1 to ${MAX_PAGE_ROWS}, and \`after\` as the \`next\` of a page.`;
 const REPLAY_RULE =
   `Send \`ids\` as a list of 1 to ${MAX_PAGE_ROWS} ids; or \`since\` and \`until\` as ms since 1970 or dates, ` +
   `\`until\` not before \`since\`, and \`rate\` per second, above 0 and at most ${MAX_REPLAY_RATE}.`;
