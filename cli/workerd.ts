@@ -101,6 +101,8 @@ function regionWorker(
     // Only objects and executors speak to a workflow, and they live in the first one.
     workflows: isHome ? shape.options.workflows : undefined,
     durableObjects: isHome ? shape.options.durableObjects : hostedBy(home, shape.options.durableObjects),
+    // A queue has one consumer.
+    queueConsumers: isHome ? shape.options.queueConsumers : undefined,
     unsafeDirectSockets: [{ host, port }],
     // The address a client claims is believed locally, so that load from many addresses can be played.
     stripCfConnectingIp: false,

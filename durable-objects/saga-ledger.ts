@@ -71,7 +71,7 @@ export class SagaLedger extends DurableObject<LedgerEnv> implements Protocol.Sag
     const known = this.#rows.seqOfKey(key);
     const before = known === null ? null : this.#rows.read(known);
     if (before !== null) return { kind: "started", id: before.id, replayed: true };
-    if (this.#activeCount() >= MAX_ACTIVE) return { kind: "full", retryAfterMs: FULL_RETRY_MS };
+    if (this.#rows.activeCount() >= MAX_ACTIVE) return { kind: "full", retryAfterMs: FULL_RETRY_MS };
     const now = Date.now();
     const state = createState(definition, now);
     const identity = { seed: randomHex(), input };
@@ -265,11 +265,6 @@ export class SagaLedger extends DurableObject<LedgerEnv> implements Protocol.Sag
     const parsed = parseSagaId(id);
     const row = parsed === null || parsed.saga !== this.#saga ? null : this.#rows.read(parsed.seq);
     return row !== null && parsed !== null && equalInConstantTime(row.hex, parsed.hex) ? row : null;
-  }
-
-  #activeCount(): number {
-    const counts = this.#rows.counts();
-    return ["pending", "running", "compensating"].reduce((sum, phase) => sum + (counts.get(phase) ?? 0), 0);
   }
 
   #countUp(name: "parked-total" | "rescued-total"): void {

@@ -13,5 +13,6 @@ export const SagaWorkflow = createSagaWorkflow(gateway);
 
 // What Cloudflare instantiates by name; wrangler.toml lists the same names.
 export { Ledger } from "../durable-objects/ledger.ts";
+export { Outbox } from "../durable-objects/outbox.ts";
 export { RegionHub } from "../durable-objects/region-hub.ts";
 export { SagaLedger } from "../durable-objects/saga-ledger.ts";

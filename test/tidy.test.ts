@@ -19,7 +19,7 @@ const MAX_FUNCTION_LINES = 70;
 const MAX_COLUMNS = 110;
 
 const FOUNDATIONS = ["src/resilience", "src/crdt", "src/http"];
-const PURE = [...FOUNDATIONS, "src/hub", "src/saga/core"];
+const PURE = [...FOUNDATIONS, "src/hub", "src/delivery/core", "src/saga/core"];
 const UNKNOWN_TO_PURE =
   /^(fetch|setTimeout|setInterval|Date\.now|Math\.random|performance\.now|crypto\.\w+)$/;
 
@@ -27,6 +27,7 @@ const UNKNOWN_TO_PURE =
 const IMPORT_RULES: readonly { from: string; to: (folder: string) => boolean; packages: RegExp }[] = [
   ...FOUNDATIONS.map((from) => ({ from, to: within(FOUNDATIONS), packages: /^$/ })),
   { from: "src/hub", to: within([...FOUNDATIONS, "src/hub"]), packages: /^$/ },
+  { from: "src/delivery/core", to: within([...FOUNDATIONS, "src/hub", "src/delivery/core"]), packages: /^$/ },
   { from: "src/saga/core", to: within([...FOUNDATIONS, "src/saga/core"]), packages: /^$/ },
   {
     from: "src/config",

@@ -203,6 +203,12 @@ export class SagaRows {
     return new Map(rows.map(({ phase, count }) => [phase, count]));
   }
 
+  /** Instances under way. */
+  activeCount(): number {
+    const counts = this.counts();
+    return ["pending", "running", "compensating"].reduce((sum, phase) => sum + (counts.get(phase) ?? 0), 0);
+  }
+
   /** Instances that should have moved by now, the longest overdue first. */
   due(now: number, max: number): number[] {
     return this.#sql

@@ -7,6 +7,8 @@ import type { WorkerHub } from "../region/worker-hub.ts";
 import { PrometheusText } from "../telemetry/prometheus.ts";
 import type { CountsBySaga } from "./saga-counts.ts";
 import { renderSagas } from "./saga-counts.ts";
+import type { QueueStates } from "./queues.ts";
+import { renderQueues } from "./queues.ts";
 import { describeUpstreams } from "./state.ts";
 
 const PHASES = ["closed", "open", "half-open", "ramp"] as const;
@@ -24,11 +26,17 @@ export interface HubView {
   readonly metrics: readonly (readonly [series: string, value: number])[];
 }
 
+/** What waits in objects of its own. */
+export interface StoredWork {
+  readonly queues: QueueStates;
+  readonly sagas: CountsBySaga;
+}
+
 export function renderMetrics(
   engine: Engine,
   hub: HubView | null,
+  { queues, sagas }: StoredWork,
   now: number,
-  sagas: CountsBySaga = [],
 ): string {
   const text = renderCounters(engine);
   if (hub !== null) {
@@ -55,6 +63,7 @@ export function renderMetrics(
   }
   renderSteering(text, engine, hub?.description ?? null);
   if (hub !== null) renderHub(text, hub.description);
+  renderQueues(text, queues);
   renderSagas(text, sagas);
   return text.toString();
 }
@@ -68,7 +77,10 @@ export function renderCounters(engine: Engine): PrometheusText {
   return text;
 }
 
-/** What the region cuts, and what of its permits the isolate that answers holds: the one gauge of an isolate. */
+/**
+ * What the region cuts, and what of its permits the isolate that answers holds: the one gauge of an
+ * isolate.
+ */
 function renderSteering(text: PrometheusText, engine: Engine, hub: HubDescription | null): void {
   const loads = engine.upstreams.flatMap(({ plan: { name } }) => {
     const load = hub?.upstreams[name]?.[engine.region]?.load;

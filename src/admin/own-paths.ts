@@ -1,5 +1,6 @@
-// The gateway's own paths, `/_gateway/...`: who may ask for what. Health and the problem pages are
-// public; everything else needs the admin token, and without one configured does not exist.
+// The gateway's own paths, `/_gateway/...`: who may ask for what. Health, the problem pages and the URL of
+// a stored request are public; everything else needs the admin token, and without one configured does not
+// exist.
 
 import { Hono } from "hono";
 import { gatewayPath } from "../http/paths.ts";
@@ -8,13 +9,16 @@ import { equalSecrets } from "../edge/api-keys.ts";
 import type { Exchange } from "../edge/exchange.ts";
 import type { HubDescription } from "../hub/description.ts";
 import { addToCounter, readCounter } from "./counters.ts";
+import { listDeadLetters, replayDeadLetters, skipDeadLetter } from "./dead-letters.ts";
 import { putFaults } from "./faults.ts";
-import type { HubView } from "./metrics.ts";
+import type { HubView, StoredWork } from "./metrics.ts";
 import { renderMetrics } from "./metrics.ts";
 import { deleteOverride, listOverrides, putOverride, readOverride } from "./overrides.ts";
+import { cancelJob, readJob, readJobResult } from "./jobs.ts";
 import { problemPage } from "./problem-page.ts";
-import { countSagas, sumSagas } from "./saga-counts.ts";
+import { countSagas } from "./saga-counts.ts";
 import { SAGA_OPERATIONS, listSagas, operateSaga, readSaga, readSagaEvents } from "./sagas.ts";
+import { describeQueues } from "./queues.ts";
 import { describeState } from "./state.ts";
 
 /** Takes another configuration; gives its errors, none when it is in force. */
@@ -47,31 +51,27 @@ function createOwnPaths(): Hono<OwnPathContext> {
   own.get("/_gateway/health", (c) => c.json({ status: "ok" }));
   own.get("/_gateway/problems/:code", (c) => problemPage(c.req.param("code")) ?? c.notFound());
   addSagaPages(own);
+  own.get("/_gateway/jobs/:id", (c) => readJob(c.env.x, c.req.param("id")));
+  own.delete("/_gateway/jobs/:id", (c) => cancelJob(c.env.x, c.req.param("id")));
+  own.get("/_gateway/jobs/:id/result", (c) => readJobResult(c.env.x, c.req.param("id")));
   own.use(
     "*",
     async (c, next) =>
       (authorize(c.env.x, c.req.path, c.req.header("authorization")) ?? (await next())) || undefined,
   );
-  own.get("/_gateway/state", async (c) =>
-    c.json({
-      ...describeState(c.env.x.engine, await describeHub(c.env.x), Date.now()),
-      sagas: sumSagas(await countSagas(c.env.x)),
-    }),
-  );
-  own.get(METRICS_PATH, async (c) =>
-    c.body(
-      renderMetrics(c.env.x.engine, await viewHub(c.env.x), Date.now(), await countSagas(c.env.x)),
-      200,
-      {
-        "content-type": METRICS_TYPE,
-      },
-    ),
-  );
+  own.get("/_gateway/state", async (c) => {
+    const { x } = c.env;
+    const [hub, work] = await Promise.all([describeHub(x), viewWork(x)]);
+    return c.json(describeState(x.engine, hub, work, Date.now()));
+  });
+  own.get(METRICS_PATH, async (c) => {
+    const { x } = c.env;
+    const [hub, work] = await Promise.all([viewHub(x), viewWork(x)]);
+    return c.body(renderMetrics(x.engine, hub, work, Date.now()), 200, { "content-type": METRICS_TYPE });
+  });
   addRegionPaths(own);
-  own.get("/_gateway/sagas", (c) => listSagas(c.env.x, new URL(c.req.url).searchParams));
-  for (const kind of SAGA_OPERATIONS) {
-    own.post(`/_gateway/sagas/:id/${kind}`, (c) => operateSaga(c.env.x, c.req.param("id"), kind, c.req.raw));
-  }
+  addQueuePaths(own);
+  addSagaPaths(own);
   own.put("/_gateway/config", (c) => putConfig(c.env.x, c.req.raw, c.env.replaceConfig));
   own.notFound((c) => makeProblem(c.env.x, "route_not_found", {}, new Headers()));
   return own;
@@ -97,6 +97,34 @@ function addRegionPaths(own: Hono<OwnPathContext>): void {
   own.delete("/_gateway/overrides/:upstream", (c) => deleteOverride(c.env.x, c.req.param("upstream")));
   own.put("/_gateway/faults", (c) => putFaults(c.env.x, c.req.raw));
   own.delete("/_gateway/faults", (c) => putFaults(c.env.x, null));
+}
+
+/** What could not be delivered. */
+function addQueuePaths(own: Hono<OwnPathContext>): void {
+  own.get("/_gateway/dead-letters/:queue", (c) => {
+    const { after, max } = c.req.query();
+    return listDeadLetters(c.env.x, c.req.param("queue"), { after, max });
+  });
+  own.post("/_gateway/dead-letters/:queue/replay", (c) =>
+    replayDeadLetters(c.env.x, c.req.param("queue"), c.req.raw),
+  );
+  own.post("/_gateway/dead-letters/:queue/skip", (c) =>
+    skipDeadLetter(c.env.x, c.req.param("queue"), c.req.raw),
+  );
+}
+
+/** What operators do with sagas. */
+function addSagaPaths(own: Hono<OwnPathContext>): void {
+  own.get("/_gateway/sagas", (c) => listSagas(c.env.x, new URL(c.req.url).searchParams));
+  for (const kind of SAGA_OPERATIONS) {
+    own.post(`/_gateway/sagas/:id/${kind}`, (c) => operateSaga(c.env.x, c.req.param("id"), kind, c.req.raw));
+  }
+}
+
+/** What waits in objects of its own; those that do not answer are left out. */
+async function viewWork(x: Exchange): Promise<StoredWork> {
+  const [queues, sagas] = await Promise.all([describeQueues(x.engine), countSagas(x)]);
+  return { queues, sagas };
 }
 
 /** The hub's own description; null when it does not answer, or there is none. */

@@ -105,10 +105,11 @@ async function findSaga(x: Exchange, id: string, isAdmin: boolean): Promise<Foun
   return makeProblem(x, "unauthorized", {}, headers);
 }
 
-/** Also of sagas that the configuration does not name any more: their instances live on. */
+/** Of the configuration's sagas alone: asking an object that does not exist would create it. */
 function ledgerFor(x: Exchange, id: string): SagaLedgerStub | null {
-  const parsed = parseSagaId(id);
-  return parsed === null ? null : ledgerNamed(x, parsed.saga);
+  const saga = parseSagaId(id)?.saga;
+  const isConfigured = x.engine.plan.sagas.some(({ name }) => name === saga);
+  return saga === undefined || !isConfigured ? null : ledgerNamed(x, saga);
 }
 
 function ledgerNamed({ engine }: Exchange, saga: string): SagaLedgerStub | null {

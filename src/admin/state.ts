@@ -6,6 +6,10 @@ import type { UpstreamPlan } from "../config/plan.ts";
 import type { Engine, Upstream } from "../edge/engine.ts";
 import type { HubDescription, RegionalUpstream } from "../hub/description.ts";
 import type { OverrideTerms } from "../hub/protocol.ts";
+import type { SagaPhase } from "../saga/core/state.ts";
+import type { StoredWork } from "./metrics.ts";
+import type { QueueStates } from "./queues.ts";
+import { sumSagas } from "./saga-counts.ts";
 import { isAlone, overrideOf } from "../region/replica.ts";
 import type { BreakerPhase } from "../resilience/breaker.ts";
 import { phaseAt } from "../resilience/breaker.ts";
@@ -52,12 +56,19 @@ export interface GatewayState {
   >;
   /** null: the hub did not answer. */
   readonly hub: HubDescription | null;
-  readonly queues: Record<string, never>;
+  readonly queues: QueueStates;
+  /** Counts by state, over all sagas; empty without any. */
+  readonly sagas: Partial<Record<SagaPhase, number>>;
   readonly subscriptions: Record<string, never>;
   readonly config: string;
 }
 
-export function describeState(engine: Engine, described: HubDescription | null, now: number): GatewayState {
+export function describeState(
+  engine: Engine,
+  described: HubDescription | null,
+  { queues, sagas }: StoredWork,
+  now: number,
+): GatewayState {
   const replica = engine.hub?.link.replica ?? null;
   const upstreams = describeUpstreams(engine, described, now);
   const others = Object.entries(described?.peers ?? {}).map(([region, { ageMs }]) => [
@@ -74,7 +85,8 @@ export function describeState(engine: Engine, described: HubDescription | null, 
     upstreams,
     regions: { [engine.region]: { ageMs: 0, upstreams }, ...Object.fromEntries(others) },
     hub: described,
-    queues: {},
+    queues,
+    sagas: sumSagas(sagas),
     subscriptions: {},
     config: engine.plan.hash,
   };

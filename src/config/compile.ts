@@ -1,6 +1,7 @@
 // A parsed configuration becomes the Plan: names become indices, everything is frozen. Everything here
 // was checked before: what is looked up exists.
 
+import { compileQueues } from "./compile-queues.ts";
 import { compileRoutes } from "./compile-routes.ts";
 import { compileSaga } from "./compile-sagas.ts";
 import { secretsRead } from "../saga/core/definition.ts";
@@ -62,6 +63,7 @@ export function compileConfig(config: ParsedConfig, hash: string): Plan {
     counters,
     sagas,
     routes,
+    queues: compileQueues(config, { upstreams, routes }),
     secrets: collectSecrets(
       keys.map(({ key }) => key),
       routes,

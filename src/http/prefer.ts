@@ -1,21 +1,39 @@
-// The `Prefer` header (RFC 7240), as far as the gateway honours it: `wait=N` and `respond-async`.
+// The `Prefer` field (RFC 7240): whether a client asks to be answered before the work is done, and how long
+// it would rather wait for it. A preference is no demand: what is malformed or unknown is passed over.
 
 export interface Preferences {
-  /** Whole seconds; null: not said. */
-  readonly waitSeconds: number | null;
   readonly respondAsync: boolean;
+  /** Seconds; null: not asked for. */
+  readonly waitSeconds: number | null;
 }
 
-/** Reads the field's value; what is malformed is ignored, and the first of several values counts. */
+export const NO_PREFERENCES: Preferences = { respondAsync: false, waitSeconds: null };
+
+const TOKEN = "[!#$%&'*+\\-.^_`|~0-9A-Za-z]+";
+const WORD = `(?:${TOKEN}|"(?:[^"\\\\]|\\\\.)*")`;
+const PAIR = `(${TOKEN})(?:[ \\t]*=[ \\t]*(${WORD}))?`;
+const PREFERENCE = new RegExp(`^${PAIR}(?:[ \\t]*;(?:[ \\t]*${TOKEN}(?:[ \\t]*=[ \\t]*${WORD})?)?)*[ \\t]*$`);
+/** Members of a list; a comma within quotes belongs to its text. */
+const MEMBER = /(?:[^",]|"(?:[^"\\]|\\.)*"?)+/g;
+const SECONDS = /^\d{1,9}$/;
+
+/** The first of each preference counts (RFC 7240 2). */
 export function parsePrefer(value: string | null): Preferences {
-  let waitSeconds: number | null = null;
-  let respondAsync = false;
-  for (const preference of (value ?? "").split(",")) {
-    const [name, argument] = preference.split(";", 1)[0].split("=", 2);
-    const token = name.trim().toLowerCase();
-    const text = argument?.trim().replace(/^"(.*)"$/, "$1") ?? "";
-    if (token === "respond-async") respondAsync = true;
-    if (token === "wait" && /^\d{1,9}$/.test(text)) waitSeconds ??= Number(text);
+  if (value === null) return NO_PREFERENCES;
+  const found = new Map<string, string>();
+  for (const [member] of value.matchAll(MEMBER)) {
+    const match = PREFERENCE.exec(member.trim());
+    if (match === null) continue;
+    const name = match[1].toLowerCase();
+    if (!found.has(name)) found.set(name, unquoted(match[2] ?? ""));
   }
-  return { waitSeconds, respondAsync };
+  const wait = found.get("wait") ?? "";
+  return {
+    respondAsync: found.has("respond-async"),
+    waitSeconds: SECONDS.test(wait) ? Number(wait) : null,
+  };
+}
+
+function unquoted(word: string): string {
+  return word.startsWith('"') ? word.slice(1, -1).replaceAll(/\\(.)/g, "$1") : word;
 }

@@ -2,8 +2,8 @@
 // it; the hub runs the loops on the sums, the very ones that an isolate runs alone, and answers each with the
 // region's cursor and with its part of the permits and of the retries.
 //
-// A single isolate sees everything, and at once: its own limit is the better one, and the hub only keeps it for
-// the next one. What is kept over a restart: load-status.ts.
+// A single isolate sees everything, and at once: its own limit is the better one, and the hub only keeps it
+// for the next one. What is kept over a restart: load-status.ts.
 
 import type { ShedLoop, ShedTally } from "../resilience/cursor.ts";
 import { createShedLoop, createShedTally, isTickDue, tickCursor } from "../resilience/cursor.ts";
@@ -111,7 +111,9 @@ function shareAmong({ demands }: LoadBook, session: string, limit: number, isYou
   return shareOf(demands, session, limit, isolates);
 }
 
-/** One isolate alone: its limit is the region's, with room to grow. A new one goes by what was known before. */
+/**
+ * One isolate alone: its limit is the region's, with room to grow. A new one goes by what was known before.
+ */
 function followAlone(book: LoadBook, isKnown: boolean, own: number): void {
   const { limit, demands, terms } = book;
   book.alone = demands.size === 1 && isKnown ? own : null;
@@ -223,7 +225,10 @@ function addArrivals({ tally, demands }: LoadBook, entry: LoadEntry): void {
   tally.lineBusyMs += entry.lineBusyMs / Math.max(1, demands.size);
 }
 
-/** A turn of the cursor's loop, when it is due. What was refused in another phase is no evidence in this one. */
+/**
+ * A turn of the cursor's loop, when it is due. What was refused in another phase is no evidence in this
+ * one.
+ */
 function turn(hub: Hub, book: LoadBook, now: number): void {
   if (!isTickDue(book.shed, book.tally, now)) return;
   const state = hub.upstreams.get(book.terms.upstream)?.region.breaker.state;

@@ -52,8 +52,9 @@ export interface Share {
 }
 
 /**
- * The isolate's share of a bulkhead that has no line to wait in: what nobody uses is everybody's whole, so that
- * nobody is refused while there is room; too many may get in until the next sync, when the limit is shared out.
+ * The isolate's share of a bulkhead that has no line to wait in: what nobody uses is everybody's whole, so
+ * that nobody is refused while there is room; too many may get in until the next sync, when the limit is
+ * shared out.
  */
 export function looseShareOf(demands: Demands, isolate: string, limit: number): number {
   let others = 0;

@@ -10,13 +10,14 @@
 //   in vain           draining to a share s of what was in flight (at most 3/4) has not made it faster than
 //                     1 - 0.4 * (1 - s) of what it took before, or 50 windows at the floor of 20 have not
 //                     helped: not our doing; limit = twice what was in flight, this latency is the baseline
-//   else              twice the limit until something was cut, then + 1 for 30 s after it, then + sqrt(limit);
+//   else              twice the limit until something was cut, then + 1 for 30 s, then + sqrt(limit);
 //                     only while at least half of the limit is in use (app-limited guard)
 //
 // The baseline is the least of the last 30 to 60 s of the lower quartiles, smoothed over some windows: the
 // least of noisy numbers would be far too small. The very first window counts with its slowest answer,
-// because in the beginning only the fast ones are back. It starts at `max`, or at 256 if that is
-// less: a thousand requests at an upstream that serves a hundred a second are ten seconds of work. Under a region's hub `max` is the isolate's share: it may cut further between two verdicts.
+// because in the beginning only the fast ones are back. It starts at `max`, or at 256 if that is less: a
+// thousand requests at an upstream that serves a hundred a second are ten seconds of work. Under a region's
+// hub `max` is the isolate's share: it may cut further between two verdicts.
 
 import type { ConcurrencyLimit } from "./concurrency-limit.ts";
 import { SampleFate, START_LIMIT } from "./concurrency-limit.ts";

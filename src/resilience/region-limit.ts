@@ -1,5 +1,5 @@
-// The concurrency limit of an upstream for a whole region, from what its isolates report: Vegas on the tail of
-// latencies, with a guard. Windows of a second at least, longer with little traffic:
+// The concurrency limit of an upstream for a whole region, from what its isolates report: Vegas on the tail
+// of latencies, with a guard. Windows of a second at least, longer with little traffic:
 //
 //   X   served per ms            R   90th percentile of latency, B its least of the last 30 to 60 s
 //   N   = X * mean latency       in flight on average (Little's law)
@@ -25,6 +25,7 @@
 // that was in flight within a minute, or 100.
 
 import { START_LIMIT } from "./concurrency-limit.ts";
+import { correlation } from "./correlation.ts";
 import type { LimitWindow } from "./limit-window.ts";
 import { callsIn, createLimitWindow, emptyWindow, fillWindow, tailOf } from "./limit-window.ts";
 import type { LoadNews } from "./load-sums.ts";
@@ -202,7 +203,10 @@ function slackOf(limit: number, isolates: number): number {
   return 6 * Math.log10(Math.max(2, limit)) + Math.sqrt(limit * isolates) / 2;
 }
 
-/** In flight of late: in a single window, or one that a breaker has emptied, there may be less than it bears. */
+/**
+ * In flight of late: in a single window, or one that a breaker has emptied, there may be less than it
+ * bears.
+ */
 function inflightOf({ seen }: RegionLimit): number {
   return Math.max(LIMIT_FLOOR, ...seen.slice(-LATE_WINDOWS).map(({ inflight }) => inflight));
 }
@@ -278,21 +282,8 @@ function notePeak(limit: RegionLimit, inflight: number, now: number): void {
 
 /** Whether more in flight has gone along with more served. */
 function growsWithLoad({ seen }: RegionLimit): boolean {
-  const n = seen.length;
-  if (n < FEWEST_WINDOWS) return false;
-  let x = 0;
-  let y = 0;
-  for (const { inflight, servedPerMs } of seen) {
-    x += inflight / n;
-    y += servedPerMs / n;
-  }
-  let xx = 0;
-  let yy = 0;
-  let xy = 0;
-  for (const { inflight, servedPerMs } of seen) {
-    xx += (inflight - x) ** 2;
-    yy += (servedPerMs - y) ** 2;
-    xy += (inflight - x) * (servedPerMs - y);
-  }
-  return xx > 0 && yy > 0 && xy / Math.sqrt(xx * yy) > CORRELATED;
+  if (seen.length < FEWEST_WINDOWS) return false;
+  const inflight = seen.map((window) => window.inflight);
+  const served = seen.map((window) => window.servedPerMs);
+  return correlation(inflight, served) > CORRELATED;
 }

@@ -124,6 +124,11 @@ export function noteArrival(control: UpstreamControl, level: number, now: number
   control.tally.arrivals[level]++;
 }
 
+/** Work for the upstream is about to come: its region's verdicts are wanted, and nothing is counted yet. */
+export function expectArrivals(control: UpstreamControl, now: number): void {
+  control.arrivedAt = now;
+}
+
 /** Runs what is due though nothing has arrived, so that a reader sees no stale cursor and no stale target. */
 export function refreshControl(control: UpstreamControl, now: number): void {
   refreshTargets(control, now);
@@ -208,8 +213,9 @@ export function finishTry(
 }
 
 /**
- * Whether a try that is not the first may be scheduled; it is counted then, its backoff included. Only while
- * all is well: the breaker is closed and the cursor cuts nothing. The budget is the region's while that steers.
+ * Whether a try that is not the first may be scheduled; it is counted then, its backoff included. Only
+ * while all is well: the breaker is closed and the cursor cuts nothing. The budget is the region's while
+ * that steers.
  */
 export function scheduleRetry(control: UpstreamControl, now: number): boolean {
   const { breaker, retryBudget, regional, shed } = control;
@@ -221,8 +227,8 @@ export function scheduleRetry(control: UpstreamControl, now: number): boolean {
 }
 
 /**
- * A 503 to one of several calls at a time, while others go well: the upstream has more than it takes, which is
- * the limit's business and the cursor's. One that answers nothing else is down, and the breaker's.
+ * A 503 to one of several calls at a time, while others go well: the upstream has more than it takes, which
+ * is the limit's business and the cursor's. One that answers nothing else is down, and the breaker's.
  */
 function isCrowdedOut({ servedAt }: UpstreamControl, { fate, inflight }: TryResult, now: number): boolean {
   return fate === SampleFate.refused && inflight > 1 && now - servedAt < CROWDED_OUT_MS;

@@ -1,5 +1,6 @@
-// The loops around one upstream: an isolate's own, which run while it is alone, and how it follows the region's
-// hub while that steers. Lazy functions of (state, now): called with arrivals, results and verdicts.
+// The loops around one upstream: an isolate's own, which run while it is alone, and how it follows the
+// region's hub while that steers. Lazy functions of (state, now): called with arrivals, results and
+// verdicts.
 
 import { rampShare } from "./breaker.ts";
 import { resizeBulkhead } from "./bulkhead.ts";
@@ -40,7 +41,9 @@ export function isOwnTickDue({ shed, tally, regional }: UpstreamControl, now: nu
   return !isLoadRegional(regional, now) && isTickDue(shed, tally, now);
 }
 
-/** A turn of what is due: the cursor, or its place on a ramp; what has expired; what is known of latencies. */
+/**
+ * A turn of what is due: the cursor, or its place on a ramp; what has expired; what is known of latencies.
+ */
 export function runTick(control: UpstreamControl, now: number): void {
   const { breaker, shed, tally, regional } = control;
   keepHouse(control, now);

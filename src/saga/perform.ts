@@ -1,8 +1,8 @@
 // Makes one call of a saga through the gateway's own pipeline, and says what became of it.
 
 import type { Engine } from "../edge/engine.ts";
-import type { UpstreamReply } from "../edge/upstream-call.ts";
-import { callUpstream } from "../edge/upstream-call.ts";
+import type { UpstreamReply } from "./upstream-call.ts";
+import { callUpstream } from "./upstream-call.ts";
 import type { CallResult } from "./core/call-result.ts";
 import type { SagaCall } from "./core/calls.ts";
 import type { SagaOrigin } from "./core/protocol.ts";

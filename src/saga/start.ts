@@ -7,6 +7,7 @@ import { consumerAt } from "../edge/engine.ts";
 import type { Exchange } from "../edge/exchange.ts";
 import { returnLimits } from "../edge/limits.ts";
 import { routeParams } from "../edge/route-table.ts";
+import { Verdict } from "../edge/verdict.ts";
 import type { ProblemCode } from "../http/problem.ts";
 import { parsePrefer } from "../http/prefer.ts";
 import { retryAfterSeconds } from "../http/retry-after.ts";
@@ -24,11 +25,15 @@ import { askLedger, ledgerOf } from "./ledgers.ts";
 export const MAX_PREFERRED_WAIT_S = 10;
 const POLL_AFTER_S = 1;
 
-/** Starts the saga of the request's route; the answer is the gateway's own. */
-export async function startSaga(x: Exchange): Promise<Response> {
+/** Starts the saga of the request's route; the exchange then holds the gateway's own answer. */
+export async function startSaga(x: Exchange, definition: SagaDefinition): Promise<Verdict> {
+  x.response = await answerStart(x, definition);
+  return Verdict.admit;
+}
+
+async function answerStart(x: Exchange, definition: SagaDefinition): Promise<Response> {
   const { engine, route } = x;
   const { sagaLedgers: ledgers } = engine;
-  const definition = engine.plan.sagas[route?.saga ?? -1];
   if (ledgers === null) return refuse(x, "not_accepted", "This process keeps no sagas.");
   const body = await readBody(x);
   if (body === "too-large") {

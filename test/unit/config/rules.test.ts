@@ -56,11 +56,9 @@ describe("the configuration", () => {
 
 describe("what is not available yet", () => {
   expectLines([
-    ["queues: not available in this version", minimalConfig({ queues: { orders: {} } })],
     ["subscriptions: not available in this version", minimalConfig({ subscriptions: {} })],
     ["relays: not available in this version", minimalConfig({ relays: {} })],
     ["reactions: not available in this version", minimalConfig({ reactions: {} })],
-    ["routes[0].queue: not available in this version", withRoute({ upstream: undefined, queue: "orders" })],
     ["routes[0].event: not available in this version", withRoute({ upstream: undefined, event: "x.y" })],
   ]);
 });

@@ -59,7 +59,7 @@ describe("a saga", () => {
 
   it("is started by a route, which then has no upstream", ({ expect }) => {
     const config = { ...withSteps(step("x")), routes: [{ path: "/*", saga: "s" }] };
-    expect(planOf(config).routes[0]).toMatchObject({ upstream: -1, saga: 0 });
+    expect(planOf(config).routes[0]).toMatchObject({ destination: { kind: "saga", saga: 0 } });
   });
 
   it("has another version when anything in it differs", ({ expect }) => {

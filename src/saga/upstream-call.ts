@@ -3,20 +3,24 @@
 // tried once; whoever asks keeps its own count of tries.
 
 import type { TrafficClass } from "../config/plan.ts";
+import { ProbeQueue } from "../delivery/consumer-hub.ts";
 import { levelOfNobody, levelOfUser } from "../resilience/level.ts";
 import { nextUint32 } from "../resilience/random.ts";
-import { noteOriginal, settleRequest } from "../resilience/upstream-control.ts";
+import { noteOriginal } from "../resilience/upstream-control.ts";
 import { NO_TARGET } from "../resilience/target-choice.ts";
 import { parseRetryAfterMs } from "../http/retry-after.ts";
-import { passCursor, returnPermits, takeTenantPermits } from "./admission.ts";
-import type { Engine, Upstream } from "./engine.ts";
-import { Exchange } from "./exchange.ts";
-import { identify } from "./identity.ts";
-import { readInboundHeaders } from "./inbound-headers.ts";
-import { createOutboundBody } from "./outbound-body.ts";
-import { followOverrides, isOperatorsRefusal } from "./overrides.ts";
-import { runTry } from "./try.ts";
-import { Verdict, problemOf } from "./verdict.ts";
+import { passCursor, returnPermits, settleArrival, takeTenantPermits } from "../edge/admission.ts";
+import type { Engine, Upstream } from "../edge/engine.ts";
+import { Exchange } from "../edge/exchange.ts";
+import { identify } from "../edge/identity.ts";
+import { readInboundHeaders } from "../edge/inbound-headers.ts";
+import { createOutboundBody } from "../edge/outbound-body.ts";
+import { upstreamRequest } from "../edge/outbound-request.ts";
+import { followOverrides } from "../edge/overrides.ts";
+import { runTry } from "../edge/try.ts";
+import { Verdict, problemOf } from "../edge/verdict.ts";
+
+const probes = new ProbeQueue();
 
 export interface UpstreamCall {
   readonly upstream: string;
@@ -53,7 +57,7 @@ export async function callUpstream(
   followOverrides(engine);
   const x = openExchange(engine, upstream, call, waitUntil);
   const verdict = await run(x, upstream, call);
-  conclude(x, upstream, verdict);
+  conclude(x, verdict);
   return replyOf(x, verdict);
 }
 
@@ -67,7 +71,11 @@ async function run(x: Exchange, upstream: Upstream, call: UpstreamCall): Promise
     limitBytes: Number.MAX_SAFE_INTEGER,
     keep: false,
   });
-  const verdict = await runTry(x, { upstream, path: call.path, body, lastTarget: NO_TARGET });
+  const attempt = { upstream, path: call.path, body, buildRequest: upstreamRequest, lastTarget: NO_TARGET };
+  let verdict = await runTry(x, attempt);
+  // A half-open circuit needs a probe of the region's hub; nobody waits for this call but its saga.
+  const mayProbe = verdict === Verdict.circuitOpen && x.retryAfterMs <= 0;
+  if (mayProbe && (await probes.wait(x.engine, upstream, x.shell))) verdict = await runTry(x, attempt);
   body.discard();
   return verdict;
 }
@@ -106,14 +114,9 @@ function openExchange(
 }
 
 /** Gives back what was taken, tells the upstream's loop and the hub. */
-function conclude(x: Exchange, upstream: Upstream, verdict: Verdict): void {
+function conclude(x: Exchange, verdict: Verdict): void {
   returnPermits(x, Date.now());
-  const saysSomething = verdict !== Verdict.tenantConcurrency && !isOperatorsRefusal(upstream, verdict);
-  if (x.unsettled && saysSomething) {
-    const status = x.response?.status ?? 0;
-    settleRequest(upstream.control, verdict === Verdict.admit && status < 500 && status !== 429);
-  }
-  x.unsettled = false;
+  settleArrival(x, verdict);
   const { hub } = x.engine;
   if (hub === null) return;
   hub.link.afterResponse();
