@@ -161,6 +161,6 @@ describe("two executors of one run", () => {
       ledger.step(begin(reply.id, 9)),
     ]);
     const kinds = [one, other].map((each) => (each.kind === "command" ? each.command.kind : each.kind));
-    expect(kinds.toSorted()).toEqual(["call", "later"]);
+    expect(new Set(kinds)).toEqual(new Set(["call", "later"]));
   });
 });

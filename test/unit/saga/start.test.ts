@@ -35,9 +35,10 @@ const config = {
   },
 };
 
+const unused = (): Promise<never> => Promise.reject(new Error("not played"));
+
 function play(answer: () => Promise<StartReply>) {
   const started: StartRequest[] = [];
-  const unused = (): Promise<never> => Promise.reject(new Error("not played"));
   const ledger: SagaLedgerStub = {
     start(request) {
       started.push(request);
