@@ -13,12 +13,13 @@ export interface DeclaredBindings {
   readonly queues: ReadonlySet<string>;
   /** Those of them whose queue the Worker itself consumes, with a queue for what is given up. */
   readonly consumed: ReadonlySet<string>;
+  readonly workflows?: ReadonlySet<string>;
 }
 
-/** One line for each binding that is missing: of a target, or what queues are made of. */
+/** One line for each binding that is missing: of a target, or what queues and sagas are made of. */
 export function missingBindings(plan: Plan, declared: DeclaredBindings): readonly string[] {
   const targets = targetIssues(plan, declared).map((issue) => formatIssue(null, issue));
-  return [...targets, ...queueLines(plan, declared)];
+  return [...targets, ...queueLines(plan, declared), ...sagaLines(plan, declared)];
 }
 
 function targetIssues(plan: Plan, { fetchers }: DeclaredBindings): ConfigIssue[] {
@@ -39,4 +40,13 @@ function queueLines({ queues }: Plan, { objects, queues: producers, consumed }: 
     ...(consumed.has("DELIVERY") ? [] : ["a consumer, with a dead_letter_queue, of DELIVERY's queue"]),
   ];
   return missing.map((what) => `queues: need ${what} in wrangler.toml`);
+}
+
+function sagaLines({ sagas }: Plan, { objects, workflows }: DeclaredBindings): string[] {
+  if (sagas.length === 0) return [];
+  const missing = [
+    ...(objects.has("SAGA_LEDGER") ? [] : ["the Durable Object binding SAGA_LEDGER"]),
+    ...(workflows?.has("SAGA") === true ? [] : ["the binding SAGA to a workflow"]),
+  ];
+  return missing.map((what) => `sagas: need ${what} in wrangler.toml`);
 }

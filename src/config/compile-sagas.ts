@@ -1,8 +1,18 @@
 // Sagas of a parsed configuration become definitions: defaults are filled in, steps stand in groups.
 
-import type { CallTemplate, Compensation, SagaDefinition, StepDefinition } from "../saga/core/definition.ts";
+import type {
+  CallTemplate,
+  Compensation,
+  RetryTerms,
+  SagaDefinition,
+  StepDefinition,
+} from "../saga/core/definition.ts";
 import { hashConfig } from "./hash.ts";
 import type { SagaParsed, SagaStepParsed } from "./schema-sagas.ts";
+import { MAX_SAGA_ATTEMPTS } from "./schema-sagas.ts";
+
+const DEFAULT_ATTEMPTS = 5;
+const DEFAULT_UNDO_ATTEMPTS = 20;
 
 export function compileSaga(name: string, saga: SagaParsed): SagaDefinition {
   const groups = saga.steps.map((item) => ("parallel" in item ? item.parallel : [item]).map(compileStep));
@@ -16,11 +26,8 @@ function compileStep(step: SagaStepParsed): StepDefinition {
     id,
     kind: step.pivot ? "pivot" : step.retriable ? "retriable" : "compensatable",
     call: compileCall(request, request.upstream),
-    retry: {
-      attempts: retry.attempts,
-      delayMs: retry.delay,
-      maxDelayMs: Math.max(retry.delay, retry.maxDelay),
-    },
+    // Behind the pivot there is no other way than to go on trying.
+    retry: compileRetry(retry, step.retriable ? MAX_SAGA_ATTEMPTS : DEFAULT_ATTEMPTS),
     timeoutMs: timeout,
     outcome: outcome === undefined ? null : compileCall(outcome, request.upstream),
     compensation: compileCompensation(step),
@@ -32,17 +39,19 @@ function compileCompensation({ compensate, request, timeout, retriable }: SagaSt
     return { kind: "none", why: retriable ? "it comes after the pivot" : "it is the pivot" };
   }
   if ("none" in compensate) return { kind: "none", why: compensate.none };
-  const { retry } = compensate;
   return {
     kind: "call",
     call: compileCall(compensate, request.upstream),
-    retry: {
-      attempts: retry.attempts,
-      delayMs: retry.delay,
-      maxDelayMs: Math.max(retry.delay, retry.maxDelay),
-    },
+    retry: compileRetry(compensate.retry, DEFAULT_UNDO_ATTEMPTS),
     timeoutMs: compensate.timeout ?? timeout,
   };
+}
+
+function compileRetry(
+  { attempts, delay, maxDelay }: SagaStepParsed["retry"],
+  defaultAttempts: number,
+): RetryTerms {
+  return { attempts: attempts ?? defaultAttempts, delayMs: delay, maxDelayMs: Math.max(delay, maxDelay) };
 }
 
 type WrittenCall = Pick<CallTemplate, "method" | "path" | "headers"> & {

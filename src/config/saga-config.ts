@@ -56,7 +56,7 @@ export interface SagaCompensationConfig {
 }
 
 export interface SagaRetryConfig {
-  /** Tries in all. Default: 5. */
+  /** Tries in all. Default: 5; 20 to undo; 1000 behind the pivot. */
   attempts?: number;
   /** Before the second try; doubles with each. Default: `"2s"`. */
   delay?: Duration;

@@ -98,10 +98,10 @@ const headers = checkedField((value): Parsed<readonly (readonly [string, string]
   return { value: fields };
 });
 
-function retryTerms(attempts: number, maxDelay: string) {
+function retryTerms(maxDelay: string) {
   return z.prefault(
     exactObject({
-      attempts: z.prefault(integer(1, MAX_SAGA_ATTEMPTS), attempts),
+      attempts: z.optional(integer(1, MAX_SAGA_ATTEMPTS)),
       delay: z.prefault(duration("zero"), "2s"),
       maxDelay: z.prefault(duration("zero"), maxDelay),
     }),
@@ -132,7 +132,7 @@ const undoing = exactObject({
   path,
   headers: z.prefault(headers, {}),
   body: z.optional(body),
-  retry: retryTerms(20, "10m"),
+  retry: retryTerms("10m"),
   timeout: z.optional(duration()),
 });
 
@@ -165,7 +165,7 @@ function eitherBy<One extends z.core.$ZodType, Other extends z.core.$ZodType>(
 const step = exactObject({
   id: name(),
   request,
-  retry: retryTerms(5, "2m"),
+  retry: retryTerms("2m"),
   timeout: z.prefault(duration(), "15s"),
   outcome: z.optional(outcome),
   compensate: z.optional(eitherBy("none", nothing, undoing)),

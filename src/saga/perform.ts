@@ -31,12 +31,14 @@ export async function performCall(
   const { trafficClass, consumer, tenant, requestId } = origin;
   const keyed =
     idempotencyKey === null ? headers : [...headers, ["idempotency-key", idempotencyKey] as const];
-  const reply = await callUpstream(
-    engine,
-    { ...rest, headers: keyed, trafficClass, consumer, tenant, requestId },
-    waitUntil,
-  );
-  return resultOf(reply);
+  const abort = new AbortController();
+  const { signal } = abort;
+  try {
+    const upstreamCall = { ...rest, headers: keyed, trafficClass, consumer, tenant, requestId, signal };
+    return await resultOf(await callUpstream(engine, upstreamCall, waitUntil));
+  } finally {
+    abort.abort();
+  }
 }
 
 async function resultOf(reply: UpstreamReply): Promise<CallResult> {

@@ -15,6 +15,7 @@ import { Exchange } from "../edge/exchange.ts";
 import { identify } from "../edge/identity.ts";
 import { readInboundHeaders } from "../edge/inbound-headers.ts";
 import { createOutboundBody } from "../edge/outbound-body.ts";
+import type { RequestBuilder } from "../edge/outbound-request.ts";
 import { upstreamRequest } from "../edge/outbound-request.ts";
 import { followOverrides } from "../edge/overrides.ts";
 import { runTry } from "../edge/try.ts";
@@ -35,6 +36,8 @@ export interface UpstreamCall {
   readonly consumer: string | null;
   readonly tenant: string | null;
   readonly requestId: string;
+  /** Ends the call: a fetch that is waited for no more would keep its connection. */
+  readonly signal: AbortSignal;
 }
 
 export type UpstreamReply =
@@ -56,8 +59,12 @@ export async function callUpstream(
   }
   followOverrides(engine);
   const x = openExchange(engine, upstream, call, waitUntil);
-  const verdict = await run(x, upstream, call);
-  conclude(x, verdict);
+  let verdict: Verdict = Verdict.internalError;
+  try {
+    verdict = await run(x, upstream, call);
+  } finally {
+    conclude(x, verdict);
+  }
   return replyOf(x, verdict);
 }
 
@@ -66,18 +73,21 @@ async function run(x: Exchange, upstream: Upstream, call: UpstreamCall): Promise
   if (refused !== Verdict.admit) return refused;
   noteOriginal(upstream.control, x.startedAt);
   x.tries = 1;
-  const body = createOutboundBody(x.request.body, {
-    contentLength: call.body === null ? null : String(new TextEncoder().encode(call.body).length),
-    limitBytes: Number.MAX_SAFE_INTEGER,
-    keep: false,
-  });
-  const attempt = { upstream, path: call.path, body, buildRequest: upstreamRequest, lastTarget: NO_TARGET };
+  const body = createOutboundBody(null, { contentLength: null, limitBytes: 0, keep: false });
+  const attempt = { upstream, path: call.path, body, buildRequest: builderOf(call), lastTarget: NO_TARGET };
   let verdict = await runTry(x, attempt);
   // A half-open circuit needs a probe of the region's hub; nobody waits for this call but its saga.
   const mayProbe = verdict === Verdict.circuitOpen && x.retryAfterMs <= 0;
   if (mayProbe && (await probes.wait(x.engine, upstream, x.shell))) verdict = await runTry(x, attempt);
-  body.discard();
   return verdict;
+}
+
+/** The body is text of a known length, and is sent as such. */
+function builderOf({ body, signal }: UpstreamCall): RequestBuilder {
+  return (x, url, outbound, remainingMs) => {
+    const request = upstreamRequest(x, url, outbound, remainingMs);
+    return new Request(request, body === null ? { signal } : { body, signal });
+  };
 }
 
 function openExchange(
@@ -89,7 +99,7 @@ function openExchange(
   const { method, body, trafficClass, consumer, tenant } = call;
   const headers = new Headers([...call.headers, ["x-request-id", call.requestId]]);
   if (body !== null && !headers.has("content-type")) headers.set("content-type", "application/json");
-  const request = new Request("http://gateway/", { method, headers, body });
+  const request = new Request("http://saga.invalid/", { method, headers });
   const inbound = readInboundHeaders(request.headers);
   const now = Date.now();
   const x = new Exchange(
