@@ -40,6 +40,7 @@ export function compileForWorker(config: unknown): CompiledConfig {
 async function bindingErrors(plan: Plan): Promise<readonly string[]> {
   const named =
     plan.queues.length > 0 ||
+    plan.sagas.length > 0 ||
     plan.upstreams.some(({ targets }) => targets.some(({ binding }) => binding !== null));
   // Reading wrangler.toml takes longer than everything else here together.
   return named ? missingBindings(plan, await declaredBindings()) : [];

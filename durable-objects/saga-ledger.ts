@@ -11,7 +11,7 @@ import type { NewEvent } from "../src/saga/core/event-log.ts";
 import { eventsOfState, eventsOfStep } from "../src/saga/core/event-log.ts";
 import type { Operation } from "../src/saga/core/operate.ts";
 import { expire, operate } from "../src/saga/core/operate.ts";
-import { pendingWork } from "../src/saga/core/progress.ts";
+import { needsNewExecutor, pendingWork } from "../src/saga/core/progress.ts";
 import type * as Protocol from "../src/saga/core/protocol.ts";
 import { MAX_EVENTS, MAX_LISTED, MAX_WAIT_MS, isStartRequest } from "../src/saga/core/protocol.ts";
 import { equalInConstantTime, executorId, formatSagaId, parseSagaId } from "../src/saga/core/saga-id.ts";
@@ -102,12 +102,10 @@ export class SagaLedger extends DurableObject<LedgerEnv> implements Protocol.Sag
     const now = Date.now();
     const { definition, identity, origin } = row;
     const late = expire(definition, row.state, now);
-    const before = late?.state ?? row.state;
-    const commanded = commandFor(definition, before, identity, work, told, now, Math.random());
-    const { state, command } = commanded;
+    const before = late ?? row.state;
+    const { state, command } = commandFor(definition, before, identity, work, told, now, Math.random());
     const events = [...eventsOfState(row.state, before), ...eventsOfStep(before, state, work, told, command)];
-    const replace = commanded.replaceExecutor || late?.replaceExecutor === true;
-    await this.#store(row, state, events, replace);
+    await this.#store(row, state, events);
     return { kind: "command", command, origin };
   }
 
@@ -206,7 +204,7 @@ export class SagaLedger extends DurableObject<LedgerEnv> implements Protocol.Sag
     if (row === null) return;
     const late = expire(row.definition, row.state, now);
     if (late !== null) {
-      await this.#store(row, late.state, eventsOfState(row.state, late.state), late.replaceExecutor);
+      await this.#store(row, late, eventsOfState(row.state, late));
       return;
     }
     const executor = executorOf(row);
@@ -232,13 +230,13 @@ export class SagaLedger extends DurableObject<LedgerEnv> implements Protocol.Sag
     row: SagaRow,
     changed: SagaState,
     events: readonly NewEvent[],
-    replaceExecutor: boolean,
+    replaceExecutor = false,
     rescues = 0,
   ): Promise<SagaState> {
     const now = Date.now();
     const due = dueAt(changed, rescues, now);
-    const isReplaced = replaceExecutor && due !== null;
-    const state = isReplaced ? { ...changed, run: changed.run + 1 } : changed;
+    const isReplaced = (replaceExecutor || needsNewExecutor(row.state, changed)) && due !== null;
+    const state = isReplaced ? { ...changed, run: changed.run + 1, hasSleeper: false } : changed;
     this.#storage.transactionSync(() => {
       this.#rows.write(row.seq, state, due, rescues);
       this.#rows.addEvents(row.seq, events, now);

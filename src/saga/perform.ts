@@ -9,8 +9,8 @@ import type { SagaOrigin } from "./core/protocol.ts";
 import { MAX_INPUT_BYTES } from "./core/protocol.ts";
 import type { Json } from "./core/template.ts";
 
-/** Longest wait for the body of an answer, after its headers. */
-const BODY_TIMEOUT_MS = 10_000;
+/** Longest wait for the body of an answer, after its headers: within the lease of its call. */
+const BODY_TIMEOUT_MS = 3_000;
 
 export async function performCall(
   engine: Engine,

@@ -63,7 +63,6 @@ export interface SagaIdentity {
 export interface Commanded {
   readonly state: SagaState;
   readonly command: Command;
-  readonly replaceExecutor: boolean;
 }
 
 /** The next command for a piece of work: `told` is null when an executor begins it. */
@@ -80,18 +79,16 @@ export function commandFor(
     told === null
       ? begin(definition, before, work, now, chance)
       : settle(definition, before, work, told, now, chance);
-  let replaceExecutor = decision.replaceExecutor;
   for (;;) {
     const { state, instruction } = decision;
-    if (instruction.kind !== "call") return { state, command: instruction, replaceExecutor };
+    if (instruction.kind !== "call") return { state, command: instruction };
     const { purpose, attempt } = instruction;
     const rendered = renderCall(definition, state, identity, work, purpose);
     if ("call" in rendered) {
-      return { state, command: { ...instruction, call: rendered.call }, replaceExecutor };
+      return { state, command: { ...instruction, call: rendered.call } };
     }
     const result: CallResult = { kind: "unrenderable", reason: rendered.missing };
     decision = settle(definition, state, work, { attempt, purpose, result }, now, chance);
-    replaceExecutor ||= decision.replaceExecutor;
   }
 }
 

@@ -20,8 +20,6 @@ export type Instruction =
 export interface Decision {
   readonly state: SagaState;
   readonly instruction: Instruction;
-  /** The executor sleeps although there is something else to do: it has to be replaced. */
-  readonly replaceExecutor: boolean;
 }
 
 /** Work on a copy of the state. */
@@ -34,7 +32,6 @@ export interface Draft {
   readonly tries: Attempts;
   readonly now: number;
   readonly chance: number;
-  replaceExecutor: boolean;
 }
 
 export function openDraft(
@@ -50,7 +47,7 @@ export function openDraft(
   const tries = attemptsOf(step, work.direction);
   const terms = stepNamed(definition, work.step);
   const { direction } = work;
-  return { definition, state, step, terms, direction, tries, now, chance, replaceExecutor: false };
+  return { definition, state, step, terms, direction, tries, now, chance };
 }
 
 /** Ms that one call may take. */
@@ -65,8 +62,8 @@ export function retryOf({ terms, direction }: Draft): RetryTerms {
   return direction === "undo" && terms.compensation.kind === "call" ? terms.compensation.retry : terms.retry;
 }
 
-export function decide({ state, replaceExecutor }: Draft, instruction: Instruction): Decision {
-  return { state, instruction, replaceExecutor };
+export function decide({ state }: Draft, instruction: Instruction): Decision {
+  return { state, instruction };
 }
 
 export function settled({ definition, state, step, direction }: Draft): Instruction {

@@ -248,8 +248,7 @@ function refuse(draft: Draft, reason: string | null): Instruction {
   } else {
     concludeFailure(step, now);
     if (terms.kind !== "retriable") {
-      const { endedWaits } = stopForward(state, { reason: "failed", step: step.id, note: reason, at: now });
-      draft.replaceExecutor ||= endedWaits > 0;
+      stopForward(state, { reason: "failed", step: step.id, note: reason, at: now });
     }
   }
   advance(definition, state, now);

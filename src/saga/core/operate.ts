@@ -56,15 +56,12 @@ function cancel(
   if (!mayTurnRound(definition, state)) {
     return { kind: "refused", why: "Its pivot has begun: from there a saga only goes forward." };
   }
-  return turn(definition, state, { reason: "cancelled", step: null, note, at: now });
+  turn(definition, state, { reason: "cancelled", step: null, note, at: now });
+  return { kind: "done", state, replaceExecutor: false };
 }
 
 /** Its time is over: undone while that is possible, else only marked as late. null: nothing to do. */
-export function expire(
-  definition: SagaDefinition,
-  before: SagaState,
-  now: number,
-): { readonly state: SagaState; readonly replaceExecutor: boolean } | null {
+export function expire(definition: SagaDefinition, before: SagaState, now: number): SagaState | null {
   const isForward = before.phase === "pending" || before.phase === "running";
   if (!isForward || before.stop !== null || now < before.timeoutAt) return null;
   const state = copyState(before);
@@ -74,7 +71,7 @@ export function expire(
   }
   if (before.isLate) return null;
   state.isLate = true;
-  return { state, replaceExecutor: false };
+  return state;
 }
 
 /** Up to the pivot; a pivot that waits for its next try, and was surely not done, has not begun. */
@@ -86,10 +83,10 @@ function mayTurnRound(definition: SagaDefinition, state: SagaState): boolean {
   });
 }
 
-function turn(definition: SagaDefinition, state: SagaState, stop: Stop) {
-  const { endedWaits } = stopForward(state, stop);
+function turn(definition: SagaDefinition, state: SagaState, stop: Stop): SagaState {
+  stopForward(state, stop);
   advance(definition, state, stop.at);
-  return { kind: "done", state, replaceExecutor: endedWaits > 0 } as const;
+  return state;
 }
 
 function retryParked(

@@ -47,15 +47,18 @@ function isSettled(step: StepState): boolean {
 }
 
 /** Stops going forward; the first reason counts. Steps that wait for another try are not tried again. */
-export function stopForward(state: SagaState, stop: Stop): { readonly endedWaits: number } {
+export function stopForward(state: SagaState, stop: Stop): void {
   state.stop ??= stop;
-  let endedWaits = 0;
   for (const step of state.steps) {
     if (step.forward !== "waiting") continue;
     concludeFailure(step, stop.at);
-    endedWaits++;
+    state.hasSleeper = true;
   }
-  return { endedWaits };
+}
+
+/** Whether there is something else to do now than what an executor sleeps over: another has to take over. */
+export function needsNewExecutor(before: SagaState, after: SagaState): boolean {
+  return after.hasSleeper && before.phase !== after.phase && after.phase === "compensating";
 }
 
 /** A step that is not tried again: it failed, or nobody knows. */

@@ -93,6 +93,8 @@ export interface SagaState {
   passedPivot: boolean;
   /** Whether the time is over though nothing may be undone any more. */
   isLate: boolean;
+  /** Whether an executor may sleep over a try that was called off. */
+  hasSleeper: boolean;
   readonly createdAt: number;
   readonly timeoutAt: number;
   updatedAt: number;
@@ -114,6 +116,7 @@ export function createState(definition: SagaDefinition, now: number): SagaState 
     stop: null,
     passedPivot: false,
     isLate: false,
+    hasSleeper: false,
     createdAt: now,
     timeoutAt: now + definition.timeoutMs,
     updatedAt: now,
