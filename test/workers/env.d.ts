@@ -9,6 +9,7 @@ declare global {
     interface Env {
       readonly HUB: DurableObjectNamespace<RegionHub>;
       readonly LEDGER: DurableObjectNamespace<Ledger>;
+      readonly SAGA: Workflow;
       readonly SAGA_LEDGER: DurableObjectNamespace<SagaLedger>;
       readonly OUTBOX: DurableObjectNamespace<Outbox>;
       readonly CLAIMS: R2Bucket;

@@ -116,6 +116,24 @@ describe("the watchdog", () => {
     );
   });
 
+  it("moves an executor that somebody has paused, also when the ledger was evicted (85)", async () => {
+    const ledger = ledgerOf();
+    const id = await started(ledger, "paused");
+    await vi.waitFor(async () => expect((await viewOf(ledger, id)).state).toBe("running"), 5000);
+    const executor = await env.SAGA.get(`${id.split("-").slice(0, 2).join("-")}-r1`);
+    await executor.pause();
+    await vi.waitFor(async () => expect((await executor.status()).status).toBe("paused"), 5000);
+    const before = (await viewOf(ledger, id)).steps[0].forward.deferrals;
+    await evictDurableObject(ledger);
+    await sql(ledger, "UPDATE sagas SET due_at = 1 WHERE key = 'paused'");
+    expect(await runDurableObjectAlarm(ledger)).toBe(true);
+    await vi.waitFor(
+      async () => expect((await viewOf(ledger, id)).steps[0].forward.deferrals).toBeGreaterThan(before),
+      15_000,
+    );
+    expect((await viewOf(ledger, id)).run).toBe(1);
+  }, 30_000);
+
   it("undoes what is too late", async () => {
     const ledger = ledgerOf();
     const id = await started(ledger, "late");

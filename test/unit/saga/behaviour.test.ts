@@ -1,0 +1,190 @@
+// Behaviours that other saga engines promise, one by one, and the rules of keys and tries that random runs
+// cannot tell apart.
+
+import { describe, it } from "vitest";
+import { operate } from "../../../src/saga/core/operate.ts";
+import { LEASE_SLACK_MS } from "../../../src/saga/core/draft.ts";
+import { begin, settle } from "../../../src/saga/core/machine.ts";
+import { createState } from "../../../src/saga/core/state.ts";
+import { commandFor } from "../../../src/saga/core/calls.ts";
+import { dueAt, rescueFor, STALL_MS, MAX_STALL_MS } from "../../../src/saga/core/watch.ts";
+import type { StepPlan, StepShape } from "./world.ts";
+import { World, define } from "./world.ts";
+
+const SHAPE: StepShape = { kind: "compensatable", hasOutcome: true, undo: "by-output" };
+const OK: StepPlan = { forward: "ok", undo: "ok" };
+const FOUR = define([[SHAPE], [SHAPE], [SHAPE], [SHAPE]]);
+const WORK = { step: "s0", direction: "forward" } as const;
+const half = (): number => 0.5;
+
+function run(plans: Record<string, Partial<StepPlan>>, definition = FOUR): World {
+  const all = Object.fromEntries(definition.groups.flat().map(({ id }) => [id, { ...OK, ...plans[id] }]));
+  const world = new World(definition, all, half, 0);
+  world.run();
+  return world;
+}
+
+function calls(world: World, direction: string): string[] {
+  return world.seen.filter((each) => each.direction === direction).map(({ step }) => step);
+}
+
+describe("peers", () => {
+  it("74: four steps succeed, nothing is undone", ({ expect }) => {
+    const world = run({});
+    expect([world.state.phase, calls(world, "forward"), calls(world, "undo")]).toEqual([
+      "completed",
+      ["s0", "s1", "s2", "s3"],
+      [],
+    ]);
+  });
+
+  it("75: the last fails: the three before it are undone backwards, each once", ({ expect }) => {
+    expect(calls(run({ s3: { forward: "refuse" } }), "undo")).toEqual(["s2", "s1", "s0"]);
+  });
+
+  it("76: a middle one fails: what comes after it is never called", ({ expect }) => {
+    const world = run({ s2: { forward: "refuse" } });
+    expect([calls(world, "forward"), calls(world, "undo")]).toEqual([
+      ["s0", "s1", "s2"],
+      ["s1", "s0"],
+    ]);
+  });
+
+  it("77: the first fails: nothing is undone", ({ expect }) => {
+    const world = run({ s0: { forward: "refuse" } });
+    expect([world.state.phase, calls(world, "undo")]).toEqual(["compensated", []]);
+  });
+
+  it("78: a compensation whose answer is lost is tried again, with one effect", ({ expect }) => {
+    const world = run({ s1: { forward: "refuse" }, s0: { undo: "lost-once" } });
+    expect([world.state.phase, calls(world, "undo"), world.effects.size]).toEqual([
+      "compensated",
+      ["s0", "s0"],
+      0,
+    ]);
+  });
+
+  it("79: a compensation that fails for good shows its step, and is no success", ({ expect }) => {
+    const { state } = run({ s3: { forward: "refuse" }, s1: { undo: "refuse" } });
+    expect(state.phase).toBe("parked");
+    expect(state.steps.map(({ undo }) => undo)).toEqual(["done", "failed", "done", "none"]);
+    expect(state.steps[1].undoCall).toMatchObject({ status: 409, error: "answered 409" });
+  });
+
+  it("80: killed among compensations, it goes on with none skipped and none doubled", ({ expect }) => {
+    for (let crashes = 1; crashes < 8; crashes++) {
+      let turn = 0;
+      const plans = { s0: OK, s1: OK, s2: OK, s3: { ...OK, forward: "refuse" as const } };
+      const world = new World(FOUR, plans, () => ((turn++ * 7) % 10) / 10, crashes);
+      world.run();
+      expect([world.state.phase, world.effects.size]).toEqual(["compensated", 0]);
+    }
+  });
+
+  it("81: what a service said is kept with its step", ({ expect }) => {
+    const { state } = run({ s2: { forward: "refuse" } });
+    expect(state.stop).toMatchObject({ reason: "failed", step: "s2", note: "answered 422" });
+    expect(state.steps[2].call).toMatchObject({ status: 422, error: "answered 422" });
+  });
+
+  it("84: the compensation of a step without an answer has no output to read", ({ expect }) => {
+    const blind = define([[{ ...SHAPE, hasOutcome: false }]]);
+    const { state } = run({ s0: { forward: "lost-always" } }, blind);
+    expect(state.phase).toBe("parked");
+    expect(state.steps[0]).toMatchObject({
+      forward: "unknown",
+      undo: "failed",
+      undoCall: { error: "output.id is missing", attempts: 0 },
+    });
+  });
+});
+
+describe("keys", () => {
+  it("of a compensation change only when it was definitely refused and a person asks again", ({ expect }) => {
+    const refused = run({ s1: { forward: "refuse" }, s0: { undo: "refuse" } });
+    const lost = run({ s1: { forward: "refuse" }, s0: { undo: "down-always" } });
+    const epochs = [refused, lost].map(({ definition, state, now }) => {
+      const operation = { kind: "retry-compensation", note: null, step: null } as const;
+      const outcome = operate(definition, state, operation, now);
+      return outcome.kind === "done" ? outcome.state.steps[0].undoCall.epoch : outcome.kind;
+    });
+    expect(epochs).toEqual([2, 1]);
+  });
+
+  it("reads by key are never confused with writes: asking has none", ({ expect }) => {
+    const world = run({ s0: { forward: "lost-once" } });
+    expect(world.seen.find(({ direction }) => direction === "outcome")?.key).toBeNull();
+  });
+});
+
+describe("tries", () => {
+  it("are counted when something may have left, and only then", ({ expect }) => {
+    const first = begin(FOUR, createState(FOUR, 0), WORK, 0, 0.5);
+    const told = {
+      attempt: 1,
+      purpose: "call",
+      result: { kind: "unsent", reason: "circuit_open", retryAfterMs: 700 },
+    } as const;
+    const { state, instruction } = settle(FOUR, first.state, WORK, told, 10, 0.5);
+    expect(instruction).toEqual({ kind: "later", waitMs: 700 });
+    expect(state.steps[0].call).toMatchObject({ attempts: 0, deferrals: 1, error: "circuit_open" });
+    expect(state.steps[0].inDoubt).toBe(false);
+  });
+
+  it("have a lease: a second executor waits, and takes over when it has run out", ({ expect }) => {
+    const first = begin(FOUR, createState(FOUR, 0), WORK, 0, 0.5);
+    const leaseMs = 1000 + LEASE_SLACK_MS;
+    expect(begin(FOUR, first.state, WORK, 1, 0.5).instruction).toEqual({
+      kind: "later",
+      waitMs: leaseMs - 1,
+    });
+    const after = begin(FOUR, first.state, WORK, leaseMs, 0.5);
+    expect(after.instruction).toEqual({ kind: "call", purpose: "outcome", attempt: 1 });
+    expect(after.state.steps[0].inDoubt).toBe(true);
+  });
+
+  it("that were given up are dropped when they come back", ({ expect }) => {
+    const first = begin(FOUR, createState(FOUR, 0), WORK, 0, 0.5);
+    const later = begin(FOUR, first.state, WORK, 60_000, 0.5);
+    const result = { kind: "answered", status: 422, body: null, retryAfterMs: null } as const;
+    const stale = settle(FOUR, later.state, WORK, { attempt: 1, purpose: "call", result }, 60_001, 0.5);
+    expect(stale.state.steps[0].forward).toBe("inflight");
+  });
+
+  it("that a template makes impossible end the step without a call", ({ expect }) => {
+    const definition = define([[SHAPE]]);
+    const [[step]] = definition.groups;
+    const broken = {
+      ...definition,
+      groups: [[{ ...step, call: { ...step.call, path: "/{body.nothing}" } }]],
+    };
+    const identity = { seed: "s", input: { body: {}, params: {}, query: {}, headers: {} } };
+    const { state, command } = commandFor(broken, createState(broken, 0), identity, WORK, null, 0, 0.5);
+    expect(command).toEqual({ kind: "settled", next: [] });
+    expect(state).toMatchObject({ phase: "compensated", stop: { note: "body.nothing is missing" } });
+  });
+});
+
+describe("the watchdog", () => {
+  it("looks when something should have happened, and less often when that does not help", ({ expect }) => {
+    const fresh = createState(FOUR, 0);
+    expect(dueAt(fresh, 0, 0)).toBe(STALL_MS);
+    const { state } = begin(FOUR, fresh, WORK, 0, 0.5);
+    expect(dueAt(state, 0, 0)).toBe(1000 + LEASE_SLACK_MS + STALL_MS);
+    expect(dueAt(fresh, 20, 0)).toBe(MAX_STALL_MS);
+    expect(dueAt({ ...fresh, phase: "parked" }, 0, 0)).toBeNull();
+    expect(dueAt({ ...fresh, timeoutAt: 3 }, 0, 0)).toBe(3);
+  });
+
+  it("moves the dead, replaces what cannot be moved, and leaves those in line alone", ({ expect }) => {
+    expect([
+      rescueFor("running", 0),
+      rescueFor("running", 1),
+      rescueFor("paused", 2),
+      rescueFor("errored", 0),
+      rescueFor("missing", 0),
+      rescueFor("queued", 0),
+      rescueFor("queued", 3),
+    ]).toEqual(["pause-and-resume", "replace", "pause-and-resume", "replace", "replace", "wait", "replace"]);
+  });
+});
