@@ -86,7 +86,7 @@ export function resizeBulkhead(bulkhead: Bulkhead, limit: number, now: number): 
 
 function extraOf({ permits, ceiling, draining }: Bulkhead): number {
   const extra = Math.max(LEAST_EXTRA, Math.floor(permits.limit * EXTRA_SHARE));
-  return Math.max(0, Math.min(extra, ceiling - permits.limit), Math.ceil(draining));
+  return Math.max(0, Math.min(Math.max(extra, Math.ceil(draining)), ceiling - permits.limit));
 }
 
 function grantWaiting(bulkhead: Bulkhead, now: number): void {
