@@ -87,10 +87,10 @@ export function answerLoadAsk(hub: Hub, session: string, ask: LoadAsk, now: numb
   });
   expireDemands(book.demands, now);
   turn(hub, book, now);
-  followAlone(book, before !== undefined, ask.limit);
+  const isYoung = now - hub.bootedAt < YOUNG_MS;
+  followAlone(book, before !== undefined && !isYoung, ask.limit);
   keepLoad(hub, book, now);
   const { shed } = book;
-  const isYoung = now - hub.bootedAt < YOUNG_MS;
   const share = shareAmong(book, session, regionLimitOf(book), isYoung);
   const ceiling = shareAmong(book, session, ask.terms.max, isYoung);
   const { cursor, fraction, cut } = shed;

@@ -17,7 +17,7 @@ import type { LatencyHistogram } from "./latency.ts";
 import { createLatencyHistogram, recordLatency } from "./latency.ts";
 import { LEVEL_COUNT } from "./level.ts";
 import type { LoadSums } from "./load-sums.ts";
-import { createLoadSums, noteSample } from "./load-sums.ts";
+import { createLoadSums, noteOriginalLoad, noteSample } from "./load-sums.ts";
 import { Outcome } from "./outcome.ts";
 import type { RandomSource } from "./random.ts";
 import { nextRandom } from "./random.ts";
@@ -142,7 +142,7 @@ export function admitLevel(control: UpstreamControl, level: number, position: nu
 
 /** The request went on to be tried: it is an original that retries may be measured by. */
 export function noteOriginal(control: UpstreamControl, now: number): void {
-  control.sums.originals++;
+  noteOriginalLoad(control.sums, now);
   if (control.retryBudget !== null) depositOriginal(control.retryBudget, now);
 }
 

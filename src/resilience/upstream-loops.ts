@@ -63,9 +63,12 @@ export function runTick(control: UpstreamControl, now: number): void {
   tickCursor(shed, tally, now, holding, rampPassing(control, now));
 }
 
-/** Whether requests stand in line here while the region has permits to spare. */
+/** Whether requests stand in line here for want of permits that the region has to spare. */
 export function wantsPermits({ regional, bulkhead }: UpstreamControl, now: number): boolean {
-  return regional.hasSpare && bulkhead.line.length > 0 && isLoadRegional(regional, now);
+  const { line, permits } = bulkhead;
+  // What the isolate's own limit holds back, no hub can give.
+  const isBound = permits.limit >= regional.limit;
+  return regional.hasSpare && isBound && line.length > 0 && isLoadRegional(regional, now);
 }
 
 /** Permits that are never passed: see bulkhead.ts. */
