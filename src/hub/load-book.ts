@@ -44,6 +44,8 @@ export interface LoadBook {
   generation: number;
   /** What a single isolate has told of its own limit; null: there are several. */
   alone: number | null;
+  /** Since when nobody else has spoken; infinite: there are several. */
+  aloneSince: number;
   readonly stored: StoredLoad;
   logged: LoadStatus | null;
 }
@@ -88,7 +90,7 @@ export function answerLoadAsk(hub: Hub, session: string, ask: LoadAsk, now: numb
   expireDemands(book.demands, now);
   turn(hub, book, now);
   const isYoung = now - hub.bootedAt < YOUNG_MS;
-  followAlone(book, before !== undefined && !isYoung, ask.limit);
+  followAlone(book, ask.limit, now);
   keepLoad(hub, book, now);
   const { shed } = book;
   const share = shareAmong(book, session, regionLimitOf(book), isYoung);
@@ -112,11 +114,13 @@ function shareAmong({ demands }: LoadBook, session: string, limit: number, isYou
 }
 
 /**
- * One isolate alone: its limit is the region's, with room to grow. A new one goes by what was known before.
+ * One isolate alone: its limit is the region's, with room to grow. Not before others had the time to speak: after
+ * a restart, or a silence, one of many is the first.
  */
-function followAlone(book: LoadBook, isKnown: boolean, own: number): void {
+function followAlone(book: LoadBook, own: number, now: number): void {
   const { limit, demands, terms } = book;
-  book.alone = demands.size === 1 && isKnown ? own : null;
+  book.aloneSince = demands.size === 1 ? Math.min(book.aloneSince, now) : Number.POSITIVE_INFINITY;
+  book.alone = now - book.aloneSince >= YOUNG_MS ? own : null;
   if (limit === null || book.alone === null) return;
   limit.exact = Math.min(terms.max, Math.max(own * ALONE_GROWTH, own + LEAST_ALONE_GROWTH));
 }
@@ -168,6 +172,7 @@ function loadBookOf(hub: Hub, terms: LoadTerms, now: number): LoadBook | null {
     demands: new Map(),
     generation: 0,
     alone: null,
+    aloneSince: Number.POSITIVE_INFINITY,
     stored: { status: null, at: now },
     logged: null,
   };
