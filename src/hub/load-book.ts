@@ -15,7 +15,7 @@ import { createRetryBudget, depositOriginals, noteRetries, retriesLeft } from ".
 import type { Hub } from "./hub.ts";
 import type { LoadAsk, LoadEntry, LoadTerms, LoadVerdict } from "./load-protocol.ts";
 import type { Demands, Share } from "./load-shares.ts";
-import { expireDemands, noteDemand, shareOf, sumDemands } from "./load-shares.ts";
+import { expireDemands, grantedToOthers, noteDemand, shareOf, sumDemands } from "./load-shares.ts";
 import type { LoadStatus, StoredLoad } from "./load-status.ts";
 import { STORE_EVERY_MS, isNotable, loadByRegion, writeLoadStatus } from "./load-status.ts";
 
@@ -55,13 +55,14 @@ export function noteReportedLoad(hub: Hub, session: string, entry: LoadEntry, no
   const book = loadBookOf(hub, entry.terms, now);
   if (book === null) return;
   const inflight = entry.busyMs / Math.max(1, entry.spanMs);
-  const waiting = book.demands.get(session)?.waiting ?? 0;
+  const { waiting = 0, granted } = book.demands.get(session) ?? {};
   let served = 0;
   for (let at = 1; at < entry.served.length; at += 2) served += entry.served[at];
   noteDemand(book.demands, session, {
     at: now,
     inflight,
     waiting,
+    granted,
     servedPerMs: served / Math.max(1, entry.spanMs),
   });
   addArrivals(book, entry);
@@ -104,8 +105,22 @@ export function answerLoadAsk(hub: Hub, session: string, ask: LoadAsk, now: numb
     limit: wholeOf(hub, share.limit),
     ceiling: Math.ceil(ceiling.limit),
     hasSpare: share.hasSpare,
-    retries: book.budget === null ? 0 : wholeOf(hub, retriesLeft(book.budget, now) * share.part),
+    retries: grantRetries(hub, book, session, share.part, now),
   };
+}
+
+/** An isolate's part of the retries that are left; never any that another one may be scheduling right now. */
+function grantRetries(hub: Hub, book: LoadBook, session: string, part: number, now: number): number {
+  const { budget, demands } = book;
+  if (budget === null) return 0;
+  const left = retriesLeft(budget, now);
+  const free = Math.max(0, Math.floor(left - grantedToOthers(demands, session)));
+  const granted = Math.min(wholeOf(hub, left * part), free);
+  const demand = demands.get(session);
+  // An isolate that cannot be followed gets none.
+  if (demand === undefined) return 0;
+  noteDemand(demands, session, { ...demand, granted });
+  return granted;
 }
 
 function shareAmong({ demands }: LoadBook, session: string, limit: number, isYoung: boolean): Share {

@@ -24,7 +24,7 @@ import { nextRandom } from "./random.ts";
 import type { RegionalLoad } from "./regional-load.ts";
 import { createRegionalLoad, isLoadRegional, takeRegionalRetry } from "./regional-load.ts";
 import type { RetryBudget } from "./retry-budget.ts";
-import { createRetryBudget, depositOriginal, takeRetry } from "./retry-budget.ts";
+import { createRetryBudget, depositOriginal, noteRetries, takeRetry } from "./retry-budget.ts";
 import type { TargetLoads } from "./target-choice.ts";
 import { createTargetLoads } from "./target-choice.ts";
 import type { TargetEjections } from "./target-ejection.ts";
@@ -216,7 +216,10 @@ export function scheduleRetry(control: UpstreamControl, now: number): boolean {
   const { breaker, retryBudget, regional, shed } = control;
   const phase = breaker === null ? "closed" : phaseAt(breaker, now);
   if (retryBudget === null || phase !== "closed" || shed.cursor < LEVEL_COUNT) return false;
-  const taken = isLoadRegional(regional, now) ? takeRegionalRetry(regional) : takeRetry(retryBudget, now);
+  const isRegional = isLoadRegional(regional, now);
+  const taken = isRegional ? takeRegionalRetry(regional) : takeRetry(retryBudget, now);
+  // The own budget knows of all: it goes on when the hub is gone.
+  if (taken && isRegional) noteRetries(retryBudget, 1, now);
   if (taken) control.sums.retries++;
   return taken;
 }

@@ -29,7 +29,7 @@ export function takeLoad(control: UpstreamControl, now: number): LoadNews | null
 /** Takes the region's word in: cursor, permits, retries. */
 export function followLoad(control: UpstreamControl, verdict: LoadVerdict, now: number): void {
   const { bulkhead, limit, regional } = control;
-  takeLoadVerdict(regional, control.shed, verdict);
+  takeLoadVerdict(regional, control.shed, verdict, control.sums.retries);
   if (control.breaker?.state.phase === "ramp") placeOnRamp(control, now);
   limit.follow(verdict.limit);
   bulkhead.ceiling = ceilingOf(control, now);
