@@ -111,8 +111,8 @@ export function answerLoadAsk(hub: Hub, session: string, ask: LoadAsk, now: numb
 
 /** An isolate's part of the retries that are left; never any that another one may be scheduling right now. */
 function grantRetries(hub: Hub, book: LoadBook, session: string, part: number, now: number): number {
-  const { budget, demands } = book;
-  if (budget === null) return 0;
+  const { budget, demands, terms } = book;
+  if (budget === null || terms.retryShare === null) return 0;
   const left = retriesLeft(budget, now);
   const free = Math.max(0, Math.floor(left - grantedToOthers(demands, session)));
   const granted = Math.min(wholeOf(hub, left * part), free);
@@ -216,18 +216,20 @@ function createLimit({ max, adaptive }: LoadTerms): RegionLimit | null {
 
 /** Requests that the whole region may have in flight. */
 export function regionLimitOf({ limit, terms }: LoadBook): number {
-  return limit === null ? terms.max : limitOf(limit);
+  return limit === null || !terms.adaptive ? terms.max : limitOf(limit);
 }
 
 function createBudget({ retryShare }: LoadTerms): RetryBudget | null {
   return retryShare === null ? null : createRetryBudget(retryShare);
 }
 
+/** Another configuration, maybe for the while of a deploy: what has been learned and what was spent stays. */
 function changeTerms(book: LoadBook, terms: LoadTerms): void {
-  const { terms: before } = book;
   book.terms = terms;
-  if (before.max !== terms.max || before.adaptive !== terms.adaptive) book.limit = createLimit(terms);
-  if (before.retryShare !== terms.retryShare) book.budget = createBudget(terms);
+  book.limit ??= createLimit(terms);
+  if (book.limit !== null) book.limit.max = terms.max;
+  book.budget ??= createBudget(terms);
+  if (book.budget !== null && terms.retryShare !== null) book.budget.share = terms.retryShare;
 }
 
 function sameTerms(one: LoadTerms, other: LoadTerms): boolean {
