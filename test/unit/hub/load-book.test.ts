@@ -218,6 +218,21 @@ describe("two configurations at once", () => {
     expect(hub.loads.size).toBe(1);
   });
 
+  it("forget neither what the limit has learned nor what was spent of the retries", ({ expect }) => {
+    const hub = newHub();
+    const other = { ...TERMS, max: 900, retryShare: 0.2 };
+    const still = { ...TERMS, adaptive: false, retryShare: null };
+    const push = entryOf({ refused: 500, served: [80, 500], busyMs: 60_000, retries: 10 });
+    for (const session of ["one", "two"]) ask(hub, session, SETTLED);
+    noteReportedLoad(hub, "one", push, SETTLED + 1000);
+    const learned = regionLimitOf(hub.loads.get("shop") ?? never());
+    expect(learned).toBe(0.9 * 60);
+    for (const terms of [other, still, TERMS]) {
+      expect(ask(hub, "one", SETTLED + 1000, { terms }).retries).toBe(0);
+      expect(regionLimitOf(hub.loads.get("shop") ?? never())).toBe(terms === still ? 1000 : learned);
+    }
+  });
+
   it("grant retries to those alone that make any", ({ expect }) => {
     const hub = newHub();
     const none = { ...TERMS, retryShare: null };
