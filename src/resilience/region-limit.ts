@@ -81,7 +81,7 @@ interface Window extends RegionSums {
 }
 
 export interface RegionLimit {
-  readonly max: number;
+  max: number;
   exact: number;
   smoothTailMs: number;
   baselineMs: number;
@@ -133,10 +133,10 @@ export function createRegionLimit(max: number): RegionLimit {
 }
 
 /** The limit, as a whole number. */
-export function limitOf({ exact, peak, nextPeak, seen }: RegionLimit): number {
+export function limitOf({ max, exact, peak, nextPeak, seen }: RegionLimit): number {
   const isKnown = seen.length >= FEWEST_WINDOWS;
   const cap = isKnown ? Math.max(CAP_FLOOR, PEAK_TIMES * Math.max(peak, nextPeak)) : Number.POSITIVE_INFINITY;
-  return Math.max(1, Math.floor(Math.min(exact, cap)));
+  return Math.max(1, Math.floor(Math.min(max, exact, cap)));
 }
 
 /** Takes an isolate's report in; ends the window when it is long enough. */

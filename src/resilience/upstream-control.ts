@@ -17,14 +17,14 @@ import type { LatencyHistogram } from "./latency.ts";
 import { createLatencyHistogram, recordLatency } from "./latency.ts";
 import { LEVEL_COUNT } from "./level.ts";
 import type { LoadSums } from "./load-sums.ts";
-import { createLoadSums, noteSample } from "./load-sums.ts";
+import { createLoadSums, noteOriginalLoad, noteSample } from "./load-sums.ts";
 import { Outcome } from "./outcome.ts";
 import type { RandomSource } from "./random.ts";
 import { nextRandom } from "./random.ts";
 import type { RegionalLoad } from "./regional-load.ts";
 import { createRegionalLoad, isLoadRegional, takeRegionalRetry } from "./regional-load.ts";
 import type { RetryBudget } from "./retry-budget.ts";
-import { createRetryBudget, depositOriginal, takeRetry } from "./retry-budget.ts";
+import { createRetryBudget, depositOriginal, noteRetries, takeRetry } from "./retry-budget.ts";
 import type { TargetLoads } from "./target-choice.ts";
 import { createTargetLoads } from "./target-choice.ts";
 import type { TargetEjections } from "./target-ejection.ts";
@@ -142,7 +142,7 @@ export function admitLevel(control: UpstreamControl, level: number, position: nu
 
 /** The request went on to be tried: it is an original that retries may be measured by. */
 export function noteOriginal(control: UpstreamControl, now: number): void {
-  control.sums.originals++;
+  noteOriginalLoad(control.sums, now);
   if (control.retryBudget !== null) depositOriginal(control.retryBudget, now);
 }
 
@@ -216,7 +216,10 @@ export function scheduleRetry(control: UpstreamControl, now: number): boolean {
   const { breaker, retryBudget, regional, shed } = control;
   const phase = breaker === null ? "closed" : phaseAt(breaker, now);
   if (retryBudget === null || phase !== "closed" || shed.cursor < LEVEL_COUNT) return false;
-  const taken = isLoadRegional(regional, now) ? takeRegionalRetry(regional) : takeRetry(retryBudget, now);
+  const isRegional = isLoadRegional(regional, now);
+  const taken = isRegional ? takeRegionalRetry(regional) : takeRetry(retryBudget, now);
+  // The own budget knows of all: it goes on when the hub is gone.
+  if (taken && isRegional) noteRetries(retryBudget, 1, now);
   if (taken) control.sums.retries++;
   return taken;
 }

@@ -38,7 +38,7 @@ export function region(options: RegionOptions): PolicyFactory {
   return { name: `region of ${options.isolates}`, create: (world) => new Region(world, options) };
 }
 
-class Region implements Policy {
+export class Region implements Policy {
   readonly #world: World;
   readonly #options: RegionOptions;
   readonly #isolates: TidegatePolicy[];
