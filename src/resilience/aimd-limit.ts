@@ -39,6 +39,7 @@ const SMOOTHING = 1 / 8;
 const TRIED_SHARE = 0.25;
 const HELP_EXPECTED = 0.4;
 const WINDOWS_AT_FLOOR = 50;
+const FLOOR_TRIED = 2;
 const GENTLE_MS = 30_000;
 const DROPPED_SHARE = 0.1;
 const THROTTLED_SHARE = 0.5;
@@ -207,7 +208,9 @@ export class AimdLimit implements ConcurrencyLimit {
   #drain(latency: number, now: number): void {
     if (now >= this.#gentleUntil || this.#smoothInflight > this.#drainedFrom) this.#rememberDrain();
     const floor = Math.min(LATENCY_FLOOR, this.#exact);
-    this.#atFloor = this.#exact <= LATENCY_FLOOR ? this.#atFloor + 1 : 0;
+    // While what was begun before still drains, and P0 with it, the floor has not been tried.
+    const isTried = this.#exact <= LATENCY_FLOOR && this.#inflightNow <= FLOOR_TRIED * LATENCY_FLOOR;
+    this.#atFloor = isTried ? this.#atFloor + 1 : 0;
     if (this.#isInVain()) {
       this.#endDrainInVain(now);
       return;
