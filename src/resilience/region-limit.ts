@@ -51,6 +51,8 @@ const BASELINE_MS = 30_000;
 const PEAK_MS = 30_000;
 const PEAK_TIMES = 5;
 const NO_TRIAL_MS = 30_000;
+/** Trials that follow within this are held against what was served before the first of them. */
+const CHAIN_MS = 30_000;
 const TRIAL_SHARE = 0.8;
 /** A tail so many times its least needs no careful steps. */
 const CLEAR = 3;
@@ -102,6 +104,9 @@ export interface RegionLimit {
   judgedFrom: number;
   trial: Trial | null;
   nextTrialAt: number;
+  /** What was served before the first of the trials that followed each other, and until when it counts. */
+  heldPerMs: number;
+  heldUntil: number;
   /** What is being filled. */
   readonly window: LimitWindow;
   /** Windows that ended: in flight and served per ms, the oldest first. */
@@ -127,6 +132,8 @@ export function createRegionLimit(max: number): RegionLimit {
     judgedFrom: Number.NEGATIVE_INFINITY,
     trial: null,
     nextTrialAt: 0,
+    heldPerMs: 0,
+    heldUntil: 0,
     window: createLimitWindow(),
     seen: [],
   };
@@ -226,7 +233,8 @@ function cut(limit: RegionLimit, to: number, tailMs: number, now: number): void 
 
 function tryLess(limit: RegionLimit, target: number, { servedPerMs, tailMs }: Window, now: number): void {
   if (target >= limitOf(limit)) return;
-  limit.trial = { limit: limitOf(limit), servedPerMs };
+  const reference = now < limit.heldUntil ? Math.max(limit.heldPerMs, servedPerMs) : servedPerMs;
+  limit.trial = { limit: limitOf(limit), servedPerMs: reference };
   limit.judgedFrom = now + SETTLE_MS + tailMs;
   limit.gentleUntil = now + GENTLE_MS;
   limit.ceiling = target;
@@ -237,7 +245,11 @@ function tryLess(limit: RegionLimit, target: number, { servedPerMs, tailMs }: Wi
 
 function judgeTrial(limit: RegionLimit, trial: Trial, { servedPerMs, tailMs }: Window, now: number): void {
   limit.trial = null;
-  if (servedPerMs >= HELD_SHARE * trial.servedPerMs) return;
+  if (servedPerMs >= HELD_SHARE * trial.servedPerMs) {
+    limit.heldPerMs = trial.servedPerMs;
+    limit.heldUntil = now + CHAIN_MS;
+    return;
+  }
   limit.exact = trial.limit;
   limit.ceiling = trial.limit;
   limit.baselineMs = tailMs;
