@@ -59,7 +59,9 @@ export class AimdLimit implements ConcurrencyLimit {
   #ceilingUntil = 0;
   #holdMs = SHORTEST_HOLD_MS;
   #gentleUntil = 0;
+  /** The last refusal that told something, and the last one. */
   #lastRefusalAt = Number.NEGATIVE_INFINITY;
+  #refusedAt = Number.NEGATIVE_INFINITY;
   #lastCutAt = Number.NEGATIVE_INFINITY;
   readonly #latencies = new Float64Array(KEPT_LATENCIES);
   #samples = 0;
@@ -123,12 +125,14 @@ export class AimdLimit implements ConcurrencyLimit {
         this.#latencies[this.#samples++ % KEPT_LATENCIES] = latencyMs;
         this.#served += count;
         this.#inflightOfServed += inflight * count;
-        if (inflight > this.#nextPeakServed) this.#nextPeakServed = inflight;
+        // Where some were refused meanwhile, it was not in flight with as many as were counted.
+        if (startedAt > this.#refusedAt && inflight > this.#nextPeakServed) this.#nextPeakServed = inflight;
         return false;
       case SampleFate.throttled:
         this.#throttled += count;
         return false;
       case SampleFate.refused: {
+        this.#refusedAt = now;
         const tooMany = this.#refuse(inflight, startedAt, now);
         // One that told the limit where it is has been answered; it does not count twice.
         if (!tooMany) this.#refused += count;

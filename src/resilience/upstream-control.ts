@@ -182,6 +182,7 @@ export function finishTry(
   random: RandomSource,
 ): void {
   const { breaker, bulkhead, limit } = control;
+  let isRefused = false;
   if (result.outcome === Outcome.ok) {
     recordLatency(control.latency, result.latencyMs);
     control.servedAt = now;
@@ -197,6 +198,7 @@ export function finishTry(
       result.fate,
       now,
     );
+    isRefused = tooMany;
     if (tooMany || isCrowdedOut(control, result, now)) outcome = Outcome.ignored;
     if (result.fate > 0) control.tally.signals++;
   }
@@ -204,6 +206,8 @@ export function finishTry(
   if (breaker !== null) recordBreaker(control, breaker, token, outcome, result, now, random);
   bulkhead.ceiling = ceilingOf(control, now);
   if (limit.current !== bulkhead.permits.limit) resizeBulkhead(bulkhead, limit.current, now);
+  // What was in flight beyond it was refused: nobody may take its place.
+  if (isRefused) bulkhead.draining = 0;
   leaveBulkhead(bulkhead, permit, now);
 }
 
