@@ -8,8 +8,9 @@
 import type { ShedLoop, ShedTally } from "../resilience/cursor.ts";
 import { createShedLoop, createShedTally, isTickDue, tickCursor } from "../resilience/cursor.ts";
 import { nextRandom } from "../resilience/random.ts";
+import { ISOLATE_START_LIMIT, START_LIMIT } from "../resilience/concurrency-limit.ts";
 import type { RegionLimit } from "../resilience/region-limit.ts";
-import { createRegionLimit, learnLimit, limitOf } from "../resilience/region-limit.ts";
+import { NO_TRIAL_MS, createRegionLimit, learnLimit, limitOf } from "../resilience/region-limit.ts";
 import type { RetryBudget } from "../resilience/retry-budget.ts";
 import { createRetryBudget, depositOriginals, noteRetries, retriesLeft } from "../resilience/retry-budget.ts";
 import type { Hub } from "./hub.ts";
@@ -137,7 +138,8 @@ function followAlone(book: LoadBook, own: number, now: number): void {
   book.aloneSince = demands.size === 1 ? Math.min(book.aloneSince, now) : Number.POSITIVE_INFINITY;
   book.alone = now - book.aloneSince >= YOUNG_MS ? own : null;
   if (limit === null || book.alone === null) return;
-  limit.exact = Math.min(terms.max, Math.max(own * ALONE_GROWTH, own + LEAST_ALONE_GROWTH));
+  const least = own < ISOLATE_START_LIMIT ? own + LEAST_ALONE_GROWTH : START_LIMIT;
+  limit.exact = Math.min(terms.max, Math.max(own * ALONE_GROWTH, least));
 }
 
 /** What the hub knows of the load, for the log, for storage and for the other regions. */
@@ -192,19 +194,21 @@ function loadBookOf(hub: Hub, terms: LoadTerms, now: number): LoadBook | null {
     logged: null,
   };
   const stored = loadByRegion(hub, terms.upstream).get(hub.region);
-  if (stored !== undefined) restore(book, stored);
+  if (stored !== undefined) restore(book, stored, now);
   hub.loads.set(terms.upstream, book);
   return book;
 }
 
 /** Goes on where the stored load was, a little below. */
-function restore(book: LoadBook, status: LoadStatus): void {
+function restore(book: LoadBook, status: LoadStatus, now: number): void {
   book.stored.status = status;
   book.logged = status;
   const { limit, terms } = book;
   if (limit === null || status.limit >= terms.max) return;
   limit.exact = Math.max(1, RESTORED_PART * status.limit);
   limit.ceiling = status.limit;
+  // First it gets back to where it was: a trial on the way there would take the fifth for all there is.
+  limit.nextTrialAt = now + NO_TRIAL_MS;
   if (status.baselineMs === null) return;
   limit.baselineMs = status.baselineMs;
   limit.nextBaselineMs = status.baselineMs;

@@ -15,12 +15,12 @@
 //
 // The baseline is the least of the last 30 to 60 s of the lower quartiles, smoothed over some windows: the
 // least of noisy numbers would be far too small. The very first window counts with its slowest answer,
-// because in the beginning only the fast ones are back. It starts at `max`, or at 256 if that is less: a
-// thousand requests at an upstream that serves a hundred a second are ten seconds of work. Under a region's
-// hub `max` is the isolate's share: it may cut further between two verdicts.
+// because in the beginning only the fast ones are back. It starts at `max`, or at 64 if that is less: a
+// thousand requests at an upstream that serves a hundred a second are ten seconds of work, and there may be
+// other isolates. Under a region's hub `max` is the isolate's share: it may cut further between two verdicts.
 
 import type { ConcurrencyLimit } from "./concurrency-limit.ts";
-import { SampleFate, START_LIMIT } from "./concurrency-limit.ts";
+import { ISOLATE_START_LIMIT, SampleFate } from "./concurrency-limit.ts";
 
 export const WINDOW_MS = 100;
 export const LONGEST_WINDOW_MS = 1000;
@@ -89,7 +89,7 @@ export class AimdLimit implements ConcurrencyLimit {
   constructor(max: number) {
     this.#configured = max;
     this.#max = max;
-    this.#exact = Math.min(max, START_LIMIT);
+    this.#exact = Math.min(max, ISOLATE_START_LIMIT);
     this.current = Math.floor(this.#exact);
   }
 
@@ -151,10 +151,10 @@ export class AimdLimit implements ConcurrencyLimit {
   }
 
   follow(limit: number | null): void {
-    // Where it stood at its bound it goes on there; where it has cut by itself it keeps to that.
+    // Where it stood at its bound, or has cut nothing, it goes on there; else it keeps to its own.
     const wasBound = this.#exact >= this.#max - 1;
     this.#max = Math.min(limit ?? this.#configured, this.#configured);
-    if (limit !== null && wasBound) this.#set(limit);
+    if (limit !== null && (wasBound || this.#isUntried)) this.#set(limit);
     else this.#set(this.#exact);
   }
 

@@ -50,7 +50,7 @@ const GENTLE_MS = 30_000;
 const BASELINE_MS = 30_000;
 const PEAK_MS = 30_000;
 const PEAK_TIMES = 5;
-const NO_TRIAL_MS = 30_000;
+export const NO_TRIAL_MS = 30_000;
 /** Trials that follow within this are held against what was served before the first of them. */
 const CHAIN_MS = 30_000;
 const TRIAL_SHARE = 0.8;
