@@ -9,7 +9,7 @@
 //                   doubled to 40 s while it goes on
 //   pushed back     L = 0.9 * min(L, N) when a tenth of a window was refused or timed out, or half throttled
 //   q > beta        L = N * B / R + beta / 2, at least half of N unless R > 3 B: a trial
-//   q < beta / 2    2 * L until something was cut; then L + sqrt(L) up to what was good before, + 1 for 30 s,
+//   q < beta / 2    2 * L until something was cut; then L + sqrt(L) up to what was good before, + 3 % for 30 s,
 //                   + sqrt(L); only while half of L is in use
 //   at its limit    while requests are turned away and B is of this time: L = 0.8 * N, a trial, because B may
 //                   have been learned in a queue
@@ -47,6 +47,7 @@ const BACKOFF = 0.9;
 const SHORTEST_HOLD_MS = 5_000;
 const LONGEST_HOLD_MS = 40_000;
 const GENTLE_MS = 30_000;
+const GENTLE_STEP = 0.03;
 const BASELINE_MS = 30_000;
 const PEAK_MS = 30_000;
 const PEAK_TIMES = 5;
@@ -170,6 +171,8 @@ function endWindow(limit: RegionLimit, sums: RegionSums, now: number): void {
 function decide(limit: RegionLimit, window: Window, now: number): void {
   const calls = callsIn(limit.window);
   const { refused, timedOut, throttled, turnedAway } = limit.window;
+  // In the first windows not everybody has reported what is in flight.
+  if (refused > timedOut && limit.seen.length < LATE_WINDOWS) return;
   if (refused + timedOut >= DROPPED_SHARE * calls || throttled >= THROTTLED_SHARE * calls) {
     cut(limit, Math.min(limit.exact, inflightOf(limit)) * BACKOFF, window.tailMs, now);
     return;
@@ -262,7 +265,7 @@ function grow(limit: RegionLimit, inflight: number, now: number): void {
   const step = limit.isUntried ? limit.exact : Math.sqrt(limit.exact);
   if (limit.exact < limit.ceiling) limit.exact = Math.min(limit.ceiling, limit.exact + step);
   else if (now >= limit.holdUntil) {
-    limit.exact += now < limit.gentleUntil ? 1 : step;
+    limit.exact += now < limit.gentleUntil ? Math.max(1, GENTLE_STEP * limit.exact) : step;
     limit.ceiling = limit.exact;
   }
 }
