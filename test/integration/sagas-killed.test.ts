@@ -11,14 +11,35 @@ const WITHIN_MS = 60_000;
 const FORWARD = ["reserve", "charge", "label", "ship", "notify"] as const;
 const UNDO = ["label", "charge", "reserve"] as const;
 
-/** Each order is held at one step in one direction. */
-const TARGETS = [
-  ...FORWARD.map((step) => ({ order: `forward-${step}`, step, direction: "forward" })),
-  ...UNDO.map((step) => ({ order: `undo-${step}`, step, direction: "undo" })),
+/** `reserve forward` */
+type Place = `${string} ${"forward" | "undo"}`;
+
+/** Where an order is when the gateway is killed for the first, the second time... */
+interface Victim {
+  readonly order: string;
+  readonly places: readonly Place[];
+  readonly end: "completed" | "compensated";
+}
+
+const AT_STEPS: readonly Victim[] = [
+  ...FORWARD.map((step): Victim => ({ order: `f-${step}`, places: [`${step} forward`], end: "completed" })),
+  ...UNDO.map((step): Victim => ({ order: `u-${step}`, places: [`${step} undo`], end: "compensated" })),
 ];
 
-/** What is called again after a call was lost, because nobody can tell whether it was done. */
-const REPEATED = new Set(["forward-notify/notify", ...UNDO.map((step) => `undo-${step}/${step}`)]);
+/** At the same place once more. A step that can be asked for its outcome is not called again. */
+const TWICE: readonly Victim[] = [
+  { order: "twice-notify", places: ["notify forward", "notify forward"], end: "completed" },
+  ...UNDO.map((step): Victim => {
+    return { order: `twice-${step}`, places: [`${step} undo`, `${step} undo`], end: "compensated" };
+  }),
+];
+
+/** At each step, and then at each compensation. */
+const PAIRS: readonly Victim[] = (["reserve", "charge", "label"] as const).flatMap((step) =>
+  UNDO.map((undone): Victim => {
+    return { order: `${step}-${undone}`, places: [`${step} forward`, `${undone} undo`], end: "compensated" };
+  }),
+);
 
 let checkout: RunningCheckout | null = null;
 
@@ -27,22 +48,23 @@ afterEach(async () => {
   checkout = null;
 });
 
-function isTarget({ order, key }: Call): boolean {
+function placeOf({ key }: Call): string {
   const [, step, direction] = (key ?? "").split("-");
-  return TARGETS.some((each) => each.order === order && each.step === step && each.direction === direction);
+  return `${step} ${direction}`;
 }
 
-/** Holds so many calls of each order's target, one after the other, and never lets them go. */
-function holdTargets(
+/** Holds each victim's call at its next place, and never lets it go; tells how many places each has come to. */
+function holdVictims(
   services: readonly Service[],
+  victims: readonly Victim[],
   at: "before" | "after",
-  times: number,
-): Map<string, number> {
-  const held = new Map<string, number>();
+): ReadonlyMap<string, number> {
+  const held = new Map(victims.map(({ order }) => [order, 0]));
   const gate: Gate = (call, when) => {
-    const before = held.get(call.order ?? "") ?? 0;
-    if (when !== at || !isTarget(call) || before === times) return null;
-    held.set(call.order ?? "", before + 1);
+    const victim = victims.find(({ order }) => order === call.order);
+    const count = held.get(call.order ?? "") ?? 0;
+    if (victim === undefined || when !== at || victim.places[count] !== placeOf(call)) return null;
+    held.set(victim.order, count + 1);
     return new Promise(() => {});
   };
   for (const service of services) service.gate = gate;
@@ -50,27 +72,25 @@ function holdTargets(
 }
 
 describe.for([
-  ["before", "their calls had an effect", 1],
-  ["after", "they had their effect and the answers are lost", 1],
-  ["after", "they had their effect, and again while it recovers", 2],
-] as const)("killed at every step and compensation, %s %s", ([at, , times]) => {
+  ["every step and compensation, before their calls had an effect", AT_STEPS, "before"],
+  ["every step and compensation, after their effect, with the answer lost", AT_STEPS, "after"],
+  ["a compensation, and again while it is repeated", TWICE, "before"],
+  ["every step, and then every compensation", PAIRS, "after"],
+] as const)("killed at %s", ([, victims, at]) => {
   it(
     "comes to the right end within a minute, each effect once, one key per step",
-    { timeout: 180_000 },
+    { timeout: 240_000 },
     async ({ expect }) => {
       checkout = await startCheckout(STEP_TIMEOUT_MS);
       const { services, gateway, begin, rest } = checkout;
       const all: readonly Service[] = Object.values(services);
-      const held = holdTargets(all, at, times);
-      const undone = TARGETS.filter(({ direction }) => direction === "undo").map(({ order }) => order);
-      services.shipping.break({ forward: "refuse", collection: "shipments", orders: undone });
-      const locations = await Promise.all(TARGETS.map(({ order }) => begin(order)));
-      for (let kills = 1; kills <= times; kills++) {
-        // A step that can be asked for its outcome is not called again.
-        const isHeld = (order: string, step: string): boolean =>
-          (held.get(order) ?? 0) >= kills || (kills > 1 && !REPEATED.has(`${order}/${step}`));
-        await until("every saga is held", WITHIN_MS, () =>
-          TARGETS.every(({ order, step }) => isHeld(order, step)),
+      const held = holdVictims(all, victims, at);
+      const failing = victims.filter(({ end }) => end === "compensated").map(({ order }) => order);
+      services.shipping.break({ forward: "refuse", collection: "shipments", orders: failing });
+      const locations = await Promise.all(victims.map(({ order }) => begin(order)));
+      for (let kills = 1; kills <= victims[0].places.length; kills++) {
+        await until(`all are held for kill ${kills}`, WITHIN_MS, () =>
+          [...held.values()].every((count) => count >= kills),
         );
         await gateway.kill();
         await gateway.restart();
@@ -78,35 +98,29 @@ describe.for([
       const restartedAt = Date.now();
       const views = await Promise.all(locations.map((location) => rest(location, WITHIN_MS)));
       expect(Date.now() - restartedAt).toBeLessThan(WITHIN_MS);
-      const ends = Object.fromEntries(views.map(({ key, state }) => [key, state]));
-      expect(ends).toEqual(
-        Object.fromEntries(
-          TARGETS.map(({ order, direction }) => [order, direction === "undo" ? "compensated" : "completed"]),
-        ),
+      expect(Object.fromEntries(views.map(({ key, state }) => [key, state]))).toEqual(
+        Object.fromEntries(victims.map(({ order, end }) => [order, end])),
       );
-      for (const { order, direction } of TARGETS) {
+      for (const { order, end } of victims) {
         const done = all.flatMap((service) => service.effects.filter((effect) => effect.order === order));
         const steps = done.map(({ key }) => key.split("-")[1]).toSorted();
-        const isUndone = direction === "undo";
+        const isUndone = end === "compensated";
         expect(steps, order).toEqual(isUndone ? ["charge", "label", "reserve"] : [...FORWARD].toSorted());
         const standing = all.flatMap((service) => service.standing(order));
         expect(standing.length, order).toBe(isUndone ? 0 : 5);
       }
-      expectOneKeyPerStep(expect, all);
+      for (const [name, keys] of keysByStep(all)) expect(keys.size, name).toBe(1);
     },
   );
 });
 
-/** Of each saga, by the part of its keys that all of them share. */
-function expectOneKeyPerStep(
-  expect: (value: unknown, what: string) => { toBe(value: unknown): void },
-  all: readonly Service[],
-): void {
-  const keys = new Map<string, Set<string>>();
+/** The keys of each saga's steps; the first part of a key is the same for all keys of a saga. */
+function keysByStep(all: readonly Service[]): ReadonlyMap<string, ReadonlySet<string>> {
+  const byStep = new Map<string, Set<string>>();
   for (const { key } of all.flatMap(({ calls }) => calls)) {
     if (key === null) continue;
     const name = key.split("-").slice(0, 3).join("-");
-    keys.set(name, (keys.get(name) ?? new Set()).add(key));
+    byStep.set(name, (byStep.get(name) ?? new Set()).add(key));
   }
-  for (const [name, used] of keys) expect(used.size, name).toBe(1);
+  return byStep;
 }
