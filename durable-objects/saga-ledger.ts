@@ -17,7 +17,7 @@ import { MAX_EVENTS, MAX_LISTED, MAX_WAIT_MS, isStartRequest } from "../src/saga
 import { equalInConstantTime, executorId, formatSagaId, parseSagaId } from "../src/saga/core/saga-id.ts";
 import type { SagaState } from "../src/saga/core/state.ts";
 import { PHASES, createState, isOver } from "../src/saga/core/state.ts";
-import { MAX_STALL_MS, dueAt, rescueFor } from "../src/saga/core/watch.ts";
+import { ALIVE_STALL_MS, MAX_STALL_MS, dueAt, expectedAt, rescueFor } from "../src/saga/core/watch.ts";
 import type { ExecutorWorkflow } from "./saga-ledger/executors.ts";
 import { Executors } from "./saga-ledger/executors.ts";
 import {
@@ -30,6 +30,7 @@ import {
 } from "./saga-ledger/descriptions.ts";
 import type { SagaRow } from "./saga-ledger/rows.ts";
 import { SagaRows } from "./saga-ledger/rows.ts";
+import { Waiters } from "./saga-ledger/waiters.ts";
 
 /** Instances under way; more are refused until some have ended. */
 export const MAX_ACTIVE = 20_000;
@@ -51,7 +52,9 @@ export class SagaLedger extends DurableObject<LedgerEnv> implements Protocol.Sag
   readonly #saga: string;
   readonly #rows: SagaRows;
   readonly #executors: Executors;
-  readonly #waiters = new Map<number, Set<() => void>>();
+  readonly #waiters = new Waiters();
+  /** Instances that began, or whose executor has spoken, since this object began. */
+  readonly #heard = new Set<number>();
   #alarmAt: number | null = null;
 
   constructor(context: DurableObjectState, env: LedgerEnv) {
@@ -82,6 +85,7 @@ export class SagaLedger extends DurableObject<LedgerEnv> implements Protocol.Sag
       this.#rows.addEvents(row, [{ kind: "state", state: "pending" }], now);
       return row;
     });
+    this.#heard.add(seq);
     await this.#arm();
     const id = formatSagaId({ hex, seq, saga: this.#saga });
     this.#launch({ id, seq, hex, origin, state });
@@ -92,6 +96,7 @@ export class SagaLedger extends DurableObject<LedgerEnv> implements Protocol.Sag
   resume({ id, run }: Protocol.ExecutorRequest): Promise<Protocol.ResumeReply> {
     const row = this.#find(id);
     if (row === null || row.state.run !== run) return Promise.resolve({ kind: "stale" });
+    this.#heard.add(row.seq);
     return Promise.resolve({ kind: "work", next: pendingWork(row.definition, row.state) });
   }
 
@@ -99,6 +104,7 @@ export class SagaLedger extends DurableObject<LedgerEnv> implements Protocol.Sag
   async step({ id, run, work, told }: Protocol.StepRequest): Promise<Protocol.StepReply> {
     const row = this.#find(id);
     if (row === null || row.state.run !== run) return { kind: "stale" };
+    this.#heard.add(row.seq);
     const now = Date.now();
     const { definition, identity, origin } = row;
     const late = expire(definition, row.state, now);
@@ -121,7 +127,7 @@ export class SagaLedger extends DurableObject<LedgerEnv> implements Protocol.Sag
       if (row === null) return { kind: "unknown" };
       const remainingMs = until - Date.now();
       if (isOver(row.state) || row.state.phase === "parked" || remainingMs <= 0) return describeRow(row);
-      await this.#changed(row.seq, remainingMs);
+      await this.#waiters.changed(row.seq, remainingMs);
     }
   }
 
@@ -136,7 +142,7 @@ export class SagaLedger extends DurableObject<LedgerEnv> implements Protocol.Sag
       if (events.length > 0 || isOver(row.state) || remainingMs <= 0) {
         return { kind: "events", events, isOver: isOver(row.state) };
       }
-      await this.#changed(row.seq, remainingMs);
+      await this.#waiters.changed(row.seq, remainingMs);
     }
   }
 
@@ -180,7 +186,7 @@ export class SagaLedger extends DurableObject<LedgerEnv> implements Protocol.Sag
     this.#alarmAt = null;
     try {
       const now = Date.now();
-      for (const seq of this.#rows.due(now, WATCH_BATCH)) await this.#watchSafely(seq, now);
+      await Promise.all(this.#rows.due(now, WATCH_BATCH).map((seq) => this.#watchSafely(seq, now)));
       this.#rows.prune(now - RETENTION_MS, PRUNE_BATCH);
     } catch (error) {
       console.error("saga: the watchdog failed", error);
@@ -207,6 +213,13 @@ export class SagaLedger extends DurableObject<LedgerEnv> implements Protocol.Sag
       await this.#store(row, late, eventsOfState(row.state, late));
       return;
     }
+    const patientUntil = expectedAt(row.state) + ALIVE_STALL_MS;
+    if (this.#heard.has(seq) && now < patientUntil) {
+      const { timeoutAt } = row.state;
+      this.#rows.postpone(seq, timeoutAt > now ? Math.min(patientUntil, timeoutAt) : patientUntil);
+      return;
+    }
+    this.#heard.delete(seq);
     const executor = executorOf(row);
     const status = await this.#executors.statusOf(executor);
     // While the status was asked for it may have moved.
@@ -236,6 +249,7 @@ export class SagaLedger extends DurableObject<LedgerEnv> implements Protocol.Sag
     const now = Date.now();
     const due = dueAt(changed, rescues, now);
     const isReplaced = (replaceExecutor || needsNewExecutor(row.state, changed)) && due !== null;
+    if (isReplaced || due === null) this.#heard.delete(row.seq);
     const state = isReplaced ? { ...changed, run: changed.run + 1, hasSleeper: false } : changed;
     this.#storage.transactionSync(() => {
       this.#rows.write(row.seq, state, due, rescues);
@@ -243,7 +257,7 @@ export class SagaLedger extends DurableObject<LedgerEnv> implements Protocol.Sag
       if (state.phase === "parked" && row.state.phase !== "parked") this.#countUp("parked-total");
     });
     if (state.phase === "parked" && row.state.phase !== "parked") alertParked(row, state);
-    for (const wake of this.#waiters.get(row.seq) ?? []) wake();
+    this.#waiters.wake(row.seq);
     if (isReplaced) {
       this.ctx.waitUntil(this.#executors.end(executorOf(row)));
       this.#launch({ ...row, state });
@@ -267,22 +281,6 @@ export class SagaLedger extends DurableObject<LedgerEnv> implements Protocol.Sag
 
   #countUp(name: "parked-total" | "rescued-total"): void {
     this.#storage.kv.put(name, (this.#storage.kv.get<number>(name) ?? 0) + 1);
-  }
-
-  /** Resolves when the instance has changed, or after `ms`. */
-  #changed(seq: number, ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      const waiters = this.#waiters.get(seq) ?? new Set();
-      this.#waiters.set(seq, waiters);
-      const wake = (): void => {
-        clearTimeout(timer);
-        waiters.delete(wake);
-        if (waiters.size === 0) this.#waiters.delete(seq);
-        resolve();
-      };
-      const timer = setTimeout(wake, ms);
-      waiters.add(wake);
-    });
   }
 
   /** Sets the alarm to the next instance that is due; an earlier one that is set already stays. */

@@ -104,6 +104,7 @@ describe("the watchdog", () => {
     const id = await started(ledger, "lost");
     const hex = "b".repeat(32);
     const lost = hex + id.slice(32);
+    await evictDurableObject(ledger);
     // Under this name no executor was ever created.
     await sql(ledger, "UPDATE sagas SET hex = ?, due_at = 1 WHERE key = 'lost'", hex);
     expect(await runDurableObjectAlarm(ledger)).toBe(true);
@@ -133,6 +134,16 @@ describe("the watchdog", () => {
     );
     expect((await viewOf(ledger, id)).run).toBe(1);
   }, 30_000);
+
+  it("has patience with an executor that it has heard", async () => {
+    const ledger = ledgerOf();
+    const id = await started(ledger, "slow");
+    await vi.waitFor(async () => expect((await viewOf(ledger, id)).state).toBe("running"), 5000);
+    const before = (await ledger.counts()).rescuedTotal;
+    await sql(ledger, "UPDATE sagas SET due_at = 1 WHERE key = 'slow'");
+    await runDurableObjectAlarm(ledger);
+    expect((await ledger.counts()).rescuedTotal).toBe(before);
+  });
 
   it("undoes what is too late", async () => {
     const ledger = ledgerOf();

@@ -8,17 +8,27 @@ import { isActive } from "./state.ts";
 export const STALL_MS = 5_000;
 /** The longest time between two attempts to move the same instance. */
 export const MAX_STALL_MS = 60_000;
+/**
+ * The same for one whose executor has spoken since the ledger itself began: whatever killed the one would as a
+ * rule have killed the other, so it is more likely to be slow.
+ */
+export const ALIVE_STALL_MS = 30_000;
 
 /** When to look at an instance; null: never. `rescues`: attempts to move it since it last moved. */
 export function dueAt(state: SagaState, rescues: number, now: number): number | null {
   if (!isActive(state)) return null;
   const stallMs = Math.min(MAX_STALL_MS, STALL_MS * 2 ** Math.min(10, rescues));
-  const expected = state.steps
-    .flatMap(({ call, undoCall }) => [call.leaseUntil, call.nextAt, undoCall.leaseUntil, undoCall.nextAt])
-    .filter((at) => at !== null);
-  const stuckAt = Math.max(now, Math.min(...(expected.length === 0 ? [now] : expected))) + stallMs;
+  const stuckAt = Math.max(now, expectedAt(state)) + stallMs;
   const mayExpire = state.stop === null && !state.isLate && state.phase !== "compensating";
   return mayExpire ? Math.min(stuckAt, Math.max(now, state.timeoutAt)) : stuckAt;
+}
+
+/** When something should have happened to an instance: its next try, or the end of a lease. */
+export function expectedAt({ steps, updatedAt }: SagaState): number {
+  const expected = steps
+    .flatMap(({ call, undoCall }) => [call.leaseUntil, call.nextAt, undoCall.leaseUntil, undoCall.nextAt])
+    .filter((at) => at !== null);
+  return expected.length === 0 ? updatedAt : Math.min(...expected);
 }
 
 export type Rescue = "wait" | "pause-and-resume" | "replace";
