@@ -272,6 +272,18 @@ describe("a limit that turns requests away", () => {
     });
     expect(limits).toEqual([256, 0.8 * 250]);
   });
+
+  it("holds a trial against what was served before the first of those that followed each other", ({
+    expect,
+  }) => {
+    const feed = new Feed(256);
+    feed.seconds(1, { inflight: 250, latencyMs: 300, shed: 100 });
+    feed.seconds(4, { inflight: 200, latencyMs: 280, shed: 100, served: 960 });
+    expect(feed.current).toBe(160);
+    // Within chance of the 960, not of the 1000.
+    feed.seconds(4, { inflight: 160, latencyMs: 260, shed: 100, served: 900 });
+    expect(feed.current).toBeGreaterThanOrEqual(200);
+  });
 });
 
 describe("whatever it sees", () => {
