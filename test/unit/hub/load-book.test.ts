@@ -8,6 +8,7 @@ import type { LoadEntry, LoadTerms, LoadVerdict } from "../../../src/hub/load-pr
 import { SHARE_MS } from "../../../src/hub/load-shares.ts";
 import { noteReportedCalls } from "../../../src/hub/upstream-book.ts";
 import { ISOLATE_START_LIMIT, START_LIMIT } from "../../../src/resilience/concurrency-limit.ts";
+import { createRegionBreaker } from "../../../src/hub/region-breaker.ts";
 import { TICK_MS } from "../../../src/resilience/cursor.ts";
 import { LEVEL_COUNT } from "../../../src/resilience/level.ts";
 import { fc, test } from "../resilience/property.ts";
@@ -16,6 +17,20 @@ const NOW = 1_800_000_000_000;
 /** A hub that is older than this knows who is there. */
 const SETTLED = NOW + 10_000;
 const TERMS: LoadTerms = { upstream: "shop", max: 1000, adaptive: true, retryShare: 0.1 };
+
+const BREAKER = {
+  failureRate: 0.5,
+  slowCallMs: null,
+  slowCallRate: 0.8,
+  minimumCalls: 20,
+  windowMs: 10_000,
+  consecutive: 5,
+  openForMs: 60_000,
+  maxOpenForMs: 60_000,
+  probes: 3,
+  rampUpMs: 10_000,
+};
+const RAMP = { phase: "ramp", generation: 4, consecutive: 0, calls: 0, failures: 0, slow: 0 } as const;
 
 const NOTHING = {
   spanMs: 1000,
@@ -123,20 +138,8 @@ describe("the cursor of a region", () => {
   it("takes refusals while the region's breaker is open for no sign of overload", ({ expect }) => {
     const cursors = [true, false].map((isOpen) => {
       const hub = newHub();
-      const breaker = {
-        failureRate: 0.5,
-        slowCallMs: null,
-        slowCallRate: 0.8,
-        minimumCalls: 20,
-        windowMs: 10_000,
-        consecutive: 5,
-        openForMs: 60_000,
-        maxOpenForMs: 60_000,
-        probes: 3,
-        rampUpMs: 10_000,
-      };
       const calls = { generation: 1, ok: 0, failRemote: 0, failLocal: 30, slow: 0, consecutive: true };
-      const terms = { upstream: "shop", breaker, probeMs: 1000 };
+      const terms = { upstream: "shop", breaker: BREAKER, probeMs: 1000 };
       const entry = { terms, ...calls, retryAfterMs: 0, started: 0, probes: [] };
       if (isOpen) noteReportedCalls(hub, "one", entry, SETTLED);
       for (let tick = 0; tick < 5; tick++)
@@ -144,6 +147,22 @@ describe("the cursor of a region", () => {
       return ask(hub, "one", SETTLED + 5 * TICK_MS).cursor;
     });
     expect(cursors).toEqual([LEVEL_COUNT, 300]);
+  });
+
+  it("takes what a ramp refuses for no sign of overload, unless the upstream refuses, too", ({ expect }) => {
+    const cuts = [0, 1].map((refused) => {
+      const hub = newHub();
+      const region = createRegionBreaker(BREAKER);
+      region.breaker.state = { ...RAMP, since: SETTLED };
+      const terms = { upstream: "shop", breaker: BREAKER, probeMs: 1000 };
+      hub.upstreams.set("shop", { terms, region, gauges: new Map(), storedGeneration: RAMP.generation });
+      for (let tick = 0; tick < 5; tick++) {
+        noteReportedLoad(hub, "one", { ...overload(300), refused }, SETTLED + tick * TICK_MS);
+      }
+      return ask(hub, "one", SETTLED + 5 * TICK_MS).cut;
+    });
+    expect(cuts[0]).toBe(0);
+    expect(cuts[1]).toBeGreaterThan(0.5);
   });
 });
 
