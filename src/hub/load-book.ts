@@ -133,8 +133,8 @@ function shareAmong({ demands }: LoadBook, session: string, limit: number, isYou
 }
 
 /**
- * One isolate alone: its limit is the region's, with room to grow. Not before others had the time to speak: after
- * a restart, or a silence, one of many is the first.
+ * One isolate alone: its limit is the region's, with room to grow. Not before others had the time to speak:
+ * after a restart, or a silence, one of many is the first.
  */
 function followAlone(book: LoadBook, own: number, now: number): void {
   const { limit, demands, terms } = book;

@@ -6,6 +6,7 @@ import { fleet } from "./harness/fleet.ts";
 import { LevelWitness } from "./harness/level-witness.ts";
 import { LARGE_UPSTREAM, steadyLoad } from "./harness/scenarios.ts";
 import { tidegate } from "./harness/tidegate-policy.ts";
+import { ISOLATE_START_LIMIT } from "../../src/resilience/concurrency-limit.ts";
 import { createShedLoop } from "../../src/resilience/cursor.ts";
 import { ENTRIES, KNOWN_TO_BE_MET } from "./scenarios/all.ts";
 import type { Entry, Measure, Row } from "./scenarios/row.ts";
@@ -64,7 +65,7 @@ describe("a fleet", () => {
     const result = steadyLoad({ policy, seed: 1, durationMs: 10_000 }, 0.5);
     for (const { offered, ok } of result.classes) expect(ok).toBe(offered);
     expect(result.policy).toBe("4 x tidegate");
-    expect(result.seconds[9].reading.limit).toBeGreaterThan(1000);
+    expect(result.seconds[9].reading.limit).toBe(4 * ISOLATE_START_LIMIT);
     const again = steadyLoad({ policy, seed: 1, durationMs: 10_000 }, 0.5);
     expect(again).toEqual(result);
   });
