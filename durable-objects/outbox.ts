@@ -101,7 +101,8 @@ export class Outbox extends DurableObject<OutboxBindings> implements OutboxCalls
     createTables(sql);
     this.#reads = outboxReads(sql);
     this.#failpoints = new Failpoints(ctx, () => this.env.TIDEGATE_LOCAL === "1");
-    this.#book = bootBook(name, readStoredOutbox(sql), Date.now());
+    const queue = env.TIDEGATE_LOCAL === "1" ? "forgets" : "keeps";
+    this.#book = bootBook(name, readStoredOutbox(sql), Date.now(), queue);
     this.#log = new OutboxLog(outboxName(name), this.#book.alert.raised);
     this.#publisher = new Publisher({
       book: this.#book,

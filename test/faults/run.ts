@@ -173,10 +173,8 @@ function judge({ accepted, unanswered, refused }: Produced, ended: readonly Ende
     ["jobs that two clients' answers name", accepted.length - new Set(accepted.map((a) => a.location)).size],
   ];
   for (const [what, count] of checks) say(`${count === 0 ? "ok    " : "FAILED"} ${what}: ${count}`);
-  for (const { accepted: each, status, reason } of ended
-    .filter(({ status }) => status !== "succeeded")
-    .slice(0, 5)) {
-    say(`${each.location} ${status}: ${reason}`);
+  for (const other of ended.filter((job) => job.status !== "succeeded").slice(0, 5)) {
+    say(`${other.accepted.location} ${other.status}: ${other.reason}`);
   }
   return checks.some(([, count]) => count > 0) ? 1 : 0;
 }
