@@ -1,4 +1,4 @@
-// The pointers of a batch, sorted: by outbox and region, each job once with all the messages that point at it.
+// The pointers of a batch, sorted: by outbox and region, each job once with all messages that point at it.
 
 import { isRegion } from "../crdt/slot-id.ts";
 import { DEFAULT_REGION } from "../region/placement.ts";

@@ -95,7 +95,7 @@ export class WorkList {
     }
   }
 
-  /** Nothing more is begun: jobs that are held, and messages that were not looked at, whose sweep will come. */
+  /** Nothing more is begun: jobs that are held, and messages that were not looked at. */
   stop(): { readonly held: readonly Task[]; readonly left: readonly (readonly [Work, string])[] } {
     return {
       held: this.#works.flatMap((work) => work.tasks.splice(0)),

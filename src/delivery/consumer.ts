@@ -1,5 +1,5 @@
-// The consumer of the queue of pointers: claims the jobs of a batch, delivers at most six at a time, and tells
-// the outboxes how each went.
+// The consumer of the queue of pointers: claims the jobs of a batch, delivers at most six at a time, and
+// tells the outboxes how each went.
 //
 //   an upstream's failure is an outcome of its job, never one of the batch
 //   each message is acknowledged by itself, once its job's outcome is stored or there is nothing to do

@@ -1,5 +1,6 @@
-// Producers of jobs that do not give up: half of the jobs have an order, each key with a client that sends them one
-// after the other and repeats one with its own Idempotency-Key until it is accepted. The others are sent once.
+// Producers of jobs that do not give up: half of the jobs have an order, each key with a client that sends
+// them one after the other and repeats one with its own Idempotency-Key until it is accepted. The others are
+// sent once.
 import { setTimeout as pause } from "node:timers/promises";
 import type { Order } from "./receiver.ts";
 

@@ -1,5 +1,5 @@
-// An upstream that fails: before its effect, after it, or by breaking the connection; and is down for a while. It
-// is idempotent, as receivers of an at-least-once delivery are, and keeps what it saw.
+// An upstream that fails: before its effect, after it, or by breaking the connection; and is down for a
+// while. It is idempotent, as receivers of an at-least-once delivery are, and keeps what it saw.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 

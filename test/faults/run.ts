@@ -129,7 +129,31 @@ async function untilEnded(
     await pause(1_000);
   }
   for (const each of open) ended.push(await statusOf(gateway.url(region), each));
-  return ended;
+  const reasons = await deadReasons(gateway, region);
+  return ended.map((job) => ({ ...job, reason: reasons.get(idOf(job.accepted)) ?? "" }));
+}
+
+/** Why jobs are dead, by id. */
+async function deadReasons(gateway: RunningRegions, region: string): Promise<ReadonlyMap<string, string>> {
+  const reasons = new Map<string, string>();
+  const headers = { authorization: `Bearer ${gateway.adminToken}` };
+  for (
+    let page = `${gateway.url(region)}/_gateway/dead-letters/orders`, after: string | null = "";
+    after !== null;
+  ) {
+    const query = after === "" ? "" : `?after=${encodeURIComponent(after)}`;
+    const list: unknown = await (await fetch(page + query, { headers })).json();
+    const items: unknown = typeof list === "object" && list !== null ? Reflect.get(list, "items") : [];
+    for (const item of Array.isArray(items) ? items : []) {
+      reasons.set(textAt(item, "id") ?? "", textAt(item, "reason") ?? "");
+    }
+    after = textAt(list, "next");
+  }
+  return reasons;
+}
+
+function idOf({ location }: Accepted): string {
+  return location.split("/").at(-1) ?? "";
 }
 
 async function statusOf(url: string, accepted: Accepted): Promise<Ended> {
@@ -138,7 +162,7 @@ async function statusOf(url: string, accepted: Accepted): Promise<Ended> {
   return {
     accepted,
     status: textAt(job, "status") ?? `HTTP ${response.status}`,
-    reason: textAt(job, "reason") ?? "",
+    reason: "",
   };
 }
 

@@ -8,8 +8,8 @@ import { joinLane, setRunning } from "./lanes.ts";
 import type { StoredOutbox } from "./storage.ts";
 
 /**
- * The book as of now. `queue`: whether the Cloudflare Queue has what was sent before the boot. One in memory, as
- * in local development, has forgotten it, so everything that may run is published again.
+ * The book as of now. `queue`: whether the Cloudflare Queue has what was sent before the boot. One in memory,
+ * as in local development, has forgotten it, so everything that may run is published again.
  */
 export function bootBook(
   name: OutboxName,

@@ -1,5 +1,5 @@
-// What an outbox publishes after a restart: nothing twice where the queue still has it, everything where the queue
-// has forgotten it with the process.
+// What an outbox publishes after a restart: nothing twice where the queue still has it, everything where the
+// queue has forgotten it with the process.
 
 import { describe, expect, it } from "vitest";
 import { bootBook } from "../../../src/delivery/core/boot.ts";
