@@ -56,7 +56,14 @@ function randomOf(seed: number): () => number {
 
 function configFor(url: string): object {
   return {
-    upstreams: { orders: { targets: [url], timeout: "2s", breaker: { maxOpenFor: "5s", rampUp: "3s" } } },
+    // What fails so often all the time would be taken for broken by the defaults, on the ramp above all.
+    upstreams: {
+      orders: {
+        targets: [url],
+        timeout: "2s",
+        breaker: { failureRate: 0.7, consecutive: 8, probes: 1, maxOpenFor: "3s", rampUp: 0 },
+      },
+    },
     queues: {
       orders: {
         upstream: "orders",
