@@ -80,7 +80,7 @@ async function sendOnce(load: Load, produced: Produced, order: Order): Promise<v
   }
 }
 
-/** The job's path; the status of a refusal; null: no answer. */
+/** The job's path; the status of a refusal, 0 where nobody listens; null: the answer was lost. */
 async function send(
   url: string,
   order: Order,
@@ -94,7 +94,12 @@ async function send(
     });
     await response.arrayBuffer();
     return response.status === 202 ? (response.headers.get("location") ?? "") : response.status;
-  } catch {
-    return null;
+  } catch (error) {
+    return isRefused(error) ? 0 : null;
   }
+}
+
+function isRefused(error: unknown): boolean {
+  const cause: unknown = error instanceof Error ? error.cause : null;
+  return cause instanceof Error && "code" in cause && cause.code === "ECONNREFUSED";
 }
