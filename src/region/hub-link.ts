@@ -142,8 +142,8 @@ export class HubLink {
   }
 
   /**
-   * Syncs before its time, for an isolate that may have nothing to do for long after this: what its last calls
-   * came to must not wait for the next ones. False: it is too early, or a sync is on its way.
+   * Syncs before its time, for an isolate that may have nothing to do for long after this: what its last
+   * calls came to must not wait for the next ones. False: it is too early, or a sync is on its way.
    */
   syncEarly(): boolean {
     const { syncing, sentAt } = this.replica;
@@ -184,7 +184,7 @@ export class HubLink {
       if (reply === null) {
         this.tally.failed++;
         failSync(this.replica, askedAt);
-        this.upstreams?.standAlone();
+        this.upstreams?.standAlone(this.#ports.now());
         return;
       }
       const now = this.#ports.now();
@@ -192,7 +192,7 @@ export class HubLink {
       if (reply.kind !== "synced") return;
       this.upstreams?.follow(reply.verdicts ?? [], now);
       this.upstreams?.followLoads(reply.loads ?? [], now);
-      this.upstreams?.followBulkheads(reply.bulkheads ?? []);
+      this.upstreams?.followBulkheads(reply.bulkheads ?? [], now);
     });
   }
 

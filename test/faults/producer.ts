@@ -1,5 +1,6 @@
-// Producers of jobs that do not give up: half of the jobs have an order, each key with a client that sends them one
-// after the other and repeats one with its own Idempotency-Key until it is accepted. The others are sent once.
+// Producers of jobs that do not give up: half of the jobs have an order, each key with a client that sends
+// them one after the other and repeats one with its own Idempotency-Key until it is accepted. The others are
+// sent once.
 import { setTimeout as pause } from "node:timers/promises";
 import type { Order } from "./receiver.ts";
 
@@ -79,7 +80,7 @@ async function sendOnce(load: Load, produced: Produced, order: Order): Promise<v
   }
 }
 
-/** The job's path; the status of a refusal; null: no answer. */
+/** The job's path; the status of a refusal, 0 where nobody listens; null: the answer was lost. */
 async function send(
   url: string,
   order: Order,
@@ -93,7 +94,12 @@ async function send(
     });
     await response.arrayBuffer();
     return response.status === 202 ? (response.headers.get("location") ?? "") : response.status;
-  } catch {
-    return null;
+  } catch (error) {
+    return isRefused(error) ? 0 : null;
   }
+}
+
+function isRefused(error: unknown): boolean {
+  const cause: unknown = error instanceof Error ? error.cause : null;
+  return cause instanceof Error && "code" in cause && cause.code === "ECONNREFUSED";
 }

@@ -1,7 +1,6 @@
-// An upstream that fails: before its effect, after it, or by breaking the connection; and is down for a while. It
-// is idempotent, as receivers of an at-least-once delivery are, and keeps what it saw.
+// An upstream that fails: before its effect, after it, or by breaking the connection; and is down for a
+// while. It is idempotent, as receivers of an at-least-once delivery are, and keeps what it saw.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
 
 /** What a producer sends as JSON. */
 export interface Order {
@@ -53,7 +52,7 @@ export async function startReceiver(failureRate: number, random: () => number): 
       noteTry(report, order, String(request.headers["idempotency-key"]));
       const fate = random();
       const isFailing = fate < failureRate;
-      // A third of the failures come before the effect, a third after it, a third break the connection after it.
+      // A third of the failures come before the effect, the others after it, half of them without an answer.
       if (!isFailing || fate > failureRate / 3) noteEffect(report, order);
       if (!isFailing) return void response.writeHead(201).end("done");
       report.failures++;
@@ -62,7 +61,9 @@ export async function startReceiver(failureRate: number, random: () => number): 
     });
   };
   let server = await listen(createServer(handle), 0);
-  const { port } = server.address() as AddressInfo;
+  const address = server.address();
+  if (address === null || typeof address === "string") throw new Error("the server has no port");
+  const { port } = address;
   return {
     url: `http://127.0.0.1:${port}`,
     report,

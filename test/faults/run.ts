@@ -1,5 +1,6 @@
-// `npm run faults`: a long run of queued routes under faults, through `tidegate start`. Jobs go to an upstream that
-// fails, and is down for a while; everything is killed with SIGKILL in the middle and started again on its data.
+// `npm run faults`: a long run of queued routes under faults, through `tidegate start`. Jobs go to an
+// upstream that fails, and is down for a while; everything is killed with SIGKILL in the middle and started
+// again on its data.
 //
 //   every job that was accepted ends, succeeded or dead with its reason
 //   every one that succeeded has had its effect, and none that was not accepted
@@ -55,7 +56,14 @@ function randomOf(seed: number): () => number {
 
 function configFor(url: string): object {
   return {
-    upstreams: { orders: { targets: [url], timeout: "2s", breaker: { maxOpenFor: "5s", rampUp: "3s" } } },
+    // What fails so often all the time would be taken for broken by the defaults, on the ramp above all.
+    upstreams: {
+      orders: {
+        targets: [url],
+        timeout: "2s",
+        breaker: { failureRate: 0.7, consecutive: 8, probes: 1, maxOpenFor: "3s", rampUp: 0 },
+      },
+    },
     queues: {
       orders: {
         upstream: "orders",
@@ -129,7 +137,31 @@ async function untilEnded(
     await pause(1_000);
   }
   for (const each of open) ended.push(await statusOf(gateway.url(region), each));
-  return ended;
+  const reasons = await deadReasons(gateway, region);
+  return ended.map((job) => ({ ...job, reason: reasons.get(idOf(job.accepted)) ?? "" }));
+}
+
+/** Why jobs are dead, by id. */
+async function deadReasons(gateway: RunningRegions, region: string): Promise<ReadonlyMap<string, string>> {
+  const reasons = new Map<string, string>();
+  const headers = { authorization: `Bearer ${gateway.adminToken}` };
+  for (
+    let page = `${gateway.url(region)}/_gateway/dead-letters/orders`, after: string | null = "";
+    after !== null;
+  ) {
+    const query = after === "" ? "" : `?after=${encodeURIComponent(after)}`;
+    const list: unknown = await (await fetch(page + query, { headers })).json();
+    const items: unknown = typeof list === "object" && list !== null ? Reflect.get(list, "items") : [];
+    for (const item of Array.isArray(items) ? items : []) {
+      reasons.set(textAt(item, "id") ?? "", textAt(item, "reason") ?? "");
+    }
+    after = textAt(list, "next");
+  }
+  return reasons;
+}
+
+function idOf({ location }: Accepted): string {
+  return location.split("/").at(-1) ?? "";
 }
 
 async function statusOf(url: string, accepted: Accepted): Promise<Ended> {
@@ -138,7 +170,7 @@ async function statusOf(url: string, accepted: Accepted): Promise<Ended> {
   return {
     accepted,
     status: textAt(job, "status") ?? `HTTP ${response.status}`,
-    reason: textAt(job, "reason") ?? "",
+    reason: "",
   };
 }
 
@@ -173,10 +205,8 @@ function judge({ accepted, unanswered, refused }: Produced, ended: readonly Ende
     ["jobs that two clients' answers name", accepted.length - new Set(accepted.map((a) => a.location)).size],
   ];
   for (const [what, count] of checks) say(`${count === 0 ? "ok    " : "FAILED"} ${what}: ${count}`);
-  for (const { accepted: each, status, reason } of ended
-    .filter(({ status }) => status !== "succeeded")
-    .slice(0, 5)) {
-    say(`${each.location} ${status}: ${reason}`);
+  for (const other of ended.filter((job) => job.status !== "succeeded").slice(0, 5)) {
+    say(`${other.accepted.location} ${other.status}: ${other.reason}`);
   }
   return checks.some(([, count]) => count > 0) ? 1 : 0;
 }
