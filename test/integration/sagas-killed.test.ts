@@ -53,7 +53,7 @@ function placeOf({ key }: Call): string {
   return `${step} ${direction}`;
 }
 
-/** Holds each victim's call at its next place, and never lets it go; tells how many places each has come to. */
+/** Holds each victim's call at its next place, and never lets it go; how many places each has come to. */
 function holdVictims(
   services: readonly Service[],
   victims: readonly Victim[],

@@ -9,8 +9,8 @@ export const STALL_MS = 5_000;
 /** The longest time between two attempts to move the same instance. */
 export const MAX_STALL_MS = 60_000;
 /**
- * The same for one whose executor has spoken since the ledger itself began: whatever killed the one would as a
- * rule have killed the other, so it is more likely to be slow.
+ * The same for one whose executor has spoken since the ledger itself began: what kills the one kills the
+ * other as a rule, so it is more likely to be slow.
  */
 export const ALIVE_STALL_MS = 30_000;
 
