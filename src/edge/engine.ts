@@ -20,6 +20,8 @@ import { LEASE_SLACK_MS, createUpstreamControl } from "../resilience/upstream-co
 import type { Telemetry } from "../telemetry/telemetry.ts";
 import type { KeyRing } from "./api-keys.ts";
 import { createKeyRing, hashKey } from "./api-keys.ts";
+import type { Carrier } from "./carrier.ts";
+import { FETCH_CARRIER } from "./carrier.ts";
 import type { RouteTable } from "./route-table.ts";
 import { createRouteTable } from "./route-table.ts";
 
@@ -72,6 +74,9 @@ export interface Engine {
   readonly routes: RouteTable;
   readonly keys: KeyRing;
   readonly random: RandomSource;
+  readonly carrier: Carrier;
+  /** So many times the own name in `via` makes a loop. */
+  readonly visitsOfLoop: number;
   /** `via` of a request that came without one. */
   readonly ownVia: string;
   readonly adminToken: string | null;
@@ -156,6 +161,8 @@ export function createEngine(
     routes: createRouteTable(plan.routes),
     keys: createKeyRing(keysWithSecrets(plan, bindings)),
     random: createRandom(identity.seed),
+    carrier: FETCH_CARRIER,
+    visitsOfLoop: 1,
     ownVia: appendVia(null, plan.name),
     adminToken: textOf(bindings, "ADMIN_TOKEN"),
     metricsToken: textOf(bindings, "METRICS_TOKEN"),

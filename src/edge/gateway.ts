@@ -17,6 +17,9 @@ import { WorkerHub, objectBindingsOf } from "../region/worker-hub.ts";
 import type { Bindings, Engine, EngineIdentity } from "./engine.ts";
 import { createEngine, missingFromBindings, textOf } from "./engine.ts";
 import { sharedBulkheads } from "./shared-bulkheads.ts";
+import { inboundOf, outboundOf, withUpstreamRoutes } from "./outbound.ts";
+import type { Caller } from "./shell.ts";
+import { ANYBODY } from "./shell.ts";
 import { createUpstreamSource } from "./upstream-source.ts";
 import { runPipeline } from "./pipeline.ts";
 
@@ -40,6 +43,13 @@ export interface Gateway {
       context: RequestContext,
     ): Response | Promise<Response>;
   };
+  /** Sends a call of another Worker to the upstream that its host names, `<upstream>.upstream`. */
+  readonly callUpstream: (
+    request: Request,
+    bindings: Record<string, unknown>,
+    context: Pick<RequestContext, "waitUntil">,
+    caller: Caller,
+  ) => Response | Promise<Response>;
 }
 
 /** A configuration with errors: `errors` has one line for each. */
@@ -78,6 +88,8 @@ export function createGateway(config: GatewayConfig | CompiledConfig): Gateway {
         return isBare ? isolate.handle(request, bindings, context) : app.fetch(request, bindings, context);
       },
     },
+    callUpstream: (request, bindings, context, caller) =>
+      isolate.callUpstream(request, bindings, context, caller),
   };
 }
 
@@ -99,6 +111,9 @@ function answerBug(error: Error): Response {
 class Isolate {
   readonly #plan: Plan;
   #engine: Engine | null = null;
+  /** The engine for requests of the network, and for calls of Workers. */
+  #inbound: Engine | null = null;
+  #outbound: Engine | null = null;
 
   constructor(plan: Plan) {
     this.#plan = plan;
@@ -110,19 +125,49 @@ class Isolate {
     context: Pick<RequestContext, "waitUntil">,
   ): Response | Promise<Response> {
     try {
-      this.#engine ??= buildEngine(
-        this.#plan,
-        bindings,
-        identifyIsolate(this.#plan, request, bindings),
-        null,
-      );
+      this.#inbound ??= inboundOf(this.#engineFor(request, bindings));
     } catch (error) {
       return answerBug(error instanceof Error ? error : new Error(String(error)));
     }
-    return runPipeline(this.#engine, request, {
+    return this.#run(this.#inbound, request, bindings, context, ANYBODY);
+  }
+
+  callUpstream(
+    request: Request,
+    bindings: Bindings,
+    context: Pick<RequestContext, "waitUntil">,
+    caller: Caller,
+  ): Response | Promise<Response> {
+    try {
+      this.#outbound ??= outboundOf(this.#engineFor(request, bindings));
+    } catch (error) {
+      return answerBug(error instanceof Error ? error : new Error(String(error)));
+    }
+    return this.#run(this.#outbound, request, bindings, context, caller);
+  }
+
+  #run(
+    engine: Engine,
+    request: Request,
+    bindings: Bindings,
+    context: Pick<RequestContext, "waitUntil">,
+    caller: Caller,
+  ): Response | Promise<Response> {
+    return runPipeline(engine, request, {
+      caller,
       answerOwnPath: (x) => answerOwnPath(x, (config) => this.#replaceConfig(config, bindings)),
       waitUntil: (work) => context.waitUntil(work),
     });
+  }
+
+  #engineFor(request: Request, bindings: Bindings): Engine {
+    this.#engine ??= buildEngine(
+      this.#plan,
+      bindings,
+      identifyIsolate(this.#plan, request, bindings),
+      null,
+    );
+    return this.#engine;
   }
 
   /** Takes another configuration from now on; requests under way end under the one they began with. */
@@ -132,6 +177,8 @@ class Isolate {
     const missing = missingFromBindings(validation.plan, bindings);
     if (missing.length > 0) return missing;
     this.#engine = buildEngine(validation.plan, bindings, this.#engine, this.#engine);
+    this.#inbound = null;
+    this.#outbound = null;
     return [];
   }
 }
@@ -147,11 +194,12 @@ function identifyIsolate(plan: Plan, request: Request, bindings: Bindings): Omit
 }
 
 function buildEngine(
-  plan: Plan,
+  configured: Plan,
   bindings: Bindings,
   isolate: Omit<EngineIdentity, "seed"> | null,
   previous: Engine | null,
 ): Engine {
+  const plan = withUpstreamRoutes(configured);
   const missing = missingFromBindings(plan, bindings);
   if (missing.length > 0) throw new Error(missing.join("\n"));
   const { session, region, hub } = isolate ?? { session: "", region: DEFAULT_REGION, hub: null };

@@ -43,14 +43,13 @@ export function upstreamRequest(
     duplex: "half",
   };
   const request = body === x.request.body ? new Request(url, x.request) : new Request(url, init);
-  editFields(request.headers, x);
-  request.headers.set("traceparent", formatTraceparent(x.traceId, newSpanId(x.engine.random), x.traceFlags));
-  request.headers.set("x-tidegate-deadline-ms", String(Math.max(1, Math.floor(remainingMs))));
+  editFields(request.headers, x, remainingMs);
   return request;
 }
 
-function editFields(headers: Headers, x: Exchange): void {
-  const { inbound, engine, route } = x;
+/** Makes the fields that a try sends of those that came in. */
+export function editFields(headers: Headers, x: Exchange, remainingMs: number): void {
+  const { inbound, engine } = x;
   removeConnectionFields(headers, x);
   if (inbound.private !== null) for (const name of inbound.private) headers.delete(name);
   headers.delete("host");
@@ -64,10 +63,13 @@ function editFields(headers: Headers, x: Exchange): void {
   const consumer = consumerAt(engine, x.consumer);
   if (consumer !== null) headers.set("x-tidegate-consumer", consumer.name);
   if (x.tenant >= 0) headers.set("x-tidegate-tenant", engine.plan.tenants[x.tenant].name);
-  if (route === null) return;
-  const edit = engine.requestHeaders[route.index];
-  for (const name of edit.remove) headers.delete(name);
-  for (const [name, value] of edit.set) headers.set(name, value);
+  if (x.route !== null) {
+    const edit = engine.requestHeaders[x.route.index];
+    for (const name of edit.remove) headers.delete(name);
+    for (const [name, value] of edit.set) headers.set(name, value);
+  }
+  headers.set("traceparent", formatTraceparent(x.traceId, newSpanId(engine.random), x.traceFlags));
+  headers.set("x-tidegate-deadline-ms", String(Math.max(1, Math.floor(remainingMs))));
 }
 
 /** The walk over the fields has told which are there, and deleting one that is not costs as much. */

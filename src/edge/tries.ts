@@ -10,7 +10,6 @@ import { takesNoBody } from "./checks.ts";
 import type { Upstream } from "./engine.ts";
 import type { Exchange } from "./exchange.ts";
 import type { OutboundBody } from "./outbound-body.ts";
-import { createOutboundBody } from "./outbound-body.ts";
 import { isUpgrade, upstreamPath } from "./outbound-request.ts";
 import { runTry } from "./try.ts";
 import { Verdict } from "./verdict.ts";
@@ -34,7 +33,7 @@ export async function runTries(x: Exchange, upstream: Upstream): Promise<Verdict
   const attempt: Attempt = {
     upstream,
     path: upstreamPath(x),
-    body: createOutboundBody(x.request.body, {
+    body: x.engine.carrier.bodyOf(x, {
       contentLength: x.inbound.contentLength,
       limitBytes: x.route?.bodyLimitBytes ?? 0,
       keep: attempts > 1,
