@@ -5,6 +5,7 @@ import { Hono } from "hono";
 import { gatewayPath } from "../http/paths.ts";
 import { makeProblem, sign } from "../edge/answer.ts";
 import { equalSecrets } from "../edge/api-keys.ts";
+import type { Engine } from "../edge/engine.ts";
 import type { Exchange } from "../edge/exchange.ts";
 import type { HubDescription } from "../hub/description.ts";
 import { addToCounter, readCounter } from "./counters.ts";
@@ -26,7 +27,7 @@ interface OwnPathContext {
 export const MAX_CONFIG_BYTES = 32 * 1024 * 1024;
 
 const METRICS_PATH = "/_gateway/metrics";
-const METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8";
+export const METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
 let app: Hono<OwnPathContext> | null = null;
 
@@ -50,10 +51,10 @@ function createOwnPaths(): Hono<OwnPathContext> {
       (authorize(c.env.x, c.req.path, c.req.header("authorization")) ?? (await next())) || undefined,
   );
   own.get("/_gateway/state", async (c) =>
-    c.json(describeState(c.env.x.engine, await describeHub(c.env.x), Date.now())),
+    c.json(describeState(c.env.x.engine, await describeHub(c.env.x.engine), Date.now())),
   );
   own.get(METRICS_PATH, async (c) =>
-    c.body(renderMetrics(c.env.x.engine, await viewHub(c.env.x), Date.now()), 200, {
+    c.body(renderMetrics(c.env.x.engine, await viewHub(c.env.x.engine), Date.now()), 200, {
       "content-type": METRICS_TYPE,
     }),
   );
@@ -76,14 +77,14 @@ function addRegionPaths(own: Hono<OwnPathContext>): void {
 }
 
 /** The hub's own description; null when it does not answer, or there is none. */
-async function describeHub(x: Exchange): Promise<HubDescription | null> {
-  return (await x.engine.hub?.ask((hub) => hub.describe())) ?? null;
+export async function describeHub({ hub: own }: Engine): Promise<HubDescription | null> {
+  return (await own?.ask((hub) => hub.describe())) ?? null;
 }
 
 /** What a scrape needs of the hub; null when it does not answer, or there is none. */
-async function viewHub(x: Exchange): Promise<HubView | null> {
-  await x.engine.hub?.settled();
-  const view = x.engine.hub?.ask(async (hub) => {
+export async function viewHub({ hub: own }: Engine): Promise<HubView | null> {
+  await own?.settled();
+  const view = own?.ask(async (hub) => {
     const [description, metrics] = await Promise.all([hub.describe(), hub.metrics()]);
     return { description, metrics };
   });

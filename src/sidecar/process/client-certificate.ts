@@ -1,0 +1,82 @@
+// The peer's identity in Envoy's form, `x-forwarded-client-cert`:
+//
+//   Hash=<SHA-256 of the certificate>;Subject="<RFC 2253>";URI=<name>;DNS=<name>
+//
+// (https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_conn_man/headers#x-forwarded-client-cert).
+// Whatever a certificate says stays within its own value: what ends a value or an element is quoted and escaped.
+
+import { X509Certificate } from "node:crypto";
+import type { TLSSocket } from "node:tls";
+
+const NEEDS_QUOTES = /[,;="\\\s]/;
+const BEYOND_ASCII = /[^\u0020-\u007e]/gu;
+
+const known = new WeakMap<TLSSocket, string | null>();
+
+/** The identity that a connection's peer has proved; null: it has shown no certificate that counts. */
+export function identityOf(socket: TLSSocket): string | null {
+  const before = known.get(socket);
+  if (before !== undefined) return before;
+  const identity = socket.authorized ? describe(socket) : null;
+  known.set(socket, identity);
+  return identity;
+}
+
+function describe(socket: TLSSocket): string | null {
+  const certificate = socket.getPeerX509Certificate();
+  return certificate === undefined ? null : formatIdentity(certificate);
+}
+
+export function formatIdentity(certificate: X509Certificate): string {
+  const { fingerprint256, subject, subjectAltName } = certificate;
+  const parts = [
+    `Hash=${fingerprint256.replaceAll(":", "").toLowerCase()}`,
+    `Subject=${quote(formatSubject(subject))}`,
+  ];
+  for (const { kind, name } of parseAltNames(subjectAltName ?? "")) {
+    if (kind === "URI" || kind === "DNS") parts.push(`${kind}=${NEEDS_QUOTES.test(name) ? quote(name) : name}`);
+  }
+  return parts.join(";");
+}
+
+/** Node gives one attribute a line, escaped as RFC 2253 has it and in the certificate's order; 2253 turns it. */
+function formatSubject(lines: string): string {
+  return lines
+    .split("\n")
+    .filter((line) => line !== "")
+    .toReversed()
+    .map((line) => line.replaceAll(BEYOND_ASCII, escapeBytes))
+    .join(",");
+}
+
+function escapeBytes(character: string): string {
+  return [...Buffer.from(character)].map((byte) => `\\${byte.toString(16).padStart(2, "0").toUpperCase()}`).join("");
+}
+
+/** A quote that is escaped already, as in a subject, stays so. */
+function quote(value: string): string {
+  return `"${value.replaceAll(/\\.|"/g, (found) => (found === '"' ? '\\"' : found))}"`;
+}
+
+interface AltName {
+  readonly kind: string;
+  readonly name: string;
+}
+
+/** `URI:spiffe://a/b, DNS:"a, b"`: names with anything unusual are JSON texts. */
+export function parseAltNames(text: string): AltName[] {
+  const names: AltName[] = [];
+  for (const [, kind, quoted, plain] of text.matchAll(/([A-Za-z ]+):(?:("(?:[^"\\]|\\.)*")|([^,]*))(?:, |$)/g)) {
+    const name = quoted === undefined ? plain : parseQuoted(quoted);
+    names.push({ kind, name: name.replaceAll(BEYOND_ASCII, (character) => encodeURIComponent(character)) });
+  }
+  return names;
+}
+
+function parseQuoted(text: string): string {
+  try {
+    return String(JSON.parse(text));
+  } catch {
+    return text;
+  }
+}

@@ -1,0 +1,31 @@
+// The end of a listener without cutting anything:
+//
+//   1  goes on as ever for a while, because whoever sends traffic has yet to hear that it ends
+//   2  stops listening; what is connected is served on, each answer as the last one of its connection
+//   3  closes the connections that are idle, once nothing is under way
+//
+// A connection is closed by the answer that says so, not under a client that is about to write.
+
+import { Server as NetServer } from "node:net";
+import { setTimeout as pause } from "node:timers/promises";
+import type { Listener } from "./listener.ts";
+
+/** Step 1 lasts so long where there is traffic. */
+export const LISTEN_ON_MS = 1_000;
+/** There is traffic when the last request is no older. */
+const TRAFFIC_MS = 5_000;
+/** Step 2 lasts at least so long where there is traffic: a connection that is idle gets its last answer. */
+const LAST_ANSWERS_MS = 1_000;
+const POLL_MS = 20;
+
+/** Ends it; resolves once nothing is under way and nothing is connected. */
+export async function drainListener(listener: Listener): Promise<void> {
+  const hasTraffic = Date.now() - listener.lastRequestAt < TRAFFIC_MS;
+  if (hasTraffic) await pause(LISTEN_ON_MS);
+  listener.drain();
+  // Of the server's own `close`, only the part that stops listening: it would close idle connections too.
+  NetServer.prototype.close.call(listener.server);
+  if (hasTraffic) await pause(LAST_ANSWERS_MS);
+  while (listener.underWay > 0) await pause(POLL_MS);
+  listener.server.closeIdleConnections();
+}
