@@ -2,8 +2,10 @@
 // that the pipeline made itself.
 
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { Readable } from "node:stream";
 import { isAnswered } from "./answered.ts";
+
+/** So much of a body that nobody wants is read before the next request of its connection. */
+const MAX_UNWANTED_BYTES = 64 * 1024;
 
 /** Writes an answer. `isLast`: the connection ends with it. */
 export async function writeAnswer(
@@ -16,8 +18,7 @@ export async function writeAnswer(
     await answer.body?.cancel();
     return;
   }
-  // What a client still sends of a body that nobody wants must not be taken for its next request.
-  if (isLast || !message.complete) response.shouldKeepAlive = false;
+  if (isLast || leavesMuchUnread(message)) response.shouldKeepAlive = false;
   if (isAnswered(answer)) {
     response.writeHead(answer.status, answer.headers.toRaw());
     if (answer.body === null) response.end();
@@ -28,11 +29,19 @@ export async function writeAnswer(
 }
 
 async function writeOwn(response: ServerResponse, answer: Response): Promise<void> {
-  response.writeHead(answer.status, [...answer.headers].flat());
+  const fields = [...answer.headers].flat();
   if (answer.body === null) {
-    response.end();
+    response.writeHead(answer.status, fields).end();
     return;
   }
-  for await (const chunk of Readable.fromWeb(answer.body)) response.write(chunk);
-  response.end();
+  // These are problems, fallbacks and pages: texts of known size.
+  const body = Buffer.from(await answer.arrayBuffer());
+  response.writeHead(answer.status, [...fields, "content-length", String(body.length)]).end(body);
+}
+
+/** Whether a client is still sending a body that nobody reads: its rest would have to be waited for. */
+function leavesMuchUnread({ complete, headers }: IncomingMessage): boolean {
+  const length = headers["content-length"];
+  if (complete || (length === undefined && headers["transfer-encoding"] === undefined)) return false;
+  return length === undefined || Number(length) > MAX_UNWANTED_BYTES;
 }

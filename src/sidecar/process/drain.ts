@@ -18,14 +18,23 @@ const TRAFFIC_MS = 5_000;
 const LAST_ANSWERS_MS = 1_000;
 const POLL_MS = 20;
 
-/** Ends it; resolves once nothing is under way and nothing is connected. */
+/** Whether it has traffic that does not know of its end yet. */
+export function hasTraffic(listener: Listener): boolean {
+  return Date.now() - listener.lastRequestAt < TRAFFIC_MS;
+}
+
+/** Steps 2 and 3; resolves once nothing is under way and nothing is connected. */
 export async function drainListener(listener: Listener): Promise<void> {
-  const hasTraffic = Date.now() - listener.lastRequestAt < TRAFFIC_MS;
-  if (hasTraffic) await pause(LISTEN_ON_MS);
+  const lastUntil = Date.now() + (hasTraffic(listener) ? LAST_ANSWERS_MS : 0);
   listener.drain();
   // Of the server's own `close`, only the part that stops listening: it would close idle connections too.
   NetServer.prototype.close.call(listener.server);
-  if (hasTraffic) await pause(LAST_ANSWERS_MS);
-  while (listener.underWay > 0) await pause(POLL_MS);
+  while (listener.underWay > 0 || (Date.now() < lastUntil && (await connected(listener)) > 0)) {
+    await pause(POLL_MS);
+  }
   listener.server.closeIdleConnections();
+}
+
+function connected({ server }: Listener): Promise<number> {
+  return new Promise((resolve) => server.getConnections((_error, count) => resolve(count)));
 }

@@ -2,6 +2,7 @@
 // it; calls of that service go to upstreams. Nothing is remote: no object, no store, no control plane.
 
 import type { AddressInfo } from "node:net";
+import { setTimeout as pause } from "node:timers/promises";
 import { answerOwnPath } from "../../admin/own-paths.ts";
 import type { Plan } from "../../config/plan.ts";
 import type { Bindings, Engine } from "../../edge/engine.ts";
@@ -13,7 +14,7 @@ import { Connections, createCarrier } from "./carrier.ts";
 import type { CertificateFiles, SecureServer } from "./certificates.ts";
 import { createSecureServer } from "./certificates.ts";
 import { identityOf } from "./client-certificate.ts";
-import { drainListener } from "./drain.ts";
+import { LISTEN_ON_MS, drainListener, hasTraffic } from "./drain.ts";
 import type { Address } from "./listener.ts";
 import { Listener, SERVER_OPTIONS } from "./listener.ts";
 import { LOCAL_REGION, startLocalHub } from "./local-hub.ts";
@@ -86,6 +87,7 @@ export async function startSidecar(options: ProcessOptions): Promise<Started> {
     underWay: () => listeners.reduce((sum, listener) => sum + listener.underWay, 0),
     async drain() {
       isDraining = true;
+      if (listeners.some(hasTraffic)) await pause(LISTEN_ON_MS);
       // What is answered on the inbound side may still have to call out.
       for (const listener of listeners) await drainListener(listener);
       hub.stop();
