@@ -65,12 +65,17 @@ export function parseSidecarOptions(args: string[]): ParsedSidecar {
   }
 }
 
-type Values = Partial<Record<Exclude<keyof typeof SPECS, "env">, string>> & { readonly env: readonly string[] };
+type Values = Partial<Record<Exclude<keyof typeof SPECS, "env">, string>> & {
+  readonly env: readonly string[];
+};
 
 function read(values: Values): SidecarOptions {
   const inbound = addressOf("inbound", values.inbound);
   const outbound = addressOf("outbound", values.outbound);
   if (inbound === null && outbound === null) throw new Wrong("give --inbound, --outbound or both");
+  if (inbound === null && values.config === undefined) {
+    throw new Wrong("--outbound alone needs --config, which names its upstreams");
+  }
   if ((inbound === null) !== (values.app === undefined)) throw new Wrong("--inbound and --app go together");
   return {
     inbound,
@@ -115,7 +120,8 @@ function certificatesOf(values: Values): SidecarOptions["certificates"] {
   const key = values["tls-key"];
   const clientCa = values["client-ca"];
   if ((cert === undefined) !== (key === undefined)) throw new Wrong("--tls-cert and --tls-key go together");
-  if (clientCa !== undefined && cert === undefined) throw new Wrong("--client-ca needs --tls-cert and --tls-key");
+  if (clientCa !== undefined && cert === undefined)
+    throw new Wrong("--client-ca needs --tls-cert and --tls-key");
   if (cert === undefined || key === undefined) return null;
   if (values.inbound === undefined) throw new Wrong("--tls-cert needs --inbound");
   return { cert, key, clientCa: clientCa ?? null };

@@ -161,12 +161,7 @@ class Isolate {
   }
 
   #engineFor(request: Request, bindings: Bindings): Engine {
-    this.#engine ??= buildEngine(
-      this.#plan,
-      bindings,
-      identifyIsolate(this.#plan, request, bindings),
-      null,
-    );
+    this.#engine ??= buildEngine(this.#plan, bindings, identifyIsolate(this.#plan, request, bindings), null);
     return this.#engine;
   }
 

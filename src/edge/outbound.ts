@@ -18,7 +18,9 @@ const DEFAULT_BODY_LIMIT_BYTES = 100 * 1024 * 1024;
 
 /** The Plan with a route for each upstream behind those that are written. */
 export function withUpstreamRoutes(plan: Plan): Plan {
-  const added = plan.upstreams.map(({ name, index }) => upstreamRoute(name, index, plan.routes.length + index));
+  const added = plan.upstreams.map(({ name, index }) =>
+    upstreamRoute(name, index, plan.routes.length + index),
+  );
   return { ...plan, routes: [...plan.routes, ...added] };
 }
 

@@ -131,8 +131,9 @@ function settle(x: Exchange, verdict: Verdict): void {
 
 function openExchange(engine: Engine, request: Request, shell: Shell): Exchange {
   const inbound = readInboundHeaders(request.headers);
-  const { address } = shell.caller;
+  const { address, host } = shell.caller;
   if (address !== null) inbound.clientAddress = address;
+  if (host !== null) inbound.host = host;
   const explanation = asksWhy(engine, inbound) ? new Explanation() : null;
   const identity = identify(inbound, engine.random);
   return new Exchange(engine, request, inbound, Date.now(), identity, shell, explanation);

@@ -7,6 +7,8 @@ import type { Exchange } from "./exchange.ts";
 export interface Caller {
   /** The client's address; null: `cf-connecting-ip` tells it, which Cloudflare sets. */
   readonly address: string | null;
+  /** The host that it asks for; null: its `host` field tells it. */
+  readonly host: string | null;
   /** Its requests are at most this important; 0 lowers nothing. */
   readonly leastClass: TrafficClass;
   /** Whether its `x-tidegate-class` counts. It lowers a class like the one above and never raises one. */
@@ -14,7 +16,7 @@ export interface Caller {
 }
 
 /** Somebody on the network. */
-export const ANYBODY: Caller = { address: null, leastClass: 0, mayNameClass: false };
+export const ANYBODY: Caller = { address: null, host: null, leastClass: 0, mayNameClass: false };
 
 /** What the pipeline needs of the isolate around it. */
 export interface Shell {

@@ -28,7 +28,9 @@ export function sidecarErrors(plan: Plan): string[] {
     targets.flatMap(({ binding }, index) =>
       binding === null
         ? []
-        : [`upstreams.${name}.targets[${index}].binding: a process has no bindings, give a url (got "${binding}")`],
+        : [
+            `upstreams.${name}.targets[${index}].binding: a process has no bindings, give a url (got "${binding}")`,
+          ],
     ),
   );
   const counted = plan.limits

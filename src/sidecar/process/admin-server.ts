@@ -16,9 +16,7 @@ const RESTART = ["a sidecar reads its configuration at its start: restart it"];
 /** `isDraining`: whether probes should send traffic elsewhere. */
 export function createAdminServer(engine: Engine, isDraining: () => boolean) {
   const app = new Hono();
-  app.get("/health", (c) =>
-    isDraining() ? c.json({ status: "draining" }, 503) : c.json({ status: "ok" }),
-  );
+  app.get("/health", (c) => (isDraining() ? c.json({ status: "draining" }, 503) : c.json({ status: "ok" })));
   app.get("/state", async (c) => c.json(describeState(engine, await describeHub(engine), Date.now())));
   app.get("/metrics", async (c) =>
     c.body(renderMetrics(engine, await viewHub(engine), Date.now()), 200, { "content-type": METRICS_TYPE }),

@@ -34,7 +34,8 @@ export function formatIdentity(certificate: X509Certificate): string {
     `Subject=${quote(formatSubject(subject))}`,
   ];
   for (const { kind, name } of parseAltNames(subjectAltName ?? "")) {
-    if (kind === "URI" || kind === "DNS") parts.push(`${kind}=${NEEDS_QUOTES.test(name) ? quote(name) : name}`);
+    if (kind === "URI" || kind === "DNS")
+      parts.push(`${kind}=${NEEDS_QUOTES.test(name) ? quote(name) : name}`);
   }
   return parts.join(";");
 }
@@ -50,7 +51,9 @@ function formatSubject(lines: string): string {
 }
 
 function escapeBytes(character: string): string {
-  return [...Buffer.from(character)].map((byte) => `\\${byte.toString(16).padStart(2, "0").toUpperCase()}`).join("");
+  return [...Buffer.from(character)]
+    .map((byte) => `\\${byte.toString(16).padStart(2, "0").toUpperCase()}`)
+    .join("");
 }
 
 /** A quote that is escaped already, as in a subject, stays so. */
@@ -66,7 +69,9 @@ interface AltName {
 /** `URI:spiffe://a/b, DNS:"a, b"`: names with anything unusual are JSON texts. */
 export function parseAltNames(text: string): AltName[] {
   const names: AltName[] = [];
-  for (const [, kind, quoted, plain] of text.matchAll(/([A-Za-z ]+):(?:("(?:[^"\\]|\\.)*")|([^,]*))(?:, |$)/g)) {
+  for (const [, kind, quoted, plain] of text.matchAll(
+    /([A-Za-z ]+):(?:("(?:[^"\\]|\\.)*")|([^,]*))(?:, |$)/g,
+  )) {
     const name = quoted === undefined ? plain : parseQuoted(quoted);
     names.push({ kind, name: name.replaceAll(BEYOND_ASCII, (character) => encodeURIComponent(character)) });
   }

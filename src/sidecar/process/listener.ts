@@ -170,6 +170,7 @@ export class Listener {
   #run(message: IncomingMessage, incoming: Incoming): Response | Promise<Response> {
     const caller: Caller = {
       address: this.#options.isForNetwork ? plainAddress(message.socket.remoteAddress) : null,
+      host: null,
       leastClass: 0,
       // Who has proved who it is may say that its requests matter less; so may the service beside us.
       mayNameClass: incoming.identity !== null || !this.#options.isForNetwork,

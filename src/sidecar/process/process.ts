@@ -123,11 +123,7 @@ function inboundOn(
   });
 }
 
-function outboundOn(
-  { plan, outbound }: ProcessOptions,
-  engine: Engine,
-  connections: Connections,
-): Listener {
+function outboundOn({ plan, outbound }: ProcessOptions, engine: Engine, connections: Connections): Listener {
   const carrier = createCarrier(connections, { tellsIdentity: false, keepsHostFor: null });
   const listener = new Listener({
     engine: { ...outboundOf(engine), carrier },

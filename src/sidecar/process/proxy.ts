@@ -21,8 +21,10 @@ import { directProxy } from "./proxy-target.ts";
 import { joinSockets } from "./upgrade.ts";
 
 const AUTHORITY = /^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(\d{1,5})$/;
-const NO_UPSTREAM = "Only configured upstreams may be called through this sidecar: add one, or allow any host.";
-const OPAQUE = "A tunnel cannot be looked into: call this upstream by http, the sidecar speaks TLS to its targets.";
+const NO_UPSTREAM =
+  "Only configured upstreams may be called through this sidecar: add one, or allow any host.";
+const OPAQUE =
+  "A tunnel cannot be looked into: call this upstream by http, the sidecar speaks TLS to its targets.";
 
 export interface ProxyOptions {
   readonly plan: Plan;
@@ -65,8 +67,10 @@ class Proxy {
     const { plan } = this.#options;
     const fields = Fields.ofRaw(message.rawHeaders);
     const via = fields.get("via");
-    if (url.protocol !== "http:") return refuse(response, "bad_request", { detail: "Use CONNECT for https." });
-    if (via !== null && viaNames(via, plan.name, MAX_SIDECAR_VISITS)) return refuse(response, "loop_detected", {});
+    if (url.protocol !== "http:")
+      return refuse(response, "bad_request", { detail: "Use CONNECT for https." });
+    if (via !== null && viaNames(via, plan.name, MAX_SIDECAR_VISITS))
+      return refuse(response, "loop_detected", {});
     const admission = this.#breakers.admit(url.host, Date.now());
     if (admission.kind === "open") return refuseOpen(response, admission.retryAfterMs);
     removeHopByHop(fields, false);
@@ -116,7 +120,8 @@ class Proxy {
     if (authority === null) return refuseTunnel(socket, "bad_request", {});
     const [, bracketed, port] = authority;
     const host = bracketed.replaceAll(/^\[|\]$/g, "");
-    if (host.toLowerCase().endsWith(".upstream")) return refuseTunnel(socket, "bad_request", { detail: OPAQUE });
+    if (host.toLowerCase().endsWith(".upstream"))
+      return refuseTunnel(socket, "bad_request", { detail: OPAQUE });
     if (!this.#options.allowsAnyHost && !this.#isTarget(bracketed, port)) {
       return refuseTunnel(socket, "route_not_found", { detail: NO_UPSTREAM });
     }

@@ -43,14 +43,33 @@ export class Authority {
     this.#count++;
     const file = (suffix: string): string => join(this.folder, `${this.#count}.${suffix}`);
     const [cert, key, request, extensions] = ["pem", "key", "csr", "ext"].map(file);
-    writeFileSync(extensions, `basicConstraints=CA:FALSE\n${altNames === undefined ? "" : `subjectAltName=${altNames}\n`}`);
+    writeFileSync(
+      extensions,
+      `basicConstraints=CA:FALSE\n${altNames === undefined ? "" : `subjectAltName=${altNames}\n`}`,
+    );
     openssl("req", ...NEW_KEY, "-keyout", key, "-out", request, "-subj", subject, "-utf8");
     const dates = expired
       ? ["-startdate", "20200101000000Z", "-enddate", "20200102000000Z"]
       : ["-startdate", "20200101000000Z", "-enddate", "20991231000000Z"];
     openssl(
-      "ca", "-batch", "-notext", "-config", join(this.folder, "ca.conf"), "-cert", this.cert, "-keyfile", this.#key,
-      "-md", "sha256", "-in", request, "-out", cert, "-extfile", extensions, ...dates,
+      "ca",
+      "-batch",
+      "-notext",
+      "-config",
+      join(this.folder, "ca.conf"),
+      "-cert",
+      this.cert,
+      "-keyfile",
+      this.#key,
+      "-md",
+      "sha256",
+      "-in",
+      request,
+      "-out",
+      cert,
+      "-extfile",
+      extensions,
+      ...dates,
     );
     return { cert, key };
   }

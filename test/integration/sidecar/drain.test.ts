@@ -28,7 +28,7 @@ describe("SIGTERM", () => {
     const port = sidecar.port("inbound");
     const outcomes: Record<string, number> = {};
     const callers = Array.from({ length: 16 }, async () => {
-      for (let outcome = "200"; outcome !== "ECONNREFUSED"; ) {
+      for (let outcome = "200"; outcome !== "ECONNREFUSED";) {
         outcome = await ask(agent, port, "/x");
         outcomes[outcome] = (outcomes[outcome] ?? 0) + 1;
       }

@@ -30,7 +30,10 @@ describe.skipIf(!HAS_OPENSSL)("the inbound side with mutual TLS", () => {
     authority = new Authority("the authority");
     other = new Authority("another authority");
     app = await startUpstream();
-    client = authority.issue({ subject: "/C=DE/O=Acme/CN=client", altNames: "URI:spiffe://acme/client,DNS:client.acme" });
+    client = authority.issue({
+      subject: "/C=DE/O=Acme/CN=client",
+      altNames: "URI:spiffe://acme/client,DNS:client.acme",
+    });
     const server = authority.issue({ subject: "/CN=sidecar", altNames: "IP:127.0.0.1" });
     files = {
       cert: join(authority.folder, "served.pem"),
@@ -68,7 +71,9 @@ describe.skipIf(!HAS_OPENSSL)("the inbound side with mutual TLS", () => {
 
   it("lets a client of the authority in and tells the service who it is", async () => {
     expect(await call({ ...readPair(client), path: "/hello" })).toBe(200);
-    const hash = new X509Certificate(readFileSync(client.cert)).fingerprint256.replaceAll(":", "").toLowerCase();
+    const hash = new X509Certificate(readFileSync(client.cert)).fingerprint256
+      .replaceAll(":", "")
+      .toLowerCase();
     expect(identitySeen()).toBe(
       `Hash=${hash};Subject="CN=client,O=Acme,C=DE";URI=spiffe://acme/client;DNS=client.acme`,
     );
@@ -105,7 +110,9 @@ describe.skipIf(!HAS_OPENSSL)("the inbound side with mutual TLS", () => {
     const seen = String(identitySeen());
     const quoted = seen.replaceAll(/\\./g, "").match(/"[^"]*"/g) ?? [];
     expect(quoted).toHaveLength(1);
-    expect(seen.replaceAll(/\\./g, "").replaceAll(/"[^"]*"/g, '""')).toMatch(/^Hash=[0-9a-f]{64};Subject=""$/);
+    expect(seen.replaceAll(/\\./g, "").replaceAll(/"[^"]*"/g, '""')).toMatch(
+      /^Hash=[0-9a-f]{64};Subject=""$/,
+    );
   });
 
   it("knows a client that resumes its session", async () => {
@@ -127,7 +134,8 @@ describe.skipIf(!HAS_OPENSSL)("the inbound side with mutual TLS", () => {
     const statuses: number[] = [];
     let goesOn = true;
     const callers = Array.from({ length: 8 }, async (_, index) => {
-      while (goesOn) statuses.push(await call(index < 4 ? { agent, path: "/kept" } : { ...readPair(client) }));
+      while (goesOn)
+        statuses.push(await call(index < 4 ? { agent, path: "/kept" } : { ...readPair(client) }));
     });
     const served = new Set<string>();
     for (let turn = 0; turn < 3; turn++) {
@@ -152,7 +160,10 @@ describe.skipIf(!HAS_OPENSSL)("the inbound side with mutual TLS", () => {
     const told = kept();
     writeFileSync(files.cert, "no certificate");
     await until("a line about it", 5_000, () => kept() > told);
-    expect(sidecar.log.at(-1)).toMatchObject({ level: "error", problem: expect.stringContaining(files.cert) });
+    expect(sidecar.log.at(-1)).toMatchObject({
+      level: "error",
+      problem: expect.stringContaining(files.cert),
+    });
     expect(await servedName()).toBe(before);
     expect(await call(readPair(client))).toBe(200);
   });
@@ -163,7 +174,12 @@ describe.skipIf(!HAS_OPENSSL)("the inbound side with mutual TLS", () => {
     copyFileSync(next.key, files.key);
     copyFileSync(next.cert, files.cert);
     copyFileSync(other.cert, files.clientCa);
-    await until("the new authority", 5_000, () => call(readPair(client)).then(() => false, () => true));
+    await until("the new authority", 5_000, () =>
+      call(readPair(client)).then(
+        () => false,
+        () => true,
+      ),
+    );
     expect(await resumeSession(session)).toBe("refused");
     const welcome = other.issue({ subject: "/CN=newcomer" });
     expect(await call(readPair(welcome))).toBe(200);
