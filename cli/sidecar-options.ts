@@ -120,8 +120,9 @@ function certificatesOf(values: Values): SidecarOptions["certificates"] {
   const key = values["tls-key"];
   const clientCa = values["client-ca"];
   if ((cert === undefined) !== (key === undefined)) throw new Wrong("--tls-cert and --tls-key go together");
-  if (clientCa !== undefined && cert === undefined)
+  if (clientCa !== undefined && cert === undefined) {
     throw new Wrong("--client-ca needs --tls-cert and --tls-key");
+  }
   if (cert === undefined || key === undefined) return null;
   if (values.inbound === undefined) throw new Wrong("--tls-cert needs --inbound");
   return { cert, key, clientCa: clientCa ?? null };

@@ -1,5 +1,5 @@
-// `tidegate sidecar`: the gateway's policies as a process beside any service. Standard output gets the log, one
-// JSON object a line, and the line `ready` once it takes traffic.
+// `tidegate sidecar`: the gateway's policies as a process beside any service. Standard output gets the log,
+// one JSON object a line, and the line `ready` once it takes traffic.
 import { Console } from "node:console";
 import { adviseConfig } from "../src/config/advise.ts";
 import { withUpstreamRoutes } from "../src/edge/outbound.ts";

@@ -65,10 +65,9 @@ export async function measureProxies(options: MeasureOptions): Promise<readonly 
   const proxies = [await startFastifyProxy(upstream.url), await startSidecarProxy(upstream.url)];
   try {
     if (options.withPeers) proxies.push(await startNginx(upstream.url), await startHaproxy(upstream.url));
-    for (const proxy of proxies)
-      for (const name of Object.keys(REQUESTS)) {
-        await load(generator, proxy, name, options.warmUpSeconds);
-      }
+    for (const proxy of proxies) {
+      for (const name of Object.keys(REQUESTS)) await load(generator, proxy, name, options.warmUpSeconds);
+    }
     const samples: Sample[] = [];
     for (let round = 0; round < options.rounds; round++) {
       for (const proxy of round % 2 === 0 ? proxies : proxies.toReversed()) {

@@ -4,10 +4,7 @@
 import type { Target } from "./engine.ts";
 import type { Exchange } from "./exchange.ts";
 import type { BodyRules, OutboundBody } from "./outbound-body.ts";
-import { createOutboundBody } from "./outbound-body.ts";
-import { upstreamRequest } from "./outbound-request.ts";
 import type { TIMED_OUT } from "./timeout.ts";
-import { within } from "./timeout.ts";
 
 /** What one try sends, and how long it may take until response headers. */
 export interface Sending {
@@ -26,22 +23,4 @@ export interface Carrier {
   send(x: Exchange, sending: Sending): Promise<Response | typeof TIMED_OUT>;
   /** An answer whose fields may be edited; its body is the object that `send` gave. */
   receive(answer: Response): Response;
-}
-
-/** Runtimes that know WebSockets carry one end on the response. */
-type UpgradeInit = ResponseInit & { webSocket?: unknown };
-
-export const FETCH_CARRIER: Carrier = {
-  bodyOf: (x, rules) => createOutboundBody(x.request.body, rules),
-  send(x, { target: { baseUrl, fetcher }, path, body, remainingMs, timeoutMs }) {
-    const request = upstreamRequest(x, baseUrl + path, body, remainingMs);
-    return within(timeoutMs, fetcher === null ? fetch(request) : fetcher.fetch(request));
-  },
-  receive: (answer) => (answer.status === 101 ? acceptUpgrade(answer) : new Response(answer.body, answer)),
-};
-
-function acceptUpgrade(answer: Response): Response {
-  const init: UpgradeInit = { status: 101, headers: answer.headers };
-  if ("webSocket" in answer) init.webSocket = answer.webSocket;
-  return new Response(null, init);
 }

@@ -21,7 +21,6 @@ import type { Telemetry } from "../telemetry/telemetry.ts";
 import type { KeyRing } from "./api-keys.ts";
 import { createKeyRing, hashKey } from "./api-keys.ts";
 import type { Carrier } from "./carrier.ts";
-import { FETCH_CARRIER } from "./carrier.ts";
 import type { RouteTable } from "./route-table.ts";
 import { createRouteTable } from "./route-table.ts";
 
@@ -108,6 +107,7 @@ export interface EngineIdentity {
   readonly region: string;
   readonly hub: WorkerHub | null;
   readonly seed: number;
+  readonly carrier: Carrier;
 }
 
 /** What a Plan still needs from the bindings: secrets and targets that are not there. One line each. */
@@ -161,7 +161,7 @@ export function createEngine(
     routes: createRouteTable(plan.routes),
     keys: createKeyRing(keysWithSecrets(plan, bindings)),
     random: createRandom(identity.seed),
-    carrier: FETCH_CARRIER,
+    carrier: identity.carrier,
     visitsOfLoop: 1,
     ownVia: appendVia(null, plan.name),
     adminToken: textOf(bindings, "ADMIN_TOKEN"),

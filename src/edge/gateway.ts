@@ -16,6 +16,7 @@ import { DEFAULT_REGION, regionOfRequest } from "../region/placement.ts";
 import { WorkerHub, objectBindingsOf } from "../region/worker-hub.ts";
 import type { Bindings, Engine, EngineIdentity } from "./engine.ts";
 import { createEngine, missingFromBindings, textOf } from "./engine.ts";
+import { FETCH_CARRIER } from "./fetch-carrier.ts";
 import { sharedBulkheads } from "./shared-bulkheads.ts";
 import { inboundOf, outboundOf, withUpstreamRoutes } from "./outbound.ts";
 import type { Caller } from "./shell.ts";
@@ -179,7 +180,11 @@ class Isolate {
 }
 
 /** What the isolate is called and where it is: a Cloudflare data center, so the first request tells. */
-function identifyIsolate(plan: Plan, request: Request, bindings: Bindings): Omit<EngineIdentity, "seed"> {
+function identifyIsolate(
+  plan: Plan,
+  request: Request,
+  bindings: Bindings,
+): Omit<EngineIdentity, "seed" | "carrier"> {
   const session = crypto.randomUUID();
   const cf = "cf" in request && typeof request.cf === "object" ? request.cf : null;
   const region = regionOfRequest({ override: textOf(bindings, "TIDEGATE_REGION"), cf });
@@ -191,14 +196,15 @@ function identifyIsolate(plan: Plan, request: Request, bindings: Bindings): Omit
 function buildEngine(
   configured: Plan,
   bindings: Bindings,
-  isolate: Omit<EngineIdentity, "seed"> | null,
+  isolate: Omit<EngineIdentity, "seed" | "carrier"> | null,
   previous: Engine | null,
 ): Engine {
   const plan = withUpstreamRoutes(configured);
   const missing = missingFromBindings(plan, bindings);
   if (missing.length > 0) throw new Error(missing.join("\n"));
   const { session, region, hub } = isolate ?? { session: "", region: DEFAULT_REGION, hub: null };
-  const identity = { session, region, hub, seed: crypto.getRandomValues(new Uint32Array(1))[0] };
+  const [seed] = crypto.getRandomValues(new Uint32Array(1));
+  const identity = { session, region, hub, seed, carrier: FETCH_CARRIER };
   hub?.configured(plan.hash);
   const engine = createEngine(
     plan,

@@ -9,7 +9,7 @@ import { createRouteTable } from "./route-table.ts";
 
 export const UPSTREAM_SUFFIX = ".upstream";
 
-/** The calls of a service may come through several sidecars of one name; so many in one request are a loop. */
+/** A request may pass several sidecars of one name; so many of them are a loop. */
 export const MAX_SIDECAR_VISITS = 16;
 
 /** What a call may take and send where no route says more: the defaults of routes. */

@@ -1,5 +1,5 @@
-// What is known of a Worker that calls through a service binding: the binding's own `props`, which stand in the
-// caller's wrangler.toml and which no request can change.
+// What is known of a Worker that calls through a service binding: the binding's own `props`, which stand in
+// the caller's wrangler.toml and which no request can change.
 //
 //   [[services]]
 //   binding = "SIDECAR"

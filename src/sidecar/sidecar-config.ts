@@ -1,5 +1,5 @@
-// The configuration of a sidecar process: a gateway's, in which everything may be left out. The service behind
-// it is the upstream `app`, and without routes of its own everything that comes in goes there.
+// The configuration of a sidecar process: a gateway's, in which everything may be left out. The service
+// behind it is the upstream `app`, and without routes of its own everything that comes in goes there.
 
 import { UPSTREAM_SUFFIX } from "../edge/outbound.ts";
 import type { Plan } from "../config/plan.ts";
@@ -25,20 +25,17 @@ export function sidecarConfig(written: unknown, app: string | null): unknown {
 /** What a process cannot do that a Worker can, one line each. */
 export function sidecarErrors(plan: Plan): string[] {
   const bound = plan.upstreams.flatMap(({ name, targets }) =>
-    targets.flatMap(({ binding }, index) =>
-      binding === null
-        ? []
-        : [
-            `upstreams.${name}.targets[${index}].binding: a process has no bindings, give a url (got "${binding}")`,
-          ],
-    ),
+    targets.flatMap(({ binding }, index) => {
+      const path = `upstreams.${name}.targets[${index}].binding`;
+      return binding === null ? [] : [`${path}: a process has no bindings, give a url (got "${binding}")`];
+    }),
   );
   const counted = plan.limits
     .filter(({ consistency }) => consistency === "exact" || consistency === "capped")
-    .map(
-      ({ name, consistency }) =>
-        `limits.${name}.consistency: a sidecar keeps no ledger, use "local" or "global" (got "${consistency}")`,
-    );
+    .map(({ name, consistency }) => {
+      const rule = 'a sidecar keeps no ledger, use "local" or "global"';
+      return `limits.${name}.consistency: ${rule} (got "${consistency}")`;
+    });
   return [...bound, ...counted];
 }
 

@@ -1,5 +1,5 @@
-// The admin address: health for probes, metrics and state for whoever may reach it, and under `/_gateway/` the
-// gateway's own paths with their tokens. It is not for traffic, so it takes the Web's own requests.
+// The admin address: health for probes, metrics and state for whoever may reach it, and under `/_gateway/`
+// the gateway's own paths with their tokens. It is not for traffic, so it takes the Web's own requests.
 
 import { createAdaptorServer } from "@hono/node-server";
 import { Hono } from "hono";

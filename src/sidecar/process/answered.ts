@@ -4,7 +4,7 @@
 import type { ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import type { Dispatcher } from "undici";
-import { Fields } from "./fields.ts";
+import type { Fields } from "./fields.ts";
 
 /** So much of a body may wait for the pipeline to look at the answer's fields. */
 export const MAX_WAITING_BYTES = 64 * 1024;

@@ -3,7 +3,7 @@
 
 import type { Breaker, BreakerOptions } from "../../resilience/breaker.ts";
 import { NOT_ADMITTED, admitCall, createBreaker, recordResult } from "../../resilience/breaker.ts";
-import { Outcome } from "../../resilience/outcome.ts";
+import type { Outcome } from "../../resilience/outcome.ts";
 
 /** Authorities that are remembered; the one that was asked for longest ago is forgotten first. */
 export const MAX_AUTHORITIES = 1_024;

@@ -107,8 +107,7 @@ function sendTry(
       {
         origin,
         path: basePath + path,
-        // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- undici takes every token
-        method: incoming.method as Dispatcher.HttpMethod,
+        method: incoming.method,
         headers: fields.toRaw(),
         body: stream,
       },

@@ -2,10 +2,10 @@
 //
 //   Hash=<SHA-256 of the certificate>;Subject="<RFC 2253>";URI=<name>;DNS=<name>
 //
-// (https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_conn_man/headers#x-forwarded-client-cert).
-// Whatever a certificate says stays within its own value: what ends a value or an element is quoted and escaped.
+// (Envoy's documentation, "HTTP header manipulation"). Whatever a certificate says stays within its own
+// value: what ends a value or an element is quoted and escaped.
 
-import { X509Certificate } from "node:crypto";
+import type { X509Certificate } from "node:crypto";
 import type { TLSSocket } from "node:tls";
 
 const NEEDS_QUOTES = /[,;="\\\s]/;
@@ -34,13 +34,13 @@ export function formatIdentity(certificate: X509Certificate): string {
     `Subject=${quote(formatSubject(subject))}`,
   ];
   for (const { kind, name } of parseAltNames(subjectAltName ?? "")) {
-    if (kind === "URI" || kind === "DNS")
-      parts.push(`${kind}=${NEEDS_QUOTES.test(name) ? quote(name) : name}`);
+    const isTold = kind === "URI" || kind === "DNS";
+    if (isTold) parts.push(`${kind}=${NEEDS_QUOTES.test(name) ? quote(name) : name}`);
   }
   return parts.join(";");
 }
 
-/** Node gives one attribute a line, escaped as RFC 2253 has it and in the certificate's order; 2253 turns it. */
+/** Node gives one attribute a line, escaped by RFC 2253, in the certificate's order, which RFC 2253 turns. */
 function formatSubject(lines: string): string {
   return lines
     .split("\n")

@@ -1,7 +1,7 @@
 // A request as Node's server has parsed it, in the shape that the pipeline reads: method, url, fields, body.
 
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { Fields } from "./fields.ts";
+import type { Fields } from "./fields.ts";
 
 /** Stands in for the authority: who was asked for is in the `host` field, which the pipeline checks. */
 const AUTHORITY = "sidecar";
@@ -12,7 +12,7 @@ export class Incoming {
   readonly headers: Fields;
   /** The message itself where it has a body. Whoever takes it as a Web stream gets an iterable of chunks. */
   readonly body: IncomingMessage | null;
-  /** Of the certificate that the peer has proved, as `x-forwarded-client-cert` shows it; null: it has none. */
+  /** Of the peer's certificate, as `x-forwarded-client-cert` shows it; null: it has proved none. */
   readonly identity: string | null;
   /** Whether the client has hung up, and what is to be done when it does. */
   gone = false;

@@ -136,7 +136,7 @@ export class Listener {
     socket.once("close", end);
     socket.on("error", () => {});
     const response = new ServerResponse(message);
-    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- a server's sockets are no other duplexes
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- a server has such sockets
     response.assignSocket(socket as Socket);
     response.shouldKeepAlive = false;
     response.once("finish", () => socket.end());

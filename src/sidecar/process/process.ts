@@ -56,10 +56,10 @@ export async function startSidecar(options: ProcessOptions): Promise<Started> {
   if (secure !== null && "errors" in secure) return { ok: false, errors: secure.errors };
   const connections = new Connections();
   const hub = startLocalHub(plan.hash);
-  const engine = createSidecarEngine(options, hub.hub);
+  const engine = createSidecarEngine(options, hub.hub, connections);
   let isDraining = false;
   const inboundListener = inbound === null ? null : inboundOn(options, engine, connections, secure);
-  const outboundListener = outbound === null ? null : outboundOn(options, engine, connections);
+  const outboundListener = outbound === null ? null : outboundOn(options, engine);
   const adminServer = admin === null ? null : createAdminServer(engine, () => isDraining);
   const addresses: Record<string, string> = {};
   try {
@@ -98,11 +98,17 @@ export async function startSidecar(options: ProcessOptions): Promise<Started> {
   return { ok: true, sidecar };
 }
 
-function createSidecarEngine({ plan, secrets, write }: ProcessOptions, hub: Engine["hub"]): Engine {
+function createSidecarEngine(
+  { plan, secrets, write }: ProcessOptions,
+  hub: Engine["hub"],
+  connections: Connections,
+): Engine {
   const routed = withUpstreamRoutes(plan);
   const [seed] = crypto.getRandomValues(new Uint32Array(1));
   const session = crypto.randomUUID().slice(0, 8);
-  const identity = { session, region: LOCAL_REGION, hub, seed };
+  // For calls; what comes in is handed on with who sent it.
+  const carrier = createCarrier(connections, { tellsIdentity: false, keepsHostFor: null });
+  const identity = { session, region: LOCAL_REGION, hub, seed, carrier };
   return createEngine(routed, secrets, identity, new Telemetry(routed, write), null);
 }
 
@@ -123,10 +129,9 @@ function inboundOn(
   });
 }
 
-function outboundOn({ plan, outbound }: ProcessOptions, engine: Engine, connections: Connections): Listener {
-  const carrier = createCarrier(connections, { tellsIdentity: false, keepsHostFor: null });
+function outboundOn({ plan, outbound }: ProcessOptions, engine: Engine): Listener {
   const listener = new Listener({
-    engine: { ...outboundOf(engine), carrier },
+    engine: outboundOf(engine),
     answerOwnPath: (x) => answerOwnPath(x, () => ["a sidecar takes no configuration"]),
     identityOf: () => null,
     isForNetwork: false,
@@ -136,7 +141,7 @@ function outboundOn({ plan, outbound }: ProcessOptions, engine: Engine, connecti
   return listener;
 }
 
-/** A new set of files counts from the next handshake on; one that cannot be used is told of, and changes nothing. */
+/** A new set of files counts from the next handshake on; one that cannot be used changes nothing. */
 function followCertificates(
   { watch, write }: ProcessOptions,
   { cert, key, clientCa }: CertificateFiles,

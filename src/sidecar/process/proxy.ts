@@ -1,12 +1,12 @@
-// The outbound side as a proxy: requests of absolute form and tunnels. What belongs to an upstream goes through
-// the pipeline; the rest is passed on as it is, with a breaker on connections alone.
+// The outbound side as a proxy: requests of absolute form and tunnels. What belongs to an upstream goes
+// through the pipeline; the rest is passed on as it is, with a breaker on connections alone.
 
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { request as requestHttp } from "node:http";
 import { connect } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Plan } from "../../config/plan.ts";
-import { MAX_SIDECAR_VISITS } from "../../edge/outbound.ts";
+import { MAX_SIDECAR_VISITS, UPSTREAM_SUFFIX } from "../../edge/outbound.ts";
 import { removeHopByHop } from "../../http/hop-by-hop.ts";
 import type { ProblemCode } from "../../http/problem.ts";
 import { PROBLEMS, problemBody } from "../../http/problem.ts";
@@ -23,6 +23,7 @@ import { joinSockets } from "./upgrade.ts";
 const AUTHORITY = /^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(\d{1,5})$/;
 const NO_UPSTREAM =
   "Only configured upstreams may be called through this sidecar: add one, or allow any host.";
+const USE_CONNECT = "A proxy passes https on in a tunnel alone: send CONNECT.";
 const OPAQUE =
   "A tunnel cannot be looked into: call this upstream by http, the sidecar speaks TLS to its targets.";
 
@@ -67,10 +68,10 @@ class Proxy {
     const { plan } = this.#options;
     const fields = Fields.ofRaw(message.rawHeaders);
     const via = fields.get("via");
-    if (url.protocol !== "http:")
-      return refuse(response, "bad_request", { detail: "Use CONNECT for https." });
-    if (via !== null && viaNames(via, plan.name, MAX_SIDECAR_VISITS))
+    if (url.protocol !== "http:") return refuse(response, "bad_request", { detail: USE_CONNECT });
+    if (via !== null && viaNames(via, plan.name, MAX_SIDECAR_VISITS)) {
       return refuse(response, "loop_detected", {});
+    }
     const admission = this.#breakers.admit(url.host, Date.now());
     if (admission.kind === "open") return refuseOpen(response, admission.retryAfterMs);
     removeHopByHop(fields, false);
@@ -120,8 +121,9 @@ class Proxy {
     if (authority === null) return refuseTunnel(socket, "bad_request", {});
     const [, bracketed, port] = authority;
     const host = bracketed.replaceAll(/^\[|\]$/g, "");
-    if (host.toLowerCase().endsWith(".upstream"))
+    if (host.toLowerCase().endsWith(UPSTREAM_SUFFIX)) {
       return refuseTunnel(socket, "bad_request", { detail: OPAQUE });
+    }
     if (!this.#options.allowsAnyHost && !this.#isTarget(bracketed, port)) {
       return refuseTunnel(socket, "route_not_found", { detail: NO_UPSTREAM });
     }
@@ -195,9 +197,8 @@ function refuseTunnel(socket: Duplex, code: ProblemCode, members: Members): void
   const { fields, body } = problem(code, members);
   const { status, title } = PROBLEMS[code];
   const lines = Object.entries({ ...fields, "content-length": Buffer.byteLength(body), connection: "close" });
-  socket.end(
-    `HTTP/1.1 ${status} ${title}\r\n${lines.map(([name, value]) => `${name}: ${value}\r\n`).join("")}\r\n${body}`,
-  );
+  const written = lines.map(([name, value]) => `${name}: ${value}\r\n`).join("");
+  socket.end(`HTTP/1.1 ${status} ${title}\r\n${written}\r\n${body}`);
 }
 
 function once(finish: (outcome: Outcome) => void): (outcome: Outcome) => void {

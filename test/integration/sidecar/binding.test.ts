@@ -20,6 +20,17 @@ const CALLER = `
     },
   };`;
 
+const service = (props: object) => ({ name: "tidegate", entrypoint: "Sidecar", props });
+
+const worker = (name: string, code: string, serviceBindings: object) => ({
+  name,
+  modulesRoot: "/",
+  modules: [{ type: "ESModule" as const, path: "/index.mjs", contents: code }],
+  compatibilityDate: "2026-10-20",
+  serviceBindings,
+  unsafeDirectSockets: [{ host: "127.0.0.1", port: 0 }],
+});
+
 describe("the binding", () => {
   let payments: RunningUpstream;
   let runtime: Miniflare;
@@ -52,17 +63,8 @@ describe("the binding", () => {
     const gateway = bundleWorker(shape, compileForWorker(config));
     const shop = bundle({ entryPoints: [`${EXAMPLE}/src/index.ts`], absWorkingDir: PROJECT_ROOT });
     if (!gateway.ok || !shop.ok) throw new Error("not bundled");
-    const service = (props: object) => ({ name: "tidegate", entrypoint: "Sidecar", props });
-    const worker = (name: string, code: string, serviceBindings: object) => ({
-      name,
-      modulesRoot: "/",
-      modules: [{ type: "ESModule" as const, path: "/index.mjs", contents: code }],
-      compatibilityDate: "2026-10-20",
-      serviceBindings,
-      unsafeDirectSockets: [{ host: "127.0.0.1", port: 0 }],
-    });
     runtime = new Miniflare(
-      // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- bindings with props are not in the older type
+      // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the older type has no props
       convertV4MiniflareOptions({
         host: "127.0.0.1",
         port: 0,
@@ -177,8 +179,9 @@ describe("the binding", () => {
 
   it("has one breaker with the gateway, which opens, probes and heals", async () => {
     isFailing = true;
-    for (let failures = 0; failures < 3; failures++)
+    for (let failures = 0; failures < 3; failures++) {
       expect((await call("PLAIN", "http://payments.upstream/")).status).toBe(500);
+    }
     const refused = await call("PLAIN", "http://payments.upstream/");
     expect(refused.status).toBe(503);
     expect(Number(refused.headers.get("retry-after"))).toBeGreaterThanOrEqual(1);

@@ -1,4 +1,4 @@
-// `tidegate sidecar` on the command line: what it refuses, in one line each, and what it does without being told.
+// `tidegate sidecar` on the command line: what it refuses, in one line each, and what it does untold.
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";

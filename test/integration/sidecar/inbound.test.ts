@@ -1,4 +1,4 @@
-// A sidecar in front of a service: what passes stays as it is, what goes wrong on one side is told to the other.
+// A sidecar in front of a service: what passes stays as it is, and what goes wrong is told.
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { request, type IncomingMessage, type RequestOptions, type ServerResponse } from "node:http";
@@ -108,12 +108,14 @@ describe("the inbound side", () => {
     handle = (message, response) => {
       message.resume();
       if (message.url === "/cookies") response.setHeader("set-cookie", ["a=1; Path=/", "b=2, c"]);
-      if (message.url === "/gone") response.writeHead(204).end();
-      else if (message.url === "/same") response.writeHead(304, { etag: '"1"' }).end();
-      else
-        response
-          .writeHead(200, { "content-encoding": "gzip", "content-length": 3 })
-          .end(Buffer.from([31, 139, 8]));
+      if (message.url === "/gone") {
+        response.writeHead(204).end();
+      } else if (message.url === "/same") {
+        response.writeHead(304, { etag: '"1"' }).end();
+      } else {
+        response.writeHead(200, { "content-encoding": "gzip", "content-length": 3 });
+        response.end(Buffer.from([31, 139, 8]));
+      }
     };
     const cookies = await ask({ path: "/cookies" });
     expect(cookies.headers["set-cookie"]).toEqual(["a=1; Path=/", "b=2, c"]);

@@ -58,7 +58,7 @@ describe("the outbound side", () => {
     isFailing = false;
   });
 
-  /** As a service does that has `http://<upstream>.upstream` for its base address and a hosts entry for it. */
+  /** As a service does whose base address is `http://<upstream>.upstream`, by a hosts entry. */
   function call(host: string, path: string, headers: Record<string, string> = {}): Promise<Reply> {
     return ask({ port: sidecar.port("outbound"), path, headers: { host, ...headers } });
   }

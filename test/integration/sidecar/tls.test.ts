@@ -1,5 +1,5 @@
-// TLS and mutual TLS of a sidecar's inbound side, with real certificates: who gets in, what the service is told
-// of them, and what changes while it runs.
+// TLS and mutual TLS of a sidecar's inbound side, with real certificates: who gets in, what the service is
+// told of them, and what changes while it runs.
 import { copyFileSync, writeFileSync } from "node:fs";
 import { Agent, request, type RequestOptions } from "node:https";
 import { join } from "node:path";
@@ -84,7 +84,7 @@ describe.skipIf(!HAS_OPENSSL)("the inbound side with mutual TLS", () => {
     });
   });
 
-  it("turns away clients without a certificate, of another authority, and of a time that is over", async () => {
+  it("turns away clients without a certificate, of another authority, of a time that is over", async () => {
     const before = app.requests.length;
     await expect(call({})).rejects.toThrow(TURNED_AWAY);
     const stranger = other.issue({ subject: "/CN=client" });
@@ -132,10 +132,11 @@ describe.skipIf(!HAS_OPENSSL)("the inbound side with mutual TLS", () => {
   it("takes new certificates for new connections without losing a request", async () => {
     const agent = new Agent({ keepAlive: true, maxSockets: 4, ...readPair(client) });
     const statuses: number[] = [];
-    let goesOn = true;
+    const load = { isOver: false };
     const callers = Array.from({ length: 8 }, async (_, index) => {
-      while (goesOn)
+      while (!load.isOver) {
         statuses.push(await call(index < 4 ? { agent, path: "/kept" } : { ...readPair(client) }));
+      }
     });
     const served = new Set<string>();
     for (let turn = 0; turn < 3; turn++) {
@@ -146,7 +147,7 @@ describe.skipIf(!HAS_OPENSSL)("the inbound side with mutual TLS", () => {
       await until(`certificate ${turn}`, 5_000, async () => (await servedName()) === `CN=sidecar-${turn}`);
       served.add(await servedName());
     }
-    goesOn = false;
+    load.isOver = true;
     await Promise.all(callers);
     agent.destroy();
     expect([...served]).toEqual(["CN=sidecar-0", "CN=sidecar-1", "CN=sidecar-2"]);
@@ -168,7 +169,7 @@ describe.skipIf(!HAS_OPENSSL)("the inbound side with mutual TLS", () => {
     expect(await call(readPair(client))).toBe(200);
   });
 
-  it("forgets an authority of clients that is replaced, also for sessions that were begun under it", async () => {
+  it("forgets an authority that is replaced, also for sessions that began under it", async () => {
     const session = await beginSession();
     const next = authority.issue({ subject: "/CN=sidecar-last", altNames: "IP:127.0.0.1" });
     copyFileSync(next.key, files.key);
