@@ -27,7 +27,9 @@ function describe(socket: TLSSocket): string | null {
   return certificate === undefined ? null : formatIdentity(certificate);
 }
 
-export function formatIdentity(certificate: X509Certificate): string {
+type Names = Pick<X509Certificate, "fingerprint256" | "subject" | "subjectAltName">;
+
+export function formatIdentity(certificate: Names): string {
   const { fingerprint256, subject, subjectAltName } = certificate;
   const parts = [
     `Hash=${fingerprint256.replaceAll(":", "").toLowerCase()}`,

@@ -21,8 +21,8 @@ import { joinSockets } from "./upgrade.ts";
 const KEEP_ALIVE_MS = 65_000;
 /** From the connection on, a request's header fields must be there by then. */
 const HEADERS_TIMEOUT_MS = 60_000;
-/** The pipeline refuses what is larger than its own bound with a problem; the parser needs some more room. */
-const PARSER_HEADER_BYTES = MAX_HEADER_BYTES + 16 * 1024;
+/** The pipeline refuses too much with a problem. It counts names and values; the parser all that is between. */
+const PARSER_HEADER_BYTES = 4 * MAX_HEADER_BYTES;
 
 /** What both kinds of servers are made with. */
 export const SERVER_OPTIONS: ServerOptions = {
@@ -32,8 +32,8 @@ export const SERVER_OPTIONS: ServerOptions = {
   requestTimeout: 0,
   maxHeaderSize: PARSER_HEADER_BYTES,
   noDelay: true,
-  // Other protocols to upgrade to are not offered: their requests are answered as if they had not asked.
-  shouldUpgradeCallback: ({ headers }) => headers.upgrade?.toLowerCase() === "websocket",
+  // Who asks for another protocol, or sends a body along, is answered as if it had not asked.
+  shouldUpgradeCallback: asksForWebSocket,
 };
 
 export interface Address {
@@ -59,10 +59,14 @@ export interface Directed {
   readonly host: string | null;
 }
 
+/** No path at all: the pipeline refuses it. */
+const NO_TARGET = "";
+
 /** A request of origin form; one of absolute form means the same (RFC 9112 3.2.2). */
 export function directOrigin({ url = "" }: IncomingMessage): Directed {
+  if (url.startsWith("/")) return { target: url, host: null };
   const absolute = /^https?:\/\/([^/?]*)(.*)$/i.exec(url);
-  if (absolute === null) return { target: url, host: null };
+  if (absolute === null) return { target: NO_TARGET, host: null };
   const [, host, target] = absolute;
   return { target: target.startsWith("/") ? target : `/${target}`, host };
 }
@@ -80,6 +84,8 @@ export class Listener {
     this.#options = options;
     this.server = options.secure ?? new HttpServer(SERVER_OPTIONS);
     const { server } = this;
+    // Their size is bounded. Of more than a number, the parser would leave out some without a word.
+    server.maxHeadersCount = 0;
     server.on("request", (message, response) => this.#serve(message, response));
     server.on("upgrade", (message, socket, head) => this.#upgrade(message, socket, head));
   }
@@ -120,6 +126,7 @@ export class Listener {
     const directed = this.direct(message, response);
     if (directed === null) return;
     const incoming = this.#read(message, directed);
+    incoming.headers.delete("upgrade");
     incoming.follow(response);
     const answer = this.#run(message, incoming);
     if (answer instanceof Promise) {
@@ -132,6 +139,11 @@ export class Listener {
   }
 
   #upgrade(message: IncomingMessage, socket: Duplex, head: Buffer): void {
+    // Versions of Node that do not ask beforehand hand over every request that names a protocol.
+    if (!asksForWebSocket(message)) {
+      socket.destroy();
+      return;
+    }
     const end = this.begin();
     socket.once("close", end);
     socket.on("error", () => {});
@@ -181,6 +193,11 @@ export class Listener {
       waitUntil: (work) => void work.catch(() => {}),
     });
   }
+}
+
+function asksForWebSocket({ method, headers }: IncomingMessage): boolean {
+  const hasBody = headers["transfer-encoding"] !== undefined || (headers["content-length"] ?? "0") !== "0";
+  return method === "GET" && headers.upgrade?.toLowerCase() === "websocket" && !hasBody;
 }
 
 function writeUpgrade(socket: Duplex, fields: Fields): void {

@@ -2,6 +2,7 @@
 // it; calls of that service go to upstreams. Nothing is remote: no object, no store, no control plane.
 
 import type { AddressInfo } from "node:net";
+import type { Duplex } from "node:stream";
 import { setTimeout as pause } from "node:timers/promises";
 import { answerOwnPath } from "../../admin/own-paths.ts";
 import type { Plan } from "../../config/plan.ts";
@@ -18,7 +19,7 @@ import { LISTEN_ON_MS, drainListener, hasTraffic } from "./drain.ts";
 import type { Address } from "./listener.ts";
 import { Listener, SERVER_OPTIONS } from "./listener.ts";
 import { LOCAL_REGION, startLocalHub } from "./local-hub.ts";
-import { addProxy } from "./proxy.ts";
+import { addProxy, refuseTunnel } from "./proxy.ts";
 
 export interface ProcessOptions {
   readonly plan: Plan;
@@ -119,7 +120,7 @@ function inboundOn(
   secure: SecureServer | null,
 ): Listener {
   const carrier = createCarrier(connections, { tellsIdentity: true, keepsHostFor: app });
-  return new Listener({
+  const listener = new Listener({
     // The sidecar of whoever calls may have the same name.
     engine: { ...inboundOf(engine), carrier, visitsOfLoop: MAX_SIDECAR_VISITS },
     answerOwnPath: (x) => answerOwnPath(x, () => ["a sidecar takes no configuration"]),
@@ -127,6 +128,8 @@ function inboundOn(
     isForNetwork: true,
     secure: secure?.server ?? null,
   });
+  listener.server.on("connect", (_, socket: Duplex) => refuseTunnel(socket, "method_not_allowed", {}));
+  return listener;
 }
 
 function outboundOn({ plan, outbound }: ProcessOptions, engine: Engine): Listener {

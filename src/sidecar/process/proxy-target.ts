@@ -10,7 +10,7 @@ export type ProxyTarget =
   | { readonly kind: "unknown"; readonly url: URL }
   | { readonly kind: "malformed" };
 
-const ABSOLUTE = /^https?:\/\/([^/?#@\s]+)(.*)$/i;
+const ABSOLUTE = /^https?:\/\/([^/?#@\s]+)((?:[/?].*)?)$/i;
 
 /** Reads an absolute-form request target (RFC 9112 3.2.2); path and query stay as the client wrote them. */
 export function directProxy(url: string, upstreams: readonly UpstreamPlan[]): ProxyTarget {

@@ -193,7 +193,8 @@ function refuseOpen(response: ServerResponse, retryAfterMs: number): void {
   refuse(response, "circuit_open", retryMembers(retryAfterMs));
 }
 
-function refuseTunnel(socket: Duplex, code: ProblemCode, members: Members): void {
+/** Answers a CONNECT that leads nowhere, and ends its connection. */
+export function refuseTunnel(socket: Duplex, code: ProblemCode, members: Members): void {
   const { fields, body } = problem(code, members);
   const { status, title } = PROBLEMS[code];
   const lines = Object.entries({ ...fields, "content-length": Buffer.byteLength(body), connection: "close" });
