@@ -2,7 +2,6 @@
 // one JSON object a line, and the line `ready` once it takes traffic.
 import { Console } from "node:console";
 import { adviseConfig } from "../src/config/advise.ts";
-import { withUpstreamRoutes } from "../src/edge/outbound.ts";
 import { validateConfig } from "../src/config/validate.ts";
 import { startSidecar, type RunningSidecar } from "../src/sidecar/process/process.ts";
 import { sidecarConfig, sidecarErrors } from "../src/sidecar/sidecar-config.ts";
@@ -37,7 +36,7 @@ async function run(options: SidecarOptions): Promise<readonly string[] | null> {
   const secrets = resolveSecrets(plan.secrets, { given: options.env, vars: {}, environment: process.env });
   const wrong = [...sidecarErrors(plan), ...missingSecretErrors(plan.secrets, secrets)];
   if (wrong.length > 0) return wrong;
-  if (config !== null) reportAll(adviseConfig(withUpstreamRoutes(plan)), "warning: ");
+  if (config !== null) reportAll(adviseConfig(plan, outbound !== null), "warning: ");
   const started = await startSidecar({
     plan,
     secrets,

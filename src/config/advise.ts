@@ -1,6 +1,7 @@
 // Advice on a configuration that is valid but may not do what its author wants. One line each.
 
 import { limitAdvice } from "./advise-limits.ts";
+import { isCallRoute } from "./call-routes.ts";
 import { formatPath } from "./error-lines.ts";
 import type { Plan, RoutePlan } from "./plan.ts";
 import { coversRoute } from "./route-cover.ts";
@@ -17,24 +18,30 @@ const SAFE_METHODS: ReadonlySet<string> = new Set([
   "SEARCH",
 ]);
 
-/** Warnings, each one line that begins with the path of what it is about. */
-export function adviseConfig(plan: Plan): readonly string[] {
+/**
+ * Warnings, each one line that begins with the path of what it is about. `areUpstreamsCalled`: a service may
+ * call every upstream, whether a route names it or not.
+ */
+export function adviseConfig(plan: Plan, areUpstreamsCalled = false): readonly string[] {
   return [
     ...plan.routes.flatMap((route) => routeAdvice(plan, route)),
     ...classAdvice(plan.routes),
     ...plan.limits.flatMap(limitAdvice),
-    ...unusedAdvice(plan),
+    ...unusedAdvice(plan, areUpstreamsCalled),
   ];
 }
 
 function routeAdvice(plan: Plan, route: RoutePlan): string[] {
   const path = formatPath(["routes", route.index]);
   const advice: string[] = [];
-  const shadow = plan.routes.slice(0, route.index).find((earlier) => coversRoute(earlier, route));
+  const isCall = isCallRoute(route);
+  const shadow = plan.routes
+    .slice(0, route.index)
+    .find((earlier) => isCallRoute(earlier) === isCall && coversRoute(earlier, route));
   if (shadow !== undefined) {
     advice.push(`${path}: never reached, routes[${shadow.index}] takes all of its requests first`);
   }
-  if (route.priority === P0 && route.auth === null) {
+  if (route.priority === P0 && route.auth === null && !isCall) {
     advice.push(`${path}.auth: anybody can send P0 requests, which are shed last; set auth: true`);
   }
   if (route.auth === "any" && plan.consumers.length === 0) {
@@ -60,13 +67,13 @@ function classAdvice(routes: readonly RoutePlan[]): string[] {
   ];
 }
 
-function unusedAdvice({ upstreams, limits, counters, routes }: Plan): string[] {
+function unusedAdvice({ upstreams, limits, counters, routes }: Plan, areUpstreamsCalled: boolean): string[] {
   const usedUpstreams = new Set(routes.map((route) => route.upstream));
   const usedLimits = new Set(routes.flatMap((route) => route.limits));
   const usedCounters = new Set(routes.flatMap((route) => route.count));
   return [
     ...upstreams
-      .filter(({ index }) => !usedUpstreams.has(index))
+      .filter(({ index }) => !areUpstreamsCalled && !usedUpstreams.has(index))
       .map(({ name }) => `upstreams.${name}: no route uses it`),
     ...limits
       .filter(({ index }) => !usedLimits.has(index))

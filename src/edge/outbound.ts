@@ -2,12 +2,11 @@
 // binding, a process for the service beside it. Routes whose host ends that way are for such calls alone, so
 // that nobody on the network reaches them by writing that host; every upstream has one without asking.
 
+import { UPSTREAM_SUFFIX, isCallRoute } from "../config/call-routes.ts";
 import type { Plan, RoutePlan } from "../config/plan.ts";
 import type { Engine } from "./engine.ts";
 import { createKeyRing } from "./api-keys.ts";
 import { createRouteTable } from "./route-table.ts";
-
-export const UPSTREAM_SUFFIX = ".upstream";
 
 /** A request may pass several sidecars of one name; so many of them are a loop. */
 export const MAX_SIDECAR_VISITS = 16;
@@ -26,23 +25,19 @@ export function withUpstreamRoutes(plan: Plan): Plan {
 
 /** The engine as the network sees it. */
 export function inboundOf(engine: Engine): Engine {
-  const routes = engine.plan.routes.filter((route) => !isForCalls(route));
+  const routes = engine.plan.routes.filter((route) => !isCallRoute(route));
   return { ...engine, routes: createRouteTable(engine.plan.routes, routes) };
 }
 
 /** The engine as a service sees it that calls its upstreams: the same upstreams, and nobody needs a key. */
 export function outboundOf(engine: Engine): Engine {
-  const routes = engine.plan.routes.filter(isForCalls);
+  const routes = engine.plan.routes.filter(isCallRoute);
   return {
     ...engine,
     routes: createRouteTable(engine.plan.routes, routes),
     keys: createKeyRing(new Map()),
     visitsOfLoop: MAX_SIDECAR_VISITS,
   };
-}
-
-function isForCalls({ hosts }: RoutePlan): boolean {
-  return hosts !== null && [...hosts].every((host) => host.endsWith(UPSTREAM_SUFFIX));
 }
 
 function upstreamRoute(name: string, upstream: number, index: number): RoutePlan {

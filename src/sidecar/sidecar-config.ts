@@ -1,7 +1,7 @@
 // The configuration of a sidecar process: a gateway's, in which everything may be left out. The service
 // behind it is the upstream `app`, and without routes of its own everything that comes in goes there.
 
-import { UPSTREAM_SUFFIX } from "../edge/outbound.ts";
+import { UPSTREAM_SUFFIX } from "../config/call-routes.ts";
 import type { Plan } from "../config/plan.ts";
 
 export const SIDECAR_NAME = "tidegate-sidecar";

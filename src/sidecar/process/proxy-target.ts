@@ -2,7 +2,7 @@
 // beyond what is configured.
 
 import type { UpstreamPlan } from "../../config/plan.ts";
-import { UPSTREAM_SUFFIX } from "../../edge/outbound.ts";
+import { UPSTREAM_SUFFIX } from "../../config/call-routes.ts";
 
 export type ProxyTarget =
   /** `host` is what its outbound route is known by; `target` is path and query behind the base path. */

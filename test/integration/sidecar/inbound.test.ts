@@ -94,14 +94,20 @@ describe("the inbound side", () => {
     expect(seen.headers["x-request-id"]).toMatch(/^[0-9a-f]{32}$/);
   });
 
-  it("believes no address that a client writes", async () => {
+  it("believes no address, class or identity that a client writes", async () => {
     await ask({
       path: "/x",
-      headers: { "cf-connecting-ip": "9.9.9.9", "x-tidegate-class": "P3", "x-tidegate-consumer": "acme" },
+      headers: {
+        "cf-connecting-ip": "9.9.9.9",
+        "x-tidegate-class": "P3",
+        "x-tidegate-consumer": "acme",
+        "x-forwarded-client-cert": "x",
+      },
     });
     expect(app.requests[0].headers["x-forwarded-for"]).toBe("127.0.0.1");
     expect(app.requests[0].headers["x-tidegate-class"]).toBe("P1");
     expect(app.requests[0].headers).not.toHaveProperty("x-tidegate-consumer");
+    expect(app.requests[0].headers).not.toHaveProperty("x-forwarded-client-cert");
   });
 
   it("keeps answers as they are: cookies, compressed bodies, HEAD, 204, 304", async () => {

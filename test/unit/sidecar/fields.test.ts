@@ -1,6 +1,6 @@
 // The process's header fields do what the Web's Headers do, as far as the pipeline asks: the same random edits
 // on both give the same fields.
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { Fields } from "../../../src/sidecar/process/fields.ts";
 
