@@ -35,7 +35,7 @@ export interface MemoryResult {
 
 const CONNECTIONS = 16;
 /** Enough for just-in-time compilation, connections and the first collections of garbage. */
-const MEMORY_WARM_UP_REQUESTS = 50_000;
+const MEMORY_WARM_UP_REQUESTS = 100_000;
 
 const FIELDS = [
   "host: app.example.com",

@@ -110,6 +110,7 @@ function memoryTable({ requests, rssMiB }: MemoryResult): string {
   const [first] = rssMiB;
   const last = rssMiB.at(-1) ?? first;
   const growth = last / first - 1;
-  const verdict = `From the first to the last: ${growth >= 0 ? "+" : ""}${(growth * 100).toFixed(0)} %, ${growth <= FLAT_GROWTH ? "flat" : "not flat"}.`;
+  const percent = `${growth >= 0 ? "+" : ""}${(growth * 100).toFixed(0)} %`;
+  const verdict = `From the first to the last: ${percent}, ${growth <= FLAT_GROWTH ? "flat" : "not flat"}.`;
   return `${markdownTable([headings, ["RSS, MiB", ...rssMiB.map((mib) => mib.toFixed(0))]])}\n\n${verdict}`;
 }

@@ -99,20 +99,17 @@ function sendTry(
   { origin, pool, basePath }: TargetConnections,
 ): Promise<Response | typeof TIMED_OUT> {
   if (!isStreamBody(body)) throw new Error("a body of another runtime");
-  const stream = body.stream();
   const incoming = incomingOf(x.request);
   return new Promise((resolve, reject) => {
     const attempt = new Try(incoming, timeoutMs, resolve, reject);
-    pool.dispatch(
-      {
-        origin,
-        path: basePath + path,
-        method: incoming.method,
-        headers: fields.toRaw(),
-        body: stream,
-      },
-      attempt,
-    );
+    const headers = fields.toRaw();
+    body.send((payload) => {
+      if (attempt.isOver) return;
+      pool.dispatch(
+        { origin, path: basePath + path, method: incoming.method, headers, body: payload },
+        attempt,
+      );
+    });
   });
 }
 
@@ -141,6 +138,11 @@ class Try implements Dispatcher.DispatchHandler {
     }, timeoutMs);
     incoming.onGone = () => this.#giveUp(new Error("the client hung up"));
     if (incoming.gone) this.#giveUp(new Error("the client hung up"));
+  }
+
+  /** Given up before anything was sent: nothing is to be sent any more. */
+  get isOver(): boolean {
+    return this.#givenUp !== null;
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {

@@ -1,6 +1,6 @@
 // TLS of the inbound side: certificate, key and the authorities of clients, from files that are looked at
-// again while it runs. What is new counts from the next handshake on; connections stay as they are. A set that
-// is broken, or half written, changes nothing.
+// again while it runs. What is new counts from the next handshake on; connections stay as they are. A set
+// that is broken, or half written, changes nothing.
 
 import { readFileSync } from "node:fs";
 import { createServer } from "node:https";

@@ -21,7 +21,7 @@ import { joinSockets } from "./upgrade.ts";
 const KEEP_ALIVE_MS = 65_000;
 /** From the connection on, a request's header fields must be there by then. */
 const HEADERS_TIMEOUT_MS = 60_000;
-/** The pipeline refuses too much with a problem. It counts names and values; the parser all that is between. */
+/** The pipeline refuses too much with a problem. It counts names and values; the parser counts all. */
 const PARSER_HEADER_BYTES = 4 * MAX_HEADER_BYTES;
 
 /** What both kinds of servers are made with. */

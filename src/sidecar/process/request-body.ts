@@ -8,15 +8,20 @@ import type { BodyArrival, BodyRules, OutboundBody } from "../../edge/outbound-b
 import { MAX_KEPT_BYTES } from "../../edge/outbound-body.ts";
 import type { Incoming } from "./incoming.ts";
 
-/** An OutboundBody whose tries send Node streams. */
+/** What a try sends: nothing, all of it, or what is still coming. */
+export type Payload = null | Buffer | Readable;
+
+/** An OutboundBody whose tries send what Node's clients take. */
 export interface StreamBody extends OutboundBody {
-  /** For the next try; null: there is none. */
-  stream(): Readable | null;
+  /** Calls back with what the next try sends: at once, or when this turn of the event loop is over. */
+  send(begin: (payload: Payload) => void): void;
 }
 
 export function isStreamBody(body: OutboundBody): body is StreamBody {
-  return "stream" in body;
+  return "send" in body;
 }
+
+const BROKEN = "the client did not send its whole body";
 
 export function createStreamBody(incoming: Incoming, rules: BodyRules): StreamBody {
   const { body } = incoming;
@@ -32,7 +37,7 @@ class NoBody implements StreamBody {
     this.#incoming = incoming;
   }
 
-  stream = (): null => null;
+  send = (begin: (payload: Payload) => void): void => begin(null);
   next = (): null => null;
   repeatable = (): boolean => true;
   tooLarge = (): boolean => false;
@@ -45,30 +50,48 @@ class RelayedBody implements StreamBody {
   readonly #incoming: Incoming;
   readonly #message: IncomingMessage;
   readonly #limitBytes: number;
+  /** Its length is known and small: most often it is here with the fields. */
+  readonly #isSmall: boolean;
   /** null: too much to keep, or nothing to keep it for. */
   #kept: Buffer[] | null;
   #bytes = 0;
   #isTooLarge = false;
   #current: Readable | null = null;
+  #isFollowed = false;
 
   constructor(incoming: Incoming, message: IncomingMessage, rules: BodyRules) {
     this.#incoming = incoming;
     this.#message = message;
     this.#limitBytes = rules.limitBytes;
-    const isLarge = rules.contentLength !== null && Number(rules.contentLength) > MAX_KEPT_BYTES;
-    this.#kept = rules.keep && !isLarge ? [] : null;
+    this.#isSmall = rules.contentLength !== null && Number(rules.contentLength) <= MAX_KEPT_BYTES;
+    this.#kept = this.#isSmall || (rules.keep && rules.contentLength === null) ? [] : null;
   }
 
-  stream(): Readable {
-    const isFirst = this.#current === null;
+  /** A body in one piece leaves with the fields, for half the work that a stream takes. */
+  send(begin: (payload: Payload) => void): void {
+    this.#follow();
+    if (!this.#isSmall) return begin(this.#stream());
+    const whole = this.#whole();
+    if (whole !== null) return begin(whole);
+    setImmediate(() => begin(this.#whole() ?? this.#stream()));
+  }
+
+  #whole(): Buffer | null {
+    const kept = this.#kept;
+    if (kept === null || !this.#message.readableEnded) return null;
+    return kept.length === 1 ? kept[0] : Buffer.concat(kept);
+  }
+
+  #stream(): Readable {
     const current = new Readable({ read: () => this.#message.resume() });
     // A try that has failed is told of by the try itself; what still arrives of its body is nobody's.
     current.on("error", () => {});
     current.on("close", () => this.#message.resume());
     for (const chunk of this.#kept ?? []) current.push(chunk);
     this.#current = current;
-    if (isFirst) this.#follow();
-    else if (this.#message.readableEnded) current.push(null);
+    const { readableEnded, complete, destroyed } = this.#message;
+    if (readableEnded) current.push(null);
+    else if (destroyed && !complete) current.destroy(new Error(BROKEN));
     return current;
   }
 
@@ -91,11 +114,13 @@ class RelayedBody implements StreamBody {
   }
 
   #follow(): void {
+    if (this.#isFollowed) return;
+    this.#isFollowed = true;
     const message = this.#message;
     message.on("data", (chunk: Buffer) => this.#take(chunk));
     message.on("end", () => this.#current?.push(null));
     const broken = (): void => {
-      if (!message.complete) this.#current?.destroy(new Error("the client did not send its whole body"));
+      if (!message.complete) this.#current?.destroy(new Error(BROKEN));
     };
     message.on("error", broken);
     message.on("close", broken);

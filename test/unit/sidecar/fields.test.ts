@@ -1,5 +1,5 @@
-// The process's header fields do what the Web's Headers do, as far as the pipeline asks: the same random edits
-// on both give the same fields.
+// The process's header fields do what the Web's Headers do, as far as the pipeline asks: the same random
+// edits on both give the same fields.
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { Fields } from "../../../src/sidecar/process/fields.ts";
@@ -14,7 +14,7 @@ const edit = fc.oneof(
 
 describe("fields", () => {
   it("are those of the Web's Headers after any edits", () => {
-    const run = fc.check(
+    fc.assert(
       fc.property(fc.array(fc.tuple(name, value)), fc.array(edit), (lines, edits) => {
         const fields = Fields.ofRaw(lines.flat());
         const headers = new Headers(lines);
@@ -27,7 +27,7 @@ describe("fields", () => {
             headers[kind](edited, text);
           }
         }
-        expect([...fields].toSorted()).toEqual([...headers].toSorted());
+        expect(sorted(fields)).toEqual(sorted(headers));
         for (const asked of ["X-a", "x-B", "via", "SET-COOKIE", "absent"]) {
           expect([asked, fields.get(asked), fields.has(asked)]).toEqual([
             asked,
@@ -42,7 +42,6 @@ describe("fields", () => {
         expect(Fields.ofRaw(fields.toRaw()).toRaw()).toEqual(fields.toRaw());
       }),
     );
-    expect(run.failed, fc.defaultReportMessage(run)).toBe(false);
   });
 
   it("join cookies of several lines as cookies are joined (RFC 9113 8.2.3)", () => {
@@ -63,3 +62,7 @@ describe("fields", () => {
     expect(copy.toRaw()).toEqual(["x-a", "2", "set-cookie", "a", "set-cookie", "b", "via", "1.1 a, 1.1 b"]);
   });
 });
+
+function sorted(headers: Headers): string[] {
+  return [...headers].map((line) => line.join(": ")).toSorted();
+}
