@@ -18,4 +18,5 @@ export class Sidecar extends WorkerEntrypoint<Record<string, unknown>> {
 
 // What Cloudflare instantiates by name; wrangler.toml lists the same names.
 export { Ledger } from "../durable-objects/ledger.ts";
+export { Outbox } from "../durable-objects/outbox.ts";
 export { RegionHub } from "../durable-objects/region-hub.ts";

@@ -2,6 +2,7 @@
 // first request (an isolate may neither seed randomness nor start timers while it loads).
 
 import type { ConsumerPlan, HeaderEdit, LimitPlan, Plan, UpstreamPlan } from "../config/plan.ts";
+import { allRoutes } from "../config/plan.ts";
 import { quoteString } from "../http/quoted-string.ts";
 import { rateLimitPolicyItem } from "../http/rate-limit-fields.ts";
 import { appendVia } from "../http/via.ts";
@@ -10,6 +11,7 @@ import { createBulkhead } from "../resilience/bulkhead.ts";
 import type { Permits } from "../resilience/permits.ts";
 import { MAX_PERMITS, createPermits } from "../resilience/permits.ts";
 import type { Snapshot } from "../hub/protocol.ts";
+import type { Outboxes } from "../delivery/outboxes.ts";
 import type { WorkerHub } from "../region/worker-hub.ts";
 import type { RandomSource } from "../resilience/random.ts";
 import { createRandom } from "../resilience/random.ts";
@@ -84,6 +86,8 @@ export interface Engine {
   readonly isLocal: boolean;
   /** null: there are no Durable Objects, the isolate is all there is. */
   readonly hub: WorkerHub | null;
+  /** null: requests cannot be stored for later. */
+  readonly outboxes: Outboxes | null;
   /** The hub's snapshot whose overrides are in force here. */
   overridesOf: Snapshot | null;
   /** When the next override ends. */
@@ -106,6 +110,7 @@ export interface EngineIdentity {
   readonly session: string;
   readonly region: string;
   readonly hub: WorkerHub | null;
+  readonly outboxes: Outboxes | null;
   readonly seed: number;
   readonly carrier: Carrier;
 }
@@ -151,13 +156,13 @@ export function createEngine(
     tenantPermits: plan.tenants.map((tenant) =>
       tenant.concurrency === null ? null : createPermits(tenant.concurrency),
     ),
-    routeBulkheads: plan.routes.map((route) =>
+    routeBulkheads: allRoutes(plan).map((route) =>
       route.concurrency === null
         ? null
         : createBulkhead({ ...route.concurrency, permitTtlMs: route.deadlineMs + LEASE_SLACK_MS }),
     ),
-    requestHeaders: plan.routes.map((route) => resolveEdit(route.requestHeaders, bindings)),
-    responseHeaders: plan.routes.map((route) => resolveEdit(route.responseHeaders, bindings)),
+    requestHeaders: allRoutes(plan).map((route) => resolveEdit(route.requestHeaders, bindings)),
+    responseHeaders: allRoutes(plan).map((route) => resolveEdit(route.responseHeaders, bindings)),
     routes: createRouteTable(plan.routes),
     keys: createKeyRing(keysWithSecrets(plan, bindings)),
     random: createRandom(identity.seed),
@@ -168,6 +173,7 @@ export function createEngine(
     metricsToken: textOf(bindings, "METRICS_TOKEN"),
     isLocal: bindings["TIDEGATE_LOCAL"] === "1",
     hub: identity.hub,
+    outboxes: identity.outboxes,
     overridesOf: null,
     overridesUntil: Number.POSITIVE_INFINITY,
     telemetry,

@@ -1,7 +1,8 @@
 // One request on its way through the pipeline: what the stages have found out and taken so far. Stages
 // read and write its fields; what has been taken is given back from here.
 
-import type { RoutePlan, TrafficClass } from "../config/plan.ts";
+import type { QueuePlan, RoutePlan, TrafficClass } from "../config/plan.ts";
+import type { ProblemMembers } from "./answer.ts";
 import type { Explanation } from "./explanation.ts";
 import type { Engine, Upstream } from "./engine.ts";
 import type { RequestIdentity } from "./identity.ts";
@@ -31,6 +32,8 @@ export class Exchange {
   path = "";
   route: RoutePlan | null = null;
   upstream: Upstream | null = null;
+  /** Where the request is stored, on a route to a queue. */
+  queue: QueuePlan | null = null;
   consumer = NOBODY;
   tenant = -1;
   trafficClass: TrafficClass = 1;
@@ -57,6 +60,8 @@ export class Exchange {
   sent = false;
   /** Ms after which it is worth coming back, 0 when unknown. */
   retryAfterMs = 0;
+  /** What a problem says instead of, or besides, what its code always says. */
+  problem: ProblemMembers | null = null;
   /** What the runtime said of a failed try, for the log alone. */
   failure: string | null = null;
   /** The upstream's answer, once there is one. */

@@ -2,6 +2,7 @@
 
 import type { Carrier } from "./carrier.ts";
 import { createOutboundBody } from "./outbound-body.ts";
+import type { RequestBuilder } from "./outbound-request.ts";
 import { upstreamRequest } from "./outbound-request.ts";
 import { within } from "./timeout.ts";
 
@@ -10,12 +11,17 @@ type UpgradeInit = ResponseInit & { webSocket?: unknown };
 
 export const FETCH_CARRIER: Carrier = {
   bodyOf: (x, rules) => createOutboundBody(x.request.body, rules),
-  send(x, { target: { baseUrl, fetcher }, path, body, remainingMs, timeoutMs }) {
-    const request = upstreamRequest(x, baseUrl + path, body, remainingMs);
-    return within(timeoutMs, fetcher === null ? fetch(request) : fetcher.fetch(request));
-  },
+  send: sendByFetch(upstreamRequest),
   receive: (answer) => (answer.status === 101 ? acceptUpgrade(answer) : new Response(answer.body, answer)),
 };
+
+/** Sends what `build` makes of a try. */
+export function sendByFetch(build: RequestBuilder): Carrier["send"] {
+  return (x, { target: { baseUrl, fetcher }, path, body, remainingMs, timeoutMs }) => {
+    const request = build(x, baseUrl + path, body, remainingMs);
+    return within(timeoutMs, fetcher === null ? fetch(request) : fetcher.fetch(request));
+  };
+}
 
 function acceptUpgrade(answer: Response): Response {
   const init: UpgradeInit = { status: 101, headers: answer.headers };

@@ -5,20 +5,26 @@ import { validateConfig } from "#validator";
 import { Hono } from "hono";
 import { answerOwnPath } from "../admin/own-paths.ts";
 import { renderCounters } from "../admin/metrics.ts";
+import { bucketOf, consumeBatch } from "../delivery/consumer.ts";
+import type { QueueBatch } from "../delivery/consumer-batch.ts";
+import { fileDeadLetters, isDeadLetterQueue } from "../delivery/consumer-dead-letters.ts";
+import { outboxesOf } from "../delivery/consumer-outboxes.ts";
 import type { GatewayConfig } from "../config/gateway-config.ts";
 import type { CompiledConfig } from "../config/compiled-config.ts";
 import { unpackPlan } from "../config/compiled-config.ts";
 import type { Plan } from "../config/plan.ts";
 import type { Validation } from "../config/validate.ts";
+import { acceptJob } from "../delivery/accept.ts";
+import { Outboxes, outboxBindingsOf } from "../delivery/outboxes.ts";
 import { problemBody } from "../http/problem.ts";
 import { Telemetry } from "../telemetry/telemetry.ts";
-import { DEFAULT_REGION, regionOfRequest } from "../region/placement.ts";
+import { regionOfRequest } from "../region/placement.ts";
 import { WorkerHub, objectBindingsOf } from "../region/worker-hub.ts";
 import type { Bindings, Engine, EngineIdentity } from "./engine.ts";
 import { createEngine, missingFromBindings, textOf } from "./engine.ts";
 import { FETCH_CARRIER } from "./fetch-carrier.ts";
 import { sharedBulkheads } from "./shared-bulkheads.ts";
-import { inboundOf, outboundOf, withUpstreamRoutes } from "./outbound.ts";
+import { inboundOf, outboundOf } from "./outbound.ts";
 import type { Caller } from "./shell.ts";
 import { ANYBODY } from "./shell.ts";
 import { createUpstreamSource } from "./upstream-source.ts";
@@ -43,6 +49,12 @@ export interface Gateway {
       bindings: Record<string, unknown>,
       context: RequestContext,
     ): Response | Promise<Response>;
+    /** Consumes the queue of pointers and its dead-letter queue. */
+    queue(
+      batch: QueueBatch,
+      bindings: Record<string, unknown>,
+      context: Pick<RequestContext, "waitUntil">,
+    ): Promise<void>;
   };
   /** Sends a call of another Worker to the upstream that its host names, `<upstream>.upstream`. */
   readonly callUpstream: (
@@ -88,6 +100,7 @@ export function createGateway(config: GatewayConfig | CompiledConfig): Gateway {
         // With nothing added to the app there is nothing to dispatch to.
         return isBare ? isolate.handle(request, bindings, context) : app.fetch(request, bindings, context);
       },
+      queue: (batch, bindings, context) => isolate.consume(batch, bindings, context),
     },
     callUpstream: (request, bindings, context, caller) =>
       isolate.callUpstream(request, bindings, context, caller),
@@ -110,11 +123,14 @@ function answerBug(error: Error): Response {
 
 /** What lives as long as the isolate: the engine in use, until a configuration replaces it. */
 class Isolate {
-  readonly #plan: Plan;
+  #plan: Plan;
+  /** The one of requests: the first of them tells where this is. */
   #engine: Engine | null = null;
-  /** The engine for requests of the network, and for calls of Workers. */
+  /** The same, for requests of the network and for calls of Workers. */
   #inbound: Engine | null = null;
   #outbound: Engine | null = null;
+  /** One for each region that this isolate has worked for, as a consumer may for any. */
+  readonly #engines = new Map<string, Engine>();
 
   constructor(plan: Plan) {
     this.#plan = plan;
@@ -156,13 +172,14 @@ class Isolate {
   ): Response | Promise<Response> {
     return runPipeline(engine, request, {
       caller,
+      acceptJob,
       answerOwnPath: (x) => answerOwnPath(x, (config) => this.#replaceConfig(config, bindings)),
       waitUntil: (work) => context.waitUntil(work),
     });
   }
 
   #engineFor(request: Request, bindings: Bindings): Engine {
-    this.#engine ??= buildEngine(this.#plan, bindings, identifyIsolate(this.#plan, request, bindings), null);
+    this.#engine ??= this.#engineOf(regionOf(request, bindings), bindings);
     return this.#engine;
   }
 
@@ -172,39 +189,73 @@ class Isolate {
     if (!validation.ok) return validation.errors;
     const missing = missingFromBindings(validation.plan, bindings);
     if (missing.length > 0) return missing;
-    this.#engine = buildEngine(validation.plan, bindings, this.#engine, this.#engine);
+    this.#plan = validation.plan;
+    for (const [region, engine] of this.#engines) {
+      this.#engines.set(region, buildEngine(this.#plan, bindings, engine, engine));
+    }
+    this.#engine = this.#engines.get(this.#engine?.region ?? "") ?? null;
     this.#inbound = null;
     this.#outbound = null;
     return [];
   }
+
+  /** Throws where the Worker lacks a binding: then the queue keeps the batch. */
+  async consume(
+    batch: QueueBatch,
+    bindings: Bindings,
+    context: Pick<RequestContext, "waitUntil">,
+  ): Promise<void> {
+    const outboxes = outboxesOf(bindings);
+    if (outboxes === null) throw new Error("a queue needs the binding OUTBOX, see wrangler.toml");
+    if (isDeadLetterQueue(batch.queue)) return fileDeadLetters(batch, outboxes);
+    return consumeBatch(batch, {
+      outboxes,
+      bucket: bucketOf(bindings),
+      engineOf: (region) => this.#engineOf(region, bindings),
+      shell: { waitUntil: (work) => context.waitUntil(work) },
+    });
+  }
+
+  #engineOf(region: string, bindings: Bindings): Engine {
+    const known = this.#engines.get(region);
+    if (known !== undefined) return known;
+    const engine = buildEngine(this.#plan, bindings, identifyIsolate(this.#plan, region, bindings), null);
+    this.#engines.set(region, engine);
+    return engine;
+  }
 }
 
-/** What the isolate is called and where it is: a Cloudflare data center, so the first request tells. */
+/** Where the isolate is: a Cloudflare data center, so the first request tells. */
+function regionOf(request: Request, bindings: Bindings): string {
+  const cf = "cf" in request && typeof request.cf === "object" ? request.cf : null;
+  return regionOfRequest({ override: textOf(bindings, "TIDEGATE_REGION"), cf });
+}
+
+/** What the isolate is called, and its way to the hub of a region. */
 function identifyIsolate(
   plan: Plan,
-  request: Request,
+  region: string,
   bindings: Bindings,
 ): Omit<EngineIdentity, "seed" | "carrier"> {
   const session = crypto.randomUUID();
-  const cf = "cf" in request && typeof request.cf === "object" ? request.cf : null;
-  const region = regionOfRequest({ override: textOf(bindings, "TIDEGATE_REGION"), cf });
   const objects = objectBindingsOf(bindings);
   const hub = objects === null ? null : new WorkerHub(objects, region, session, plan.hash);
-  return { session: session.slice(0, 8), region, hub };
+  const bound = outboxBindingsOf(bindings);
+  const outboxes = bound === null ? null : new Outboxes(bound, region);
+  return { session: session.slice(0, 8), region, hub, outboxes };
 }
 
 function buildEngine(
-  configured: Plan,
+  plan: Plan,
   bindings: Bindings,
-  isolate: Omit<EngineIdentity, "seed" | "carrier"> | null,
+  isolate: Omit<EngineIdentity, "seed" | "carrier">,
   previous: Engine | null,
 ): Engine {
-  const plan = withUpstreamRoutes(configured);
   const missing = missingFromBindings(plan, bindings);
   if (missing.length > 0) throw new Error(missing.join("\n"));
-  const { session, region, hub } = isolate ?? { session: "", region: DEFAULT_REGION, hub: null };
+  const { session, region, hub, outboxes } = isolate;
   const [seed] = crypto.getRandomValues(new Uint32Array(1));
-  const identity = { session, region, hub, seed, carrier: FETCH_CARRIER };
+  const identity = { session, region, hub, outboxes, seed, carrier: FETCH_CARRIER };
   hub?.configured(plan.hash);
   const engine = createEngine(
     plan,

@@ -23,6 +23,7 @@ export class InboundHeaders {
   forwardedHost: string | null = null;
   deadline: string | null = null;
   trafficClass: string | null = null;
+  prefer: string | null = null;
   adminToken: string | null = null;
   explain: string | null = null;
   /** The last of the hop-by-hop fields besides `connection` and `upgrade`; null when there is none. */
@@ -51,6 +52,7 @@ const FIELDS = new Map<string, Field>([
   ["x-forwarded-host", "forwardedHost"],
   ["x-tidegate-deadline-ms", "deadline"],
   ["x-tidegate-class", "trafficClass"],
+  ["prefer", "prefer"],
   ["x-tidegate-admin", "adminToken"],
   ["x-tidegate-explain", "explain"],
   ["te", "hopByHop"],

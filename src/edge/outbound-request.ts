@@ -16,6 +16,17 @@ import type { OutboundBody } from "./outbound-body.ts";
 /** Values of `Connection` that say something of the connection alone. */
 const NAMES_NO_FIELD = /^(?:keep-alive|close)$/i;
 
+/** What each delivery says by itself, what is only about this connection, and what is done with by then. */
+const NOT_STORED = ["content-length", "traceparent", "upgrade", "connection", "prefer"];
+
+/** Builds the request for one try; `remainingMs` is what is left until the deadline. */
+export type RequestBuilder = (
+  x: Exchange,
+  url: string,
+  outbound: OutboundBody,
+  remainingMs: number,
+) => Request;
+
 /** Path and query as they are appended to a target's base URL. */
 export function upstreamPath(x: Exchange): string {
   const rewrite = x.route?.rewrite ?? null;
@@ -43,13 +54,27 @@ export function upstreamRequest(
     duplex: "half",
   };
   const request = body === x.request.body ? new Request(url, x.request) : new Request(url, init);
-  editFields(request.headers, x, remainingMs);
+  writeUpstreamFields(request.headers, x, remainingMs);
   return request;
 }
 
 /** Makes the fields that a try sends of those that came in. */
-export function editFields(headers: Headers, x: Exchange, remainingMs: number): void {
-  const { inbound, engine } = x;
+export function writeUpstreamFields(headers: Headers, x: Exchange, remainingMs: number): void {
+  editFields(headers, x);
+  headers.set("traceparent", formatTraceparent(x.traceId, newSpanId(x.engine.random), x.traceFlags));
+  headers.set("x-tidegate-deadline-ms", String(Math.max(1, Math.floor(remainingMs))));
+}
+
+/** The fields of a request that is stored for later, edited as if it were sent now. */
+export function storedFields(x: Exchange): Headers {
+  const headers = new Headers(x.request.headers);
+  editFields(headers, x);
+  for (const name of NOT_STORED) headers.delete(name);
+  return headers;
+}
+
+function editFields(headers: Headers, x: Exchange): void {
+  const { inbound, engine, route } = x;
   removeConnectionFields(headers, x);
   if (inbound.private !== null) for (const name of inbound.private) headers.delete(name);
   headers.delete("host");
@@ -63,13 +88,10 @@ export function editFields(headers: Headers, x: Exchange, remainingMs: number): 
   const consumer = consumerAt(engine, x.consumer);
   if (consumer !== null) headers.set("x-tidegate-consumer", consumer.name);
   if (x.tenant >= 0) headers.set("x-tidegate-tenant", engine.plan.tenants[x.tenant].name);
-  if (x.route !== null) {
-    const edit = engine.requestHeaders[x.route.index];
-    for (const name of edit.remove) headers.delete(name);
-    for (const [name, value] of edit.set) headers.set(name, value);
-  }
-  headers.set("traceparent", formatTraceparent(x.traceId, newSpanId(engine.random), x.traceFlags));
-  headers.set("x-tidegate-deadline-ms", String(Math.max(1, Math.floor(remainingMs))));
+  if (route === null) return;
+  const edit = engine.requestHeaders[route.index];
+  for (const name of edit.remove) headers.delete(name);
+  for (const [name, value] of edit.set) headers.set(name, value);
 }
 
 /** The walk over the fields has told which are there, and deleting one that is not costs as much. */

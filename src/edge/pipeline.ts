@@ -2,14 +2,14 @@
 //
 //   path check -> match -> consumer -> class -> deadline -> body size -> limits -> cursor
 //     -> tenant permits -> route permit -> limits that must be asked for
+//     -> a route to a queue: stored for later, else
 //     -> tries { breaker -> upstream permit -> fetch } -> answer -> usage, sync with the hub
 //
 // Stages answer with a verdict, 0 to go on. A refusal gives back what the stages before it took. Until
 // the first await everything is decided from the isolate's own state, without I/O.
 
 import { isGatewayPath } from "../http/paths.ts";
-import { settleRequest } from "../resilience/upstream-control.ts";
-import { passCursor, returnPermits, takeRoutePermit, takeTenantPermits } from "./admission.ts";
+import { passCursor, returnPermits, settleArrival, takeRoutePermit, takeTenantPermits } from "./admission.ts";
 import { answerRefusal, passAnswer } from "./answer.ts";
 import { equalSecrets } from "./api-keys.ts";
 import {
@@ -28,7 +28,7 @@ import type { InboundHeaders } from "./inbound-headers.ts";
 import { readInboundHeaders } from "./inbound-headers.ts";
 import { keyOf } from "./limit-keys.ts";
 import { awaitLimits, returnLimits, takeLimits } from "./limits.ts";
-import { followOverrides, isOperatorsRefusal } from "./overrides.ts";
+import { followOverrides } from "./overrides.ts";
 import { reportAnswer } from "./report.ts";
 import type { Shell } from "./shell.ts";
 import { runTries } from "./tries.ts";
@@ -44,7 +44,7 @@ export function runPipeline(engine: Engine, request: Request, shell: Shell): Res
     }
     const refused = checked || admit(x);
     if (refused !== Verdict.admit) return conclude(x, refused);
-    const work = serve(x).catch((error: unknown) => concludeBug(x, error));
+    const work = serve(x, shell).catch((error: unknown) => concludeBug(x, error));
     shell.waitUntil(work);
     return work;
   } catch (error) {
@@ -68,14 +68,15 @@ function admit(x: Exchange): Verdict {
 }
 
 /** The rest, which may wait: for the route's bulkhead, and for the upstream. */
-async function serve(x: Exchange): Promise<Response> {
+async function serve(x: Exchange, shell: Shell): Promise<Response> {
   const atRoute = takeRoutePermit(x);
   const verdict = typeof atRoute === "number" ? atRoute : await atRoute;
-  if (verdict !== Verdict.admit || x.upstream === null) return conclude(x, verdict);
+  if (verdict !== Verdict.admit) return conclude(x, verdict);
   const asked = awaitLimits(x);
   const allowed = typeof asked === "number" ? asked : await asked;
   if (allowed !== Verdict.admit) return conclude(x, allowed);
-  return conclude(x, await runTries(x, x.upstream));
+  if (x.queue !== null) return conclude(x, await shell.acceptJob(x, x.queue));
+  return conclude(x, x.upstream === null ? Verdict.internalError : await runTries(x, x.upstream));
 }
 
 function concludeBug(x: Exchange, error: unknown): Response {
@@ -88,7 +89,7 @@ function conclude(x: Exchange, verdict: Verdict): Response {
   const now = Date.now();
   returnPermits(x, now);
   if (verdict !== Verdict.admit && !x.sent) returnLimits(x);
-  settle(x, verdict);
+  settleArrival(x, verdict);
   const response =
     verdict === Verdict.admit && x.response !== null
       ? passAnswer(x, x.response)
@@ -112,21 +113,6 @@ function tellHub(x: Exchange): void {
   hub.link.afterResponse();
   if (engine.isLocal) hub.linger();
   hub.keepBegun(x.shell);
-}
-
-/**
- * Tells the upstream's loop what became of the request. A caller's own bounds say nothing about it, nor does
- * what an operator forces.
- */
-function settle(x: Exchange, verdict: Verdict): void {
-  if (!x.unsettled || x.upstream === null) return;
-  x.unsettled = false;
-  if (verdict === Verdict.tenantConcurrency || verdict === Verdict.routeConcurrency) return;
-  if (verdict === Verdict.rateLimited || verdict === Verdict.quotaExceeded) return;
-  if (verdict === Verdict.bodyTooLarge || verdict === Verdict.badRequest) return;
-  if (isOperatorsRefusal(x.upstream, verdict)) return;
-  const status = x.response?.status ?? 0;
-  settleRequest(x.upstream.control, verdict === Verdict.admit && status < 500 && status !== 429);
 }
 
 function openExchange(engine: Engine, request: Request, shell: Shell): Exchange {

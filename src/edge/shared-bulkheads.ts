@@ -1,5 +1,5 @@
-// Bulkheads that an isolate shares with the others of its region: a tenant's over all upstreams, a route's. Each
-// has what is configured until the hub has said how much of it is this isolate's.
+// Bulkheads that an isolate shares with the others of its region: a tenant's over all upstreams, a route's.
+// Each has what is configured until the hub has said how much of it is this isolate's.
 
 import type { BulkheadAnswer, BulkheadAsk } from "../hub/load-protocol.ts";
 import { MAX_BULKHEAD_CHARS } from "../hub/load-protocol.ts";
@@ -17,7 +17,9 @@ export interface SharedBulkhead {
 
 type Bounded = Pick<Engine, "plan" | "tenantPermits" | "routeBulkheads">;
 
-/** All of an engine's, under the names that the whole region knows them by; a name may be too long for that. */
+/**
+ * All of an engine's, under the names that the whole region knows them by; a name may be too long for that.
+ */
 export function sharedBulkheads({ plan, tenantPermits, routeBulkheads }: Bounded): SharedBulkhead[] {
   const tenants = plan.tenants.flatMap(({ name, index }) => {
     const permits = tenantPermits[index];

@@ -1,7 +1,9 @@
 // What surrounds the pipeline: the isolate, and the runtime that keeps work alive.
 
+import type { QueuePlan } from "../config/plan.ts";
 import type { TrafficClass } from "../resilience/level.ts";
 import type { Exchange } from "./exchange.ts";
+import type { Verdict } from "./verdict.ts";
 
 /** Who calls, as far as the runtime knows without reading the request. */
 export interface Caller {
@@ -23,6 +25,8 @@ export interface Shell {
   readonly caller: Caller;
   /** Answers the gateway's own paths (`/_gateway/...`). */
   answerOwnPath(x: Exchange): Promise<Response>;
+  /** Stores a request for later; on `admit` the exchange holds the answer. */
+  acceptJob(x: Exchange, queue: QueuePlan): Promise<Verdict>;
   /** Lets work go on though its client hangs up: its end gives permits back. */
   waitUntil(work: Promise<unknown>): void;
 }

@@ -11,6 +11,7 @@ import type { Upstream } from "./engine.ts";
 import type { Exchange } from "./exchange.ts";
 import type { OutboundBody } from "./outbound-body.ts";
 import { isUpgrade, upstreamPath } from "./outbound-request.ts";
+import type { Carrier } from "./carrier.ts";
 import { runTry } from "./try.ts";
 import { Verdict } from "./verdict.ts";
 
@@ -22,6 +23,7 @@ export interface Attempt {
   readonly upstream: Upstream;
   readonly path: string;
   readonly body: OutboundBody;
+  readonly send: Carrier["send"];
   /** The target of the try before, or NO_TARGET. */
   lastTarget: number;
 }
@@ -38,6 +40,7 @@ export async function runTries(x: Exchange, upstream: Upstream): Promise<Verdict
       limitBytes: x.route?.bodyLimitBytes ?? 0,
       keep: attempts > 1,
     }),
+    send: x.engine.carrier.send,
     lastTarget: NO_TARGET,
   };
   for (;;) {

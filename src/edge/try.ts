@@ -117,7 +117,7 @@ async function fetchTarget(x: Exchange, attempt: Attempt, startedAt: number): Pr
   const remainingMs = x.deadlineAt - startedAt;
   const timeoutMs = tryTimeoutMs(plan.timeoutMs, remainingMs);
   const { path, body } = attempt;
-  const answer = x.engine.carrier.send(x, { target: targets[index], path, body, remainingMs, timeoutMs });
+  const answer = attempt.send(x, { target: targets[index], path, body, remainingMs, timeoutMs });
   const inflight = control.targets.inflight[index];
   const slot = takePermit(inflight, startedAt, timeoutMs + LEASE_SLACK_MS);
   x.sent = true;

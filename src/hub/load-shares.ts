@@ -15,6 +15,8 @@ export interface Demand {
   readonly waiting: number;
   /** Calls served per ms. */
   readonly servedPerMs: number;
+  /** Retries that it may have scheduled since its last report. */
+  readonly granted?: number;
 }
 
 /** An isolate counts for so long after its last word; its share ends then. */
@@ -43,6 +45,13 @@ export function sumDemands(demands: Demands): RegionSums {
   return sums;
 }
 
+/** Retries that the others may schedule, or have and not told yet. */
+export function grantedToOthers(demands: Demands, isolate: string): number {
+  let sum = 0;
+  for (const [other, { granted = 0 }] of demands) if (other !== isolate) sum += granted;
+  return sum;
+}
+
 export interface Share {
   readonly limit: number;
   /** The isolate's part of everything, from 0 to 1. */
@@ -52,8 +61,9 @@ export interface Share {
 }
 
 /**
- * The isolate's share of a bulkhead that has no line to wait in: what nobody uses is everybody's whole, so that
- * nobody is refused while there is room; too many may get in until the next sync, when the limit is shared out.
+ * The isolate's share of a bulkhead that has no line to wait in: what nobody uses is everybody's whole, so
+ * that nobody is refused while there is room; too many may get in until the next sync, when the limit is
+ * shared out.
  */
 export function looseShareOf(demands: Demands, isolate: string, limit: number): number {
   let others = 0;

@@ -1,5 +1,6 @@
-// The load of an upstream as a region's hub has it, kept over restarts and told to the other regions: a row of a
-// register, written when something has changed enough to matter, and then at most every STORE_EVERY_MS.
+// The load of an upstream as a region's hub has it, kept over restarts and told to the other regions: a row
+// of a register, written when something has changed enough to matter, and then at most every
+// STORE_EVERY_MS.
 
 import { nextStamp } from "../crdt/hybrid-clock.ts";
 import { createLwwRegister, writeRegister } from "../crdt/lww-register.ts";

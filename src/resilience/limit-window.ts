@@ -1,5 +1,5 @@
-// What a region's concurrency limit looks at: calls that ended within a window, by what became of them, and how
-// long the served ones took. Reports of isolates are added up as they come.
+// What a region's concurrency limit looks at: calls that ended within a window, by what became of them, and
+// how long the served ones took. Reports of isolates are added up as they come.
 
 import { BUCKETS_PER_DOUBLING, LATENCY_BUCKETS, middleOf } from "./latency.ts";
 import type { LoadNews } from "./load-sums.ts";

@@ -17,14 +17,14 @@ import type { LatencyHistogram } from "./latency.ts";
 import { createLatencyHistogram, recordLatency } from "./latency.ts";
 import { LEVEL_COUNT } from "./level.ts";
 import type { LoadSums } from "./load-sums.ts";
-import { createLoadSums, noteSample } from "./load-sums.ts";
+import { createLoadSums, noteOriginalLoad, noteSample } from "./load-sums.ts";
 import { Outcome } from "./outcome.ts";
 import type { RandomSource } from "./random.ts";
 import { nextRandom } from "./random.ts";
 import type { RegionalLoad } from "./regional-load.ts";
 import { createRegionalLoad, isLoadRegional, takeRegionalRetry } from "./regional-load.ts";
 import type { RetryBudget } from "./retry-budget.ts";
-import { createRetryBudget, depositOriginal, takeRetry } from "./retry-budget.ts";
+import { createRetryBudget, depositOriginal, noteRetries, takeRetry } from "./retry-budget.ts";
 import type { TargetLoads } from "./target-choice.ts";
 import { createTargetLoads } from "./target-choice.ts";
 import type { TargetEjections } from "./target-ejection.ts";
@@ -124,6 +124,11 @@ export function noteArrival(control: UpstreamControl, level: number, now: number
   control.tally.arrivals[level]++;
 }
 
+/** Work for the upstream is about to come: its region's verdicts are wanted, and nothing is counted yet. */
+export function expectArrivals(control: UpstreamControl, now: number): void {
+  control.arrivedAt = now;
+}
+
 /** Runs what is due though nothing has arrived, so that a reader sees no stale cursor and no stale target. */
 export function refreshControl(control: UpstreamControl, now: number): void {
   refreshTargets(control, now);
@@ -142,7 +147,7 @@ export function admitLevel(control: UpstreamControl, level: number, position: nu
 
 /** The request went on to be tried: it is an original that retries may be measured by. */
 export function noteOriginal(control: UpstreamControl, now: number): void {
-  control.sums.originals++;
+  noteOriginalLoad(control.sums, now);
   if (control.retryBudget !== null) depositOriginal(control.retryBudget, now);
 }
 
@@ -182,6 +187,7 @@ export function finishTry(
   random: RandomSource,
 ): void {
   const { breaker, bulkhead, limit } = control;
+  let isRefused = false;
   if (result.outcome === Outcome.ok) {
     recordLatency(control.latency, result.latencyMs);
     control.servedAt = now;
@@ -197,6 +203,7 @@ export function finishTry(
       result.fate,
       now,
     );
+    isRefused = tooMany;
     if (tooMany || isCrowdedOut(control, result, now)) outcome = Outcome.ignored;
     if (result.fate > 0) control.tally.signals++;
   }
@@ -204,25 +211,31 @@ export function finishTry(
   if (breaker !== null) recordBreaker(control, breaker, token, outcome, result, now, random);
   bulkhead.ceiling = ceilingOf(control, now);
   if (limit.current !== bulkhead.permits.limit) resizeBulkhead(bulkhead, limit.current, now);
+  // What was in flight beyond it was refused: nobody may take its place.
+  if (isRefused) bulkhead.draining = 0;
   leaveBulkhead(bulkhead, permit, now);
 }
 
 /**
- * Whether a try that is not the first may be scheduled; it is counted then, its backoff included. Only while
- * all is well: the breaker is closed and the cursor cuts nothing. The budget is the region's while that steers.
+ * Whether a try that is not the first may be scheduled; it is counted then, its backoff included. Only
+ * while all is well: the breaker is closed and the cursor cuts nothing. The budget is the region's while
+ * that steers.
  */
 export function scheduleRetry(control: UpstreamControl, now: number): boolean {
   const { breaker, retryBudget, regional, shed } = control;
   const phase = breaker === null ? "closed" : phaseAt(breaker, now);
   if (retryBudget === null || phase !== "closed" || shed.cursor < LEVEL_COUNT) return false;
-  const taken = isLoadRegional(regional, now) ? takeRegionalRetry(regional) : takeRetry(retryBudget, now);
+  const isRegional = isLoadRegional(regional, now);
+  const taken = isRegional ? takeRegionalRetry(regional) : takeRetry(retryBudget, now);
+  // The own budget knows of all: it goes on when the hub is gone.
+  if (taken && isRegional) noteRetries(retryBudget, 1, now);
   if (taken) control.sums.retries++;
   return taken;
 }
 
 /**
- * A 503 to one of several calls at a time, while others go well: the upstream has more than it takes, which is
- * the limit's business and the cursor's. One that answers nothing else is down, and the breaker's.
+ * A 503 to one of several calls at a time, while others go well: the upstream has more than it takes, which
+ * is the limit's business and the cursor's. One that answers nothing else is down, and the breaker's.
  */
 function isCrowdedOut({ servedAt }: UpstreamControl, { fate, inflight }: TryResult, now: number): boolean {
   return fate === SampleFate.refused && inflight > 1 && now - servedAt < CROWDED_OUT_MS;

@@ -1,5 +1,6 @@
-// The loops around one upstream: an isolate's own, which run while it is alone, and how it follows the region's
-// hub while that steers. Lazy functions of (state, now): called with arrivals, results and verdicts.
+// The loops around one upstream: an isolate's own, which run while it is alone, and how it follows the
+// region's hub while that steers. Lazy functions of (state, now): called with arrivals, results and
+// verdicts.
 
 import { rampShare } from "./breaker.ts";
 import { resizeBulkhead } from "./bulkhead.ts";
@@ -28,7 +29,7 @@ export function takeLoad(control: UpstreamControl, now: number): LoadNews | null
 /** Takes the region's word in: cursor, permits, retries. */
 export function followLoad(control: UpstreamControl, verdict: LoadVerdict, now: number): void {
   const { bulkhead, limit, regional } = control;
-  takeLoadVerdict(regional, control.shed, verdict);
+  takeLoadVerdict(regional, control.shed, verdict, control.sums.retries);
   if (control.breaker?.state.phase === "ramp") placeOnRamp(control, now);
   limit.follow(verdict.limit);
   bulkhead.ceiling = ceilingOf(control, now);
@@ -40,7 +41,9 @@ export function isOwnTickDue({ shed, tally, regional }: UpstreamControl, now: nu
   return !isLoadRegional(regional, now) && isTickDue(shed, tally, now);
 }
 
-/** A turn of what is due: the cursor, or its place on a ramp; what has expired; what is known of latencies. */
+/**
+ * A turn of what is due: the cursor, or its place on a ramp; what has expired; what is known of latencies.
+ */
 export function runTick(control: UpstreamControl, now: number): void {
   const { breaker, shed, tally, regional } = control;
   keepHouse(control, now);
@@ -60,9 +63,12 @@ export function runTick(control: UpstreamControl, now: number): void {
   tickCursor(shed, tally, now, holding, rampPassing(control, now));
 }
 
-/** Whether requests stand in line here while the region has permits to spare. */
+/** Whether requests stand in line here for want of permits that the region has to spare. */
 export function wantsPermits({ regional, bulkhead }: UpstreamControl, now: number): boolean {
-  return regional.hasSpare && bulkhead.line.length > 0 && isLoadRegional(regional, now);
+  const { line, permits } = bulkhead;
+  // What the isolate's own limit holds back, no hub can give.
+  const isBound = permits.limit >= regional.limit;
+  return regional.hasSpare && isBound && line.length > 0 && isLoadRegional(regional, now);
 }
 
 /** Permits that are never passed: see bulkhead.ts. */

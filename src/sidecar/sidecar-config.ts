@@ -36,7 +36,8 @@ export function sidecarErrors(plan: Plan): string[] {
       const rule = 'a sidecar keeps no ledger, use "local" or "global"';
       return `limits.${name}.consistency: ${rule} (got "${consistency}")`;
     });
-  return [...bound, ...counted];
+  const queued = plan.queues.map(({ name }) => `queues.${name}: a sidecar keeps no queue, the gateway does`);
+  return [...bound, ...counted, ...queued];
 }
 
 function withApp(upstreams: Record<string, unknown>, app: string | null): Record<string, unknown> {

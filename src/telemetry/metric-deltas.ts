@@ -1,5 +1,6 @@
-// What an isolate's counters have grown by since it last told its hub: a scrape shows the sums of a region, never
-// one isolate's. A series is told of when it is new, too, so that all of its kind are there from the beginning.
+// What an isolate's counters have grown by since it last told its hub: a scrape shows the sums of a region,
+// never one isolate's. A series is told of when it is new, too, so that all of its kind are there from the
+// beginning.
 
 import type { PrometheusText } from "./prometheus.ts";
 

@@ -1,5 +1,6 @@
 // What wrangler.toml binds, for the tests that run inside the Worker.
 import type { Ledger } from "../../durable-objects/ledger.ts";
+import type { Outbox } from "../../durable-objects/outbox.ts";
 import type { RegionHub } from "../../durable-objects/region-hub.ts";
 
 declare global {
@@ -7,6 +8,9 @@ declare global {
     interface Env {
       readonly HUB: DurableObjectNamespace<RegionHub>;
       readonly LEDGER: DurableObjectNamespace<Ledger>;
+      readonly OUTBOX: DurableObjectNamespace<Outbox>;
+      readonly CLAIMS: R2Bucket;
+      readonly DELIVERY: Queue;
     }
   }
 }

@@ -9,7 +9,10 @@ import { describeState } from "../../admin/state.ts";
 import type { Engine } from "../../edge/engine.ts";
 import { runPipeline } from "../../edge/pipeline.ts";
 import { ANYBODY } from "../../edge/shell.ts";
+import { acceptNoJob } from "./listener.ts";
 
+/** A configuration with queues was refused. */
+const NO_QUEUES = {};
 /** Why a running sidecar takes no other configuration. */
 const RESTART = ["a sidecar reads its configuration at its start: restart it"];
 
@@ -17,13 +20,18 @@ const RESTART = ["a sidecar reads its configuration at its start: restart it"];
 export function createAdminServer(engine: Engine, isDraining: () => boolean) {
   const app = new Hono();
   app.get("/health", (c) => (isDraining() ? c.json({ status: "draining" }, 503) : c.json({ status: "ok" })));
-  app.get("/state", async (c) => c.json(describeState(engine, await describeHub(engine), Date.now())));
+  app.get("/state", async (c) =>
+    c.json(describeState(engine, await describeHub(engine), NO_QUEUES, Date.now())),
+  );
   app.get("/metrics", async (c) =>
-    c.body(renderMetrics(engine, await viewHub(engine), Date.now()), 200, { "content-type": METRICS_TYPE }),
+    c.body(renderMetrics(engine, await viewHub(engine), NO_QUEUES, Date.now()), 200, {
+      "content-type": METRICS_TYPE,
+    }),
   );
   app.all("/_gateway/*", (c) =>
     runPipeline(engine, c.req.raw, {
       caller: ANYBODY,
+      acceptJob: acceptNoJob,
       answerOwnPath: (x) => answerOwnPath(x, () => RESTART),
       waitUntil: (work) => void work.catch(() => {}),
     }),

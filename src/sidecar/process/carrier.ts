@@ -5,7 +5,7 @@
 import type { Carrier, Sending } from "../../edge/carrier.ts";
 import type { Target } from "../../edge/engine.ts";
 import type { Exchange } from "../../edge/exchange.ts";
-import { editFields, isUpgrade } from "../../edge/outbound-request.ts";
+import { isUpgrade, writeUpstreamFields } from "../../edge/outbound-request.ts";
 import { TIMED_OUT } from "../../edge/timeout.ts";
 import { Pool } from "undici";
 import type { Dispatcher } from "undici";
@@ -83,7 +83,7 @@ export function createCarrier(connections: Connections, options: CarrierOptions)
 function fieldsOf(x: Exchange, { target, remainingMs }: Sending, options: CarrierOptions): Fields {
   const incoming = incomingOf(x.request);
   const fields = incoming.headers.copy();
-  editFields(fields, x, remainingMs);
+  writeUpstreamFields(fields, x, remainingMs);
   if (options.tellsIdentity) {
     if (incoming.identity === null) fields.delete(IDENTITY_FIELD);
     else fields.set(IDENTITY_FIELD, incoming.identity);

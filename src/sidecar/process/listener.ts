@@ -11,6 +11,7 @@ import type { Engine } from "../../edge/engine.ts";
 import { MAX_HEADER_BYTES } from "../../edge/inbound-headers.ts";
 import { runPipeline } from "../../edge/pipeline.ts";
 import type { Caller, Shell } from "../../edge/shell.ts";
+import { Verdict } from "../../edge/verdict.ts";
 import { writeAnswer } from "./answer-writer.ts";
 import { isAnswered } from "./answered.ts";
 import { Fields } from "./fields.ts";
@@ -189,6 +190,7 @@ export class Listener {
     };
     return runPipeline(this.#options.engine, asRequest(incoming), {
       caller,
+      acceptJob: acceptNoJob,
       answerOwnPath: this.#options.answerOwnPath,
       waitUntil: (work) => void work.catch(() => {}),
     });
@@ -204,6 +206,11 @@ function writeUpgrade(socket: Duplex, fields: Fields): void {
   fields.set("connection", "upgrade");
   const lines = [...fields].map(([name, value]) => `${name}: ${value}\r\n`);
   socket.write(`HTTP/1.1 101 Switching Protocols\r\n${lines.join("")}\r\n`);
+}
+
+/** There is no queue: the configuration was refused if it has one. */
+export function acceptNoJob(): Promise<Verdict> {
+  return Promise.resolve(Verdict.notAccepted);
 }
 
 /** An IPv4 address as such, also where the socket is one for both families. */

@@ -8,7 +8,7 @@ import { answerOwnPath } from "../../admin/own-paths.ts";
 import type { Plan } from "../../config/plan.ts";
 import type { Bindings, Engine } from "../../edge/engine.ts";
 import { createEngine } from "../../edge/engine.ts";
-import { MAX_SIDECAR_VISITS, inboundOf, outboundOf, withUpstreamRoutes } from "../../edge/outbound.ts";
+import { MAX_SIDECAR_VISITS, inboundOf, outboundOf } from "../../edge/outbound.ts";
 import { Telemetry } from "../../telemetry/telemetry.ts";
 import { createAdminServer } from "./admin-server.ts";
 import { Connections, createCarrier } from "./carrier.ts";
@@ -104,13 +104,12 @@ function createSidecarEngine(
   hub: Engine["hub"],
   connections: Connections,
 ): Engine {
-  const routed = withUpstreamRoutes(plan);
   const [seed] = crypto.getRandomValues(new Uint32Array(1));
   const session = crypto.randomUUID().slice(0, 8);
   // For calls; what comes in is handed on with who sent it.
   const carrier = createCarrier(connections, { tellsIdentity: false, keepsHostFor: null });
-  const identity = { session, region: LOCAL_REGION, hub, seed, carrier };
-  return createEngine(routed, secrets, identity, new Telemetry(routed, write), null);
+  const identity = { session, region: LOCAL_REGION, hub, outboxes: null, seed, carrier };
+  return createEngine(plan, secrets, identity, new Telemetry(plan, write), null);
 }
 
 function inboundOn(

@@ -2,7 +2,7 @@
 // beyond what is configured.
 
 import type { UpstreamPlan } from "../../config/plan.ts";
-import { UPSTREAM_SUFFIX } from "../../config/call-routes.ts";
+import { UPSTREAM_SUFFIX, callHost } from "../../config/call-routes.ts";
 
 export type ProxyTarget =
   /** `host` is what its outbound route is known by; `target` is path and query behind the base path. */
@@ -27,15 +27,10 @@ export function directProxy(url: string, upstreams: readonly UpstreamPlan[]): Pr
       const { host, pathname } = new URL(baseUrl);
       if (host !== plain) continue;
       const rest = behind(pathname, target);
-      if (rest !== null) return { kind: "upstream", host: hostOf(upstream), target: rest };
+      if (rest !== null) return { kind: "upstream", host: callHost(upstream), target: rest };
     }
   }
   return { kind: "unknown", url: new URL(url) };
-}
-
-/** What an upstream's outbound route is known by. */
-export function hostOf({ name }: Pick<UpstreamPlan, "name">): string {
-  return `${name.toLowerCase()}${UPSTREAM_SUFFIX}`;
 }
 
 /** The target without the base path, or null where it does not begin with it. */

@@ -77,6 +77,7 @@ describe("the command line", () => {
   it("refuses what a process cannot do: bindings, ledgers, secrets that nobody gave", async () => {
     const config = {
       upstreams: { a: { targets: [{ binding: "SERVICE" }] } },
+      queues: { later: { upstream: "a" } },
       limits: { money: { key: "ip", rate: 1, per: "1m", consistency: "exact" } },
       routes: [
         {
@@ -92,6 +93,7 @@ describe("the command line", () => {
     expect(errors).toEqual([
       'upstreams.a.targets[0].binding: a process has no bindings, give a url (got "SERVICE")',
       'limits.money.consistency: a sidecar keeps no ledger, use "local" or "global" (got "exact")',
+      "queues.later: a sidecar keeps no queue, the gateway does",
       expect.stringContaining("env:SIDECAR_TEST_KEY has no value"),
     ]);
   });

@@ -9,6 +9,7 @@ import {
   isKey,
   isPlainName,
   isShared,
+  loadName,
   callsName,
   cellMsOf,
   overrideName,
@@ -46,6 +47,7 @@ describe("a state's name", () => {
         });
         expect(parseStateName(overrideName(name))).toEqual({ family: "override", upstream: name });
         expect(parseStateName(statusName(name))).toEqual({ family: "status", upstream: name });
+        expect(parseStateName(loadName(name))).toEqual({ family: "load", upstream: name });
         expect(parseStateName(callsName(name))).toEqual({ family: "calls", upstream: name });
         const cells = { cellMs: length, limit: name, key };
         expect(parseStateName(usedName(length, name, key))).toEqual({ family: "used", ...cells });
@@ -84,6 +86,8 @@ describe("a state's name", () => {
       "o:",
       "o:up:k",
       "s:up:k",
+      "l:",
+      "l:up:k",
       "c:",
       "m:",
       "q:60000:api:k",
@@ -107,6 +111,7 @@ describe("a state's name", () => {
       quota: quotaName(60_000, 1, "api", "k"),
       override: overrideName("up"),
       status: statusName("up"),
+      load: loadName("up"),
       calls: callsName("up"),
       membership: MEMBERSHIP_NAME,
       used: usedName(1000, "api", "k"),
@@ -120,6 +125,7 @@ describe("a state's name", () => {
       "quota",
       "override",
       "status",
+      "load",
       "membership",
     ]);
     expect(all.filter(([, name]) => !isShared(name)).map(([family]) => family)).toEqual(["regional"]);

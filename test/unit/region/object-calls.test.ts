@@ -56,6 +56,7 @@ function hubWith(made: Objects, hasLedgers = true): WorkerHub {
     override: unused,
     overrides: unused,
     describe: unused,
+    metrics: unused,
     snapshot: unused,
     setFaults: unused,
     wake: unused,

@@ -1,7 +1,7 @@
 // What a sidecar adds to a configuration, and which of its routes are for whom.
 import { describe, expect, it } from "vitest";
 import { validateConfig } from "../../../src/config/validate.ts";
-import { withUpstreamRoutes } from "../../../src/edge/outbound.ts";
+import { allRoutes } from "../../../src/config/plan.ts";
 import { callerOfBinding } from "../../../src/sidecar/binding.ts";
 import { sidecarConfig } from "../../../src/sidecar/sidecar-config.ts";
 
@@ -54,7 +54,7 @@ describe("routes by upstream", () => {
     };
     const validated = validateConfig(file);
     if (!validated.ok) throw new Error(validated.errors.join("\n"));
-    const { routes } = withUpstreamRoutes(validated.plan);
+    const routes = allRoutes(validated.plan);
     expect(routes.map(({ index, path, hosts }) => [index, path, ...(hosts ?? [])])).toEqual([
       [0, "/x", "a.upstream"],
       [1, "/*", "a.upstream"],

@@ -1,0 +1,24 @@
+// What an outbox says in the log: lines of JSON, an alert once when it is raised and once when it is over.
+
+export class OutboxLog {
+  readonly #outbox: string;
+  #told: boolean;
+
+  /** `raised`: what was told before this boot. */
+  constructor(outbox: string, raised: boolean) {
+    this.#outbox = outbox;
+    this.#told = raised;
+  }
+
+  alert(raised: boolean, lag: number): void {
+    if (raised === this.#told) return;
+    this.#told = raised;
+    const event = raised ? "outbox-lag-alert" : "outbox-lag-alert-cleared";
+    console.warn(JSON.stringify({ event, outbox: this.#outbox, lag }));
+  }
+
+  failure(event: string, error: unknown): void {
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    console.error(JSON.stringify({ event: `outbox-${event}`, outbox: this.#outbox, error: text }));
+  }
+}

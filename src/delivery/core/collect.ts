@@ -1,0 +1,49 @@
+// Deletes what is no longer needed. The newest row always stays: numbers count on from it, so that no id
+// comes back, also after everything else is gone. A dead row stays while jobs of its key wait behind it.
+
+import type { Book } from "./book.ts";
+import { isFollowed, leaveLane } from "./lanes.ts";
+import type { JobRow, OutboxReads, Write } from "./storage.ts";
+
+/** For how long a job's answer can be asked for after it has ended; not below `IDEMPOTENCY_TTL_MS`. */
+export const RETENTION_MS = 24 * 3600 * 1000;
+export const DEAD_RETENTION_MS = 30 * RETENTION_MS;
+/** Rows that one step looks at. */
+export const COLLECT_STEP_ROWS = 1_000;
+const NEXT_STEP_MS = 1_000;
+/** Between two passes. */
+export const COLLECT_PAUSE_MS = 3600 * 1000;
+
+/** One step of a pass over the rows, oldest first, up to those that cannot be old enough. */
+export function collectOld(book: Book, reads: OutboxReads, now: number): Write[] {
+  if (now < book.collectAt) return [];
+  const page = reads.jobsAfter(book.collectAfter, COLLECT_STEP_ROWS);
+  const old = page.filter(
+    (row) => isOver(row, now) && row.seq !== book.lastSeq && !isAwaited(book, reads, row),
+  );
+  for (const row of old) {
+    if (row.status !== "dead") continue;
+    book.deadRows -= 1;
+    const key = reads.job(row.seq)?.key ?? null;
+    if (key !== null) leaveLane(book.lanes, key, row.seq);
+  }
+  const last = page.at(-1);
+  const goesOn =
+    page.length === COLLECT_STEP_ROWS && last !== undefined && last.acceptedAt <= now - RETENTION_MS;
+  const isEmpty = book.collectAfter === 0 && page.length - old.length <= 1 && book.live.size === 0;
+  book.isRowStale = true;
+  book.collectAfter = goesOn ? last.seq : 0;
+  book.collectAt = goesOn ? now + NEXT_STEP_MS : isEmpty ? Number.POSITIVE_INFINITY : now + COLLECT_PAUSE_MS;
+  return old.length === 0 ? [] : [{ kind: "delete", seqs: old.map(({ seq }) => seq) }];
+}
+
+function isOver({ status, endedAt }: Pick<JobRow, "status" | "endedAt">, now: number): boolean {
+  if (status === "live" || endedAt === null) return false;
+  return endedAt + (status === "dead" ? DEAD_RETENTION_MS : RETENTION_MS) <= now;
+}
+
+function isAwaited(book: Book, reads: OutboxReads, { seq, status }: Pick<JobRow, "seq" | "status">): boolean {
+  if (status !== "dead") return false;
+  const key = reads.job(seq)?.key ?? null;
+  return key !== null && isFollowed(book.lanes, key, seq);
+}

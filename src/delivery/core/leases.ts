@@ -1,0 +1,48 @@
+// A lease that has ended without a word: the job may run again, and whoever had it can still settle it as
+// long as nobody else has got it.
+
+import type { Book, LiveJob } from "./book.ts";
+import { endJob, goOn, releaseKey, watchDepth } from "./book.ts";
+import { setRunning } from "./lanes.ts";
+import type { OutboxReads, Trial, Write } from "./storage.ts";
+import { NO_TRIAL } from "./storage.ts";
+import { afterDeath, withAttempt, type Step } from "./transitions.ts";
+
+/** Ends a lease whose time is over. */
+export function endLease(book: Book, job: LiveJob, reads: OutboxReads, now: number): Write[] {
+  const step = afterDeath(job.trial ?? NO_TRIAL, job.fence, now);
+  return takeStep(book, job, step, reads, now);
+}
+
+/** Nobody has the job any more; if that was the last of its claim, the claim is over. */
+export function closeLease(book: Book, job: LiveJob): Write[] {
+  if (job.leaseUntil === 0) return [];
+  job.leaseUntil = 0;
+  if (job.key !== null) setRunning(book.lanes, job.key, 0);
+  const claim = book.claims.get(job.fence);
+  if (claim !== undefined) claim.open -= 1;
+  return [];
+}
+
+/** Does what follows from an outcome: the job ends, or waits and goes on. */
+export function takeStep(book: Book, job: LiveJob, step: Step, reads: OutboxReads, now: number): Write[] {
+  const { seq } = job;
+  const isClean = job.trial === null && step.kind === "end" && step.status !== "dead";
+  const writes: Write[] = closeLease(book, job);
+  if (!isClean) writes.push(writeTrial(seq, step.trial, step, reads));
+  if (step.kind === "wait") {
+    job.trial = step.trial;
+    goOn(book, job, now);
+    // A replayed job may have come in front of the one that ran.
+    releaseKey(book, job.key, now);
+    return writes;
+  }
+  const { status, reason, result } = step;
+  endJob(book, job, status, now);
+  writes.push({ kind: "end", seq, status, endedAt: now, reason, result }, ...watchDepth(book, now));
+  return writes;
+}
+
+function writeTrial(seq: number, trial: Trial, step: Step, reads: OutboxReads): Write {
+  return { kind: "trial", seq, trial, log: withAttempt(reads.log(seq), step.attempt) };
+}

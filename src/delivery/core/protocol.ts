@@ -1,0 +1,299 @@
+// What isolates and an outbox say to each other. The life of a job:
+//
+//   accept    An isolate sends what it takes in for one queue as one batch. The outbox stores each job,
+//             its place in the order and its idempotency record in one transaction: `queued`.
+//   publish   The outbox sends a `Pointer` for each job that may run to the Cloudflare Queue.
+//   claim     A consumer asks for the jobs of its pointers. Each comes with a lease and a fence (`running`)
+//             or with the reason why not; then its pointer is simply acknowledged.
+//   settle    The consumer says how each went. `succeeded` or `failed` with the upstream's answer; else it
+//             waits in the outbox until it is due (`deferred`) or is out of tries (`dead`). A lease that
+//             ends without a word makes the job due again. What is due is published again.
+//   keep      What has ended is kept for a day, dead rows for 30, then deleted. Dead rows can be replayed.
+//
+//   queued --> running --> succeeded | failed | dead      queued, deferred --> cancelled | expired
+//                |  ^
+//                v  |
+//              deferred
+//
+// The truth is in the outbox alone. A pointer only says "look at this job", so a lost, repeated or reordered
+// one changes nothing. Only the fence of the newest claim can settle a job.
+//
+// Two versions of the Worker live side by side during a deploy: fields are only ever added, names are used,
+// never indices, and a queue's terms come with every batch. Clocks differ: what an isolate says about time is
+// a duration in ms; a moment in an answer is by the outbox's clock, ms since the epoch. Everything here is
+// plain data that can be cloned; validators stand in requests.ts.
+
+import type { TrafficClass } from "../../resilience/level.ts";
+import type { JobResult, JobTarget, Malformed } from "./job-content.ts";
+import type {
+  CancelReply,
+  CancelRequest,
+  DeadReply,
+  DeadRequest,
+  JobView,
+  OutboxDescription,
+  ReplayReply,
+  ReplayRequest,
+  ResultReply,
+  ResultRequest,
+  SkipReply,
+  StatusReply,
+} from "./job-protocol.ts";
+
+export {
+  MAX_HEADER_CHARS,
+  MAX_INLINE_BODY_BYTES,
+  MAX_METHOD_CHARS,
+  MAX_PATH_CHARS,
+  type Body,
+  type BodyClaim,
+  type HeaderPairs,
+  type JobRequest,
+  type JobResult,
+  type JobTarget,
+  type Malformed,
+  type Unknown,
+} from "./job-content.ts";
+export {
+  MAX_PAGE_ROWS,
+  MAX_RESULT_WAIT_MS,
+  type AttemptRecord,
+  type CancelReply,
+  type CancelRequest,
+  type DeadReply,
+  type DeadRequest,
+  type DeadRow,
+  type JobStatus,
+  type JobView,
+  type OutboxCounts,
+  type OutboxDescription,
+  type ReplayReply,
+  type ReplayRequest,
+  type ResultReply,
+  type ResultRequest,
+  type SkipReply,
+  type StatusReply,
+} from "./job-protocol.ts";
+
+/** Jobs in one call of accept, claim or settle. With 96 KiB each they stay below the 32 MiB of a call. */
+export const MAX_BATCH_JOBS = 100;
+/** One outbox keeps an index of its live jobs in memory. */
+export const MAX_HIGH_WATERMARK = 200_000;
+export const MAX_ATTEMPTS = 100;
+/** As long as the configuration may say for anything. */
+export const MAX_DURATION_MS = 366 * 24 * 3600 * 1000;
+/** Of what a consumer says of a failure; the rest is cut off by the sender. */
+export const MAX_REASON_CHARS = 500;
+/** A lease may last as long as a queue's consumer may run. */
+export const MIN_LEASE_MS = 1_000;
+export const MAX_LEASE_MS = 15 * 60_000;
+
+// --- pointers
+
+/** The message in the Cloudflare Queue. A consumer that does not know its `v` retries it later. */
+export interface Pointer {
+  readonly v: 1;
+  /** The outbox's name, see job-id.ts: `env.OUTBOX.getByName(pointer.outbox)`. */
+  readonly outbox: string;
+  readonly id: string;
+  /** Where the job was accepted; "" when that is not known. */
+  readonly region: string;
+}
+
+// --- accept
+
+/** A queue as its isolate has it configured. A job keeps the terms that it was accepted with. */
+export interface QueueTerms {
+  readonly highWatermark: number;
+  /** 0..1: refusing ends at this part of the watermark. */
+  readonly resumeAt: number;
+  /** Jobs of lag from which an alert is raised. */
+  readonly alertAt: number;
+  readonly maxAgeMs: number;
+  /** `attempts` = tries in all. */
+  readonly retry: { readonly attempts: number; readonly delayMs: number; readonly maxDelayMs: number };
+  /** What a dead job does to those of its key behind it. */
+  readonly onDeadHead: "block" | "skip";
+}
+
+export interface Idempotency {
+  /** The client's key; it counts within the job's tenant and route. */
+  readonly key: string;
+  /** SHA-256 of method, path and body, 64 lower-case hex digits. */
+  readonly fingerprint: string;
+}
+
+/** One job to take in. */
+export interface AcceptItem {
+  readonly target: JobTarget;
+  readonly priority: TrafficClass;
+  readonly consumer: string | null;
+  readonly tenant: string | null;
+  /** The route's name or path. */
+  readonly route: string;
+  /** Jobs of one key run one after the other, in the order in which they were accepted; null: no order. */
+  readonly key: string | null;
+  readonly idempotency: Idempotency | null;
+  /** The W3C field that the delivery's trace goes on with. */
+  readonly traceparent: string | null;
+  readonly requestId: string | null;
+  /** Can only shorten the queue's own `maxAgeMs`; null: the queue's. */
+  readonly maxAgeMs: number | null;
+}
+
+export interface AcceptRequest {
+  readonly region: string;
+  /** Hash of the isolate's configuration. */
+  readonly config: string;
+  readonly terms: QueueTerms;
+  /** None: only asks for the pressure. */
+  readonly items: readonly AcceptItem[];
+  /** Requests that the isolate refused by itself, by the last pressure it knew, and has not told of yet. */
+  readonly refused: number;
+}
+
+/** What became of one item. Nothing of an item is stored unless it is `accepted`. */
+export type AcceptOutcome =
+  | { readonly kind: "accepted"; readonly id: string; readonly status: "queued" }
+  /** The same key and the same request came before: its job, as it is now. */
+  | { readonly kind: "replayed"; readonly id: string; readonly job: JobView }
+  /** The same key came before with another request. */
+  | { readonly kind: "conflict" }
+  /** The same key in the same batch: the first one's answer has not left yet. */
+  | { readonly kind: "in-flight"; readonly id: string }
+  | { readonly kind: "backlog-full"; readonly retryAfterMs: number }
+  | { readonly kind: "too-large" }
+  | Malformed;
+
+export type AcceptReply =
+  | { readonly kind: "answered"; readonly outcomes: readonly AcceptOutcome[]; readonly pressure: Pressure }
+  | Malformed;
+
+/** How full the outbox is by the terms of who asks. An isolate may go by it for a second. */
+export interface Pressure {
+  /** Jobs accepted and not ended. */
+  readonly depth: number;
+  readonly watermark: number;
+  /** Whether P1, P2 and P3 are refused. */
+  readonly rejecting: boolean;
+  /** Whether P0 is refused too. */
+  readonly rejectingCritical: boolean;
+  /** 0 when nothing is refused, else 1 to 300 s. */
+  readonly retryAfterMs: number;
+}
+
+// --- claim
+
+export interface ClaimRequest {
+  /** Ids of pointers; more than `MAX_BATCH_JOBS` are malformed. */
+  readonly ids: readonly string[];
+  /** For how long nobody else gets them: the try's timeout and some time to say how it went. */
+  readonly leaseMs: number;
+  /** Who asks, for the log. */
+  readonly claimant: string;
+}
+
+export interface ClaimedJob {
+  readonly kind: "claimed";
+  readonly id: string;
+  /** To be given back with the outcome. */
+  readonly fence: number;
+  /** 1 for the first try. */
+  readonly attempt: number;
+  readonly lastAttempt: boolean;
+  /** How often it was put off without being tried. */
+  readonly deferrals?: number;
+  readonly leaseMs: number;
+  /** Ms that the job may still take before it expires. */
+  readonly expiresInMs: number;
+  readonly acceptedAt: number;
+  readonly priority: TrafficClass;
+  readonly consumer: string | null;
+  readonly tenant: string | null;
+  readonly route: string;
+  readonly key: string | null;
+  readonly traceparent: string | null;
+  readonly requestId: string | null;
+  readonly region: string;
+  readonly target: JobTarget;
+}
+
+/** Why a job was not given. In all cases its pointer is done: when it is due, a new one comes. */
+export type SkipReason =
+  | "done"
+  | "cancelled"
+  | "expired"
+  /** It waits for its next try. */
+  | "not-due"
+  /** Another job of its key comes first. */
+  | "blocked"
+  | "leased"
+  | "unknown"
+  /** It did not fit into this answer, or shall run alone: it is published again at once. */
+  | "put-back";
+
+export type ClaimOutcome =
+  | ClaimedJob
+  | { readonly kind: "skipped"; readonly id: string; readonly reason: SkipReason };
+
+export type ClaimReply =
+  | { readonly kind: "answered"; readonly outcomes: readonly ClaimOutcome[] }
+  | Malformed;
+
+// --- settle
+
+export type DeliveryOutcome =
+  | { readonly kind: "succeeded"; readonly result: JobResult }
+  /** The upstream refused it for good: no try will change its answer. */
+  | { readonly kind: "refused"; readonly result: JobResult }
+  /** One try that failed; it may be tried again if tries are left. */
+  | {
+      readonly kind: "failed";
+      /** The upstream's status, or null when there was none. */
+      readonly status: number | null;
+      readonly error: string | null;
+      /** What the upstream asked for; null: it did not. */
+      readonly retryAfterMs: number | null;
+      /** Kept if this was the last try. */
+      readonly result: JobResult | null;
+    }
+  /** Nothing was tried (circuit open, no permit, shutting down): attempts unchanged. 0 ms: at once. */
+  | { readonly kind: "deferred"; readonly forMs: number; readonly reason: string }
+  /** The consumer could not even read it. The second time it is dead, `final`: at once. */
+  | { readonly kind: "poison"; readonly error: string; readonly final?: boolean };
+
+export interface Settlement {
+  readonly id: string;
+  readonly fence: number;
+  readonly outcome: DeliveryOutcome;
+  /** How long the try took. */
+  readonly tookMs: number;
+}
+
+export interface SettleRequest {
+  readonly settlements: readonly Settlement[];
+}
+
+export type SettleOutcome =
+  | { readonly kind: "settled"; readonly id: string; readonly job: JobView }
+  /** Somebody else has claimed it since, or it was settled before: nothing changed. */
+  | { readonly kind: "stale"; readonly id: string }
+  | { readonly kind: "unknown"; readonly id: string };
+
+export type SettleReply =
+  | { readonly kind: "answered"; readonly outcomes: readonly SettleOutcome[] }
+  | Malformed;
+
+/** What an outbox answers to. Every argument is checked, so it may come from another version. */
+export interface OutboxCalls {
+  accept(request: AcceptRequest): Promise<AcceptReply>;
+  claim(request: ClaimRequest): Promise<ClaimReply>;
+  settle(request: SettleRequest): Promise<SettleReply>;
+  status(id: string): Promise<StatusReply>;
+  result(request: ResultRequest): Promise<ResultReply>;
+  cancel(request: CancelRequest): Promise<CancelReply>;
+  skip(id: string): Promise<SkipReply>;
+  dead(request: DeadRequest): Promise<DeadReply>;
+  replay(request: ReplayRequest): Promise<ReplayReply>;
+  describe(): Promise<OutboxDescription>;
+}

@@ -1,0 +1,222 @@
+// Checks what comes to an outbox before anything of it counts: its sender may be another version of the
+// Worker. A batch of accepts is checked item by item, because its items come from different clients; all
+// else is taken whole or not at all. What does not hold is a value that names the field.
+
+import { isKey } from "../../hub/names.ts";
+import type { TrafficClass } from "../../resilience/level.ts";
+import {
+  MAX_ATTEMPTS,
+  MAX_BATCH_JOBS,
+  MAX_HIGH_WATERMARK,
+  MAX_LEASE_MS,
+  MAX_PAGE_ROWS,
+  MAX_REASON_CHARS,
+  MAX_RESULT_WAIT_MS,
+  MIN_LEASE_MS,
+  type AcceptItem,
+  type AcceptRequest,
+  type CancelRequest,
+  type ClaimRequest,
+  type DeadRequest,
+  type DeliveryOutcome,
+  type Idempotency,
+  type JobTarget,
+  type Malformed,
+  type Pointer,
+  type QueueTerms,
+  type ReplayRequest,
+  type ResultRequest,
+  type SettleRequest,
+  type Settlement,
+} from "./protocol.ts";
+import {
+  fitsInline,
+  isDuration,
+  isFields,
+  isHex64,
+  isJobRequest,
+  isJobResult,
+  isKeyOrNull,
+  isListOf,
+  isText,
+  isTextOrNull,
+  isWhole,
+} from "./shapes.ts";
+
+/** Routes are named by their paths where they have no name. */
+const MAX_ROUTE_CHARS = 1024;
+const MAX_TRACEPARENT_CHARS = 256;
+const MAX_REQUEST_ID_CHARS = 128;
+const MAX_CURSOR_CHARS = 64;
+/** Dead rows per second of a replay. */
+export const MAX_REPLAY_RATE = 1_000;
+
+export type Checked<Request> = { readonly kind: "valid"; readonly request: Request } | Malformed;
+
+export type CheckedItem = { readonly kind: "item"; readonly item: AcceptItem } | TooLarge | Malformed;
+
+export interface TooLarge {
+  readonly kind: "too-large";
+}
+
+/** A batch whose items are checked one by one. */
+export type CheckedAccept = Omit<AcceptRequest, "items"> & { readonly items: readonly CheckedItem[] };
+
+export function malformed(field: string): Malformed {
+  return { kind: "malformed", field };
+}
+
+export function checkAccept(input: unknown): Checked<CheckedAccept> {
+  if (!isFields(input)) return malformed("request");
+  const { region, config, terms, items, refused } = input;
+  if (!isText(region, 64)) return malformed("region");
+  if (!isText(config, 128)) return malformed("config");
+  if (!isQueueTerms(terms)) return malformed("terms");
+  if (!Array.isArray(items) || items.length > MAX_BATCH_JOBS) return malformed("items");
+  if (!isWhole(refused, 0)) return malformed("refused");
+  return { kind: "valid", request: { region, config, terms, items: items.map(checkItem), refused } };
+}
+
+function checkItem(input: unknown): CheckedItem {
+  if (!isFields(input)) return malformed("item");
+  const { target, priority, consumer, tenant, route, key } = input;
+  const { idempotency, traceparent, requestId, maxAgeMs } = input;
+  if (!isTarget(target)) return malformed("target");
+  if (!isTrafficClass(priority)) return malformed("priority");
+  if (!isKeyOrNull(consumer)) return malformed("consumer");
+  if (!isKeyOrNull(tenant)) return malformed("tenant");
+  if (!isText(route, MAX_ROUTE_CHARS)) return malformed("route");
+  if (!isKeyOrNull(key)) return malformed("key");
+  if (idempotency !== null && !isIdempotency(idempotency)) return malformed("idempotency");
+  if (!isTextOrNull(traceparent, MAX_TRACEPARENT_CHARS)) return malformed("traceparent");
+  if (!isTextOrNull(requestId, MAX_REQUEST_ID_CHARS)) return malformed("requestId");
+  if (maxAgeMs !== null && !isDuration(maxAgeMs)) return malformed("maxAgeMs");
+  if (!fitsInline(target.request)) return { kind: "too-large" };
+  const item = { target, priority, consumer, tenant, route, key, idempotency, traceparent, requestId };
+  return { kind: "item", item: { ...item, maxAgeMs } };
+}
+
+function isTarget(value: unknown): value is JobTarget {
+  return isFields(value) && value.kind === "request" && isJobRequest(value.request);
+}
+
+function isTrafficClass(value: unknown): value is TrafficClass {
+  return value === 0 || value === 1 || value === 2 || value === 3;
+}
+
+function isIdempotency(value: unknown): value is Idempotency {
+  return isFields(value) && isKey(value.key) && isHex64(value.fingerprint);
+}
+
+/** Whether these are the terms of a queue, with every number within its bounds. */
+export function isQueueTerms(value: unknown): value is QueueTerms {
+  if (!isFields(value) || !isFields(value.retry)) return false;
+  const { highWatermark, resumeAt, alertAt, maxAgeMs, retry, onDeadHead } = value;
+  return (
+    isWhole(highWatermark, 1, MAX_HIGH_WATERMARK) &&
+    typeof resumeAt === "number" &&
+    resumeAt >= 0 &&
+    resumeAt < 1 &&
+    isWhole(alertAt, 1) &&
+    isDuration(maxAgeMs) &&
+    isWhole(retry.attempts, 1, MAX_ATTEMPTS) &&
+    isDuration(retry.delayMs) &&
+    isDuration(retry.maxDelayMs) &&
+    (onDeadHead === "block" || onDeadHead === "skip")
+  );
+}
+
+export function checkClaim(input: unknown): Checked<ClaimRequest> {
+  if (!isFields(input)) return malformed("request");
+  const { ids, leaseMs, claimant } = input;
+  if (!isListOf(ids, MAX_BATCH_JOBS, isIdText)) return malformed("ids");
+  if (!isWhole(leaseMs, MIN_LEASE_MS, MAX_LEASE_MS)) return malformed("leaseMs");
+  if (!isText(claimant, MAX_REQUEST_ID_CHARS)) return malformed("claimant");
+  return { kind: "valid", request: { ids, leaseMs, claimant } };
+}
+
+export function checkSettle(input: unknown): Checked<SettleRequest> {
+  if (!isFields(input)) return malformed("request");
+  const { settlements } = input;
+  if (!isListOf(settlements, MAX_BATCH_JOBS, isSettlement)) return malformed("settlements");
+  return { kind: "valid", request: { settlements } };
+}
+
+function isSettlement(value: unknown): value is Settlement {
+  if (!isFields(value)) return false;
+  const { id, fence, outcome, tookMs } = value;
+  return isIdText(id) && isWhole(fence, 1) && isOutcome(outcome) && isDuration(tookMs);
+}
+
+function isOutcome(value: unknown): value is DeliveryOutcome {
+  if (!isFields(value)) return false;
+  switch (value.kind) {
+    case "succeeded":
+    case "refused":
+      return isJobResult(value.result);
+    case "failed":
+      return (
+        (value.status === null || isWhole(value.status, 100, 999)) &&
+        isTextOrNull(value.error) &&
+        (value.retryAfterMs === null || isDuration(value.retryAfterMs, Number.MAX_SAFE_INTEGER)) &&
+        (value.result === null || isJobResult(value.result))
+      );
+    case "deferred":
+      return isDuration(value.forMs) && isText(value.reason, MAX_REASON_CHARS);
+    case "poison":
+      return (
+        isText(value.error, MAX_REASON_CHARS) &&
+        (value.final === undefined || typeof value.final === "boolean")
+      );
+    default:
+      return false;
+  }
+}
+
+export function checkResult(input: unknown): Checked<ResultRequest> {
+  if (!isFields(input)) return malformed("request");
+  const { id, waitMs } = input;
+  if (!isIdText(id)) return malformed("id");
+  if (!isDuration(waitMs)) return malformed("waitMs");
+  return { kind: "valid", request: { id, waitMs: Math.min(waitMs, MAX_RESULT_WAIT_MS) } };
+}
+
+export function checkCancel(input: unknown): Checked<CancelRequest> {
+  if (!isFields(input)) return malformed("request");
+  const { id, by } = input;
+  if (!isIdText(id)) return malformed("id");
+  if (by !== "client" && by !== "operator") return malformed("by");
+  return { kind: "valid", request: { id, by } };
+}
+
+export function checkDead(input: unknown): Checked<DeadRequest> {
+  if (!isFields(input)) return malformed("request");
+  const { after, max } = input;
+  if (!isTextOrNull(after, MAX_CURSOR_CHARS)) return malformed("after");
+  if (!isWhole(max, 1)) return malformed("max");
+  return { kind: "valid", request: { after, max: Math.min(max, MAX_PAGE_ROWS) } };
+}
+
+export function checkReplay(input: unknown): Checked<ReplayRequest> {
+  if (!isFields(input)) return malformed("request");
+  if (input.ids !== undefined) {
+    const { ids } = input;
+    return isListOf(ids, MAX_PAGE_ROWS, isIdText) ? { kind: "valid", request: { ids } } : malformed("ids");
+  }
+  const { since, until, rate } = input;
+  if (!isWhole(since, 0)) return malformed("since");
+  if (!isWhole(until, since)) return malformed("until");
+  if (typeof rate !== "number" || !(rate > 0 && rate <= MAX_REPLAY_RATE)) return malformed("rate");
+  return { kind: "valid", request: { since, until, rate } };
+}
+
+/** Whether a message of the Cloudflare Queue is a pointer that this version knows. */
+export function isPointer(value: unknown): value is Pointer {
+  if (!isFields(value)) return false;
+  return value.v === 1 && isText(value.outbox, 128) && isIdText(value.id) && isText(value.region, 64);
+}
+
+/** What is not a job's id at all is answered `unknown`, like an id that nobody has. */
+function isIdText(value: unknown): value is string {
+  return isText(value, MAX_ROUTE_CHARS);
+}

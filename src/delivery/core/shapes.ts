@@ -1,0 +1,113 @@
+// The small shapes that the validators of this folder are made of. Nothing here believes its argument.
+
+import { isKey } from "../../hub/names.ts";
+import {
+  MAX_DURATION_MS,
+  MAX_HEADER_CHARS,
+  MAX_INLINE_BODY_BYTES,
+  MAX_METHOD_CHARS,
+  MAX_PATH_CHARS,
+  MAX_REASON_CHARS,
+  type Body,
+  type BodyClaim,
+  type HeaderPairs,
+  type JobRequest,
+  type JobResult,
+} from "./protocol.ts";
+
+export type Fields = Readonly<Record<string, unknown>>;
+
+const HEX_64 = /^[0-9a-f]{64}$/;
+const MAX_REF_CHARS = 1024;
+
+export function isFields(value: unknown): value is Fields {
+  return typeof value === "object" && value !== null;
+}
+
+/** A whole number from `least` to `most`. */
+export function isWhole(value: unknown, least: number, most = Number.MAX_SAFE_INTEGER): value is number {
+  return typeof value === "number" && Number.isSafeInteger(value) && value >= least && value <= most;
+}
+
+/** Ms, also with a fraction. */
+export function isDuration(value: unknown, mostMs = MAX_DURATION_MS): value is number {
+  return typeof value === "number" && value >= 0 && value <= mostMs;
+}
+
+export function isHex64(value: unknown): value is string {
+  return typeof value === "string" && HEX_64.test(value);
+}
+
+/** A text that can be stored and comes back the same. */
+export function isText(value: unknown, mostChars: number): value is string {
+  return typeof value === "string" && value.length <= mostChars && value.isWellFormed();
+}
+
+export function isTextOrNull(value: unknown, mostChars = MAX_REASON_CHARS): value is string | null {
+  return value === null || isText(value, mostChars);
+}
+
+export function isKeyOrNull(value: unknown): value is string | null {
+  return value === null || isKey(value);
+}
+
+export function isListOf<Item>(
+  value: unknown,
+  most: number,
+  isItem: (item: unknown) => item is Item,
+): value is readonly Item[] {
+  return Array.isArray(value) && value.length <= most && value.every((item) => isItem(item));
+}
+
+export function isHeaderPairs(value: unknown): value is HeaderPairs {
+  return (
+    Array.isArray(value) &&
+    value.every((pair) => {
+      if (!Array.isArray(pair) || pair.length !== 2) return false;
+      const [name, text]: unknown[] = pair;
+      return isText(name, MAX_HEADER_CHARS) && name !== "" && isText(text, Number.MAX_SAFE_INTEGER);
+    })
+  );
+}
+
+export function isBodyClaim(value: unknown): value is BodyClaim {
+  if (!isFields(value)) return false;
+  return isText(value.ref, MAX_REF_CHARS) && isHex64(value.sha256) && isWhole(value.length, 0);
+}
+
+export function isBody(value: unknown): value is Body {
+  return value === null || value instanceof Uint8Array || isBodyClaim(value);
+}
+
+export function isJobRequest(value: unknown): value is JobRequest {
+  if (!isFields(value)) return false;
+  const { method, path, headers, body } = value;
+  return (
+    isText(method, MAX_METHOD_CHARS) &&
+    method !== "" &&
+    isText(path, Number.MAX_SAFE_INTEGER) &&
+    path.startsWith("/") &&
+    isHeaderPairs(headers) &&
+    isBody(body)
+  );
+}
+
+/** An answer to keep. Its sender has cut it to what may stand in a row. */
+export function isJobResult(value: unknown): value is JobResult {
+  if (!isFields(value)) return false;
+  const { status, headers, body } = value;
+  return isWhole(status, 100, 599) && isHeaderPairs(headers) && isBody(body) && fitsInline({ headers, body });
+}
+
+/** Whether a request or an answer is small enough for a row of its own. */
+export function fitsInline(content: {
+  readonly path?: string;
+  readonly headers: HeaderPairs;
+  readonly body: Body;
+}): boolean {
+  const { path = "", headers, body } = content;
+  let chars = 0;
+  for (const [name, value] of headers) chars += name.length + value.length;
+  const bytes = body instanceof Uint8Array ? body.byteLength : 0;
+  return path.length <= MAX_PATH_CHARS && chars <= MAX_HEADER_CHARS && bytes <= MAX_INLINE_BODY_BYTES;
+}

@@ -1,0 +1,181 @@
+// What an outbox stores, as values: the rows it reads and the changes that it writes. The core decides; the
+// object applies the changes of one decision in one transaction. Memory that could not be stored is given up.
+//
+//   a job's row        1 when it is stored (2 with an idempotency key), 1 when it ends, 1 when it is deleted
+//   a claim            1 for all jobs of one call, and 1 when it is over
+//   a trial            only for jobs that did not simply succeed: what was tried and when it goes on
+
+import type { TrafficClass } from "../../resilience/level.ts";
+import type { Refusing } from "./backpressure.ts";
+import type { AttemptRecord, JobResult, JobTarget, OutboxCounts, QueueTerms } from "./protocol.ts";
+
+export type EndStatus = "succeeded" | "failed" | "dead" | "cancelled" | "expired";
+
+/** A job's row, but for the request and the answer that it carries. */
+export interface JobRow {
+  /** Its place in the order; also its rowid. */
+  readonly seq: number;
+  readonly secret: string;
+  readonly status: "live" | EndStatus;
+  readonly acceptedAt: number;
+  readonly expiresAt: number;
+  readonly endedAt: number | null;
+  /** How it ended. */
+  readonly reason: string | null;
+  readonly terms: QueueTerms;
+  readonly priority: TrafficClass;
+  readonly consumer: string | null;
+  readonly tenant: string | null;
+  readonly route: string;
+  readonly key: string | null;
+  readonly traceparent: string | null;
+  readonly requestId: string | null;
+  readonly region: string;
+  readonly hasResult: boolean;
+}
+
+export interface NewJob extends JobRow {
+  readonly target: JobTarget;
+  /** Where its idempotency key counts, and what for; null: it has none. */
+  readonly scope: string | null;
+  readonly fingerprint: string | null;
+}
+
+/** What happened to a job that did not simply succeed. */
+export interface Trial {
+  readonly attempts: number;
+  readonly deferrals: number;
+  /** Leases that ended without a word. */
+  readonly deaths: number;
+  /** How often a consumer could not read it. */
+  readonly strikes: number;
+  /** When it may run again, or could. */
+  readonly nextAt: number;
+  /** The newest claim that is over. */
+  readonly fence: number;
+  /** Why it waits. */
+  readonly reason: string | null;
+  readonly diedAt: number | null;
+  /** Whether jobs of its key may pass it though it is dead. */
+  readonly passed: boolean;
+}
+
+export const NO_TRIAL: Trial = {
+  attempts: 0,
+  deferrals: 0,
+  deaths: 0,
+  strikes: 0,
+  nextAt: 0,
+  fence: 0,
+  reason: null,
+  diedAt: null,
+  passed: false,
+};
+
+/** All dead rows of a time that are to be tried again; `after` is the last one that was. */
+export interface ReplayRun {
+  readonly since: number;
+  readonly until: number;
+  readonly rate: number;
+  readonly after: number;
+}
+
+/** The one row about the outbox itself. */
+export interface OutboxRow {
+  /** Jobs up to here have been published once, or were not to be. */
+  readonly cursor: number;
+  /** Of the relay: only the newest one may move the cursor. */
+  readonly fence: number;
+  /** No live job is below. */
+  readonly floor: number;
+  readonly counts: OutboxCounts;
+  readonly drainPerSecond: number;
+  readonly drainedAt: number;
+  readonly overSince: number | null;
+  readonly alert: boolean;
+  readonly replay: ReplayRun | null;
+  /** All retries that were due by then have been published. */
+  readonly publishedUntil: number;
+  /** When pointers that seemed lost were last sent again. */
+  readonly republishedAt: number;
+  /** When to look for rows to delete; null: there are none. */
+  readonly collectAt: number | null;
+}
+
+export type Write =
+  | { readonly kind: "insert"; readonly job: NewJob }
+  | {
+      readonly kind: "end";
+      readonly seq: number;
+      readonly status: EndStatus;
+      readonly endedAt: number;
+      readonly reason: string | null;
+      readonly result: JobResult | null;
+    }
+  /** A job that has ended lives again. */
+  | { readonly kind: "revive"; readonly seq: number; readonly expiresAt: number }
+  /** Its idempotency key is over. */
+  | { readonly kind: "free-key"; readonly seq: number }
+  /** `attempt` is added to what is kept of its tries. */
+  | {
+      readonly kind: "trial";
+      readonly seq: number;
+      readonly trial: Trial;
+      readonly log: readonly AttemptRecord[];
+    }
+  | {
+      readonly kind: "claim";
+      readonly fence: number;
+      readonly until: number;
+      readonly seqs: readonly number[];
+    }
+  | { readonly kind: "end-claims"; readonly fences: readonly number[] }
+  | { readonly kind: "gate"; readonly name: string; readonly refusing: Refusing }
+  | { readonly kind: "outbox"; readonly row: OutboxRow }
+  | { readonly kind: "delete"; readonly seqs: readonly number[] };
+
+export interface IdempotencyRecord {
+  readonly seq: number;
+  readonly fingerprint: string;
+  readonly acceptedAt: number;
+}
+
+export interface DeadEntry {
+  readonly job: JobRow;
+  readonly trial: Trial;
+}
+
+/** What the core looks up in storage, as the last transaction left it. */
+export interface OutboxReads {
+  job(seq: number): JobRow | null;
+  trial(seq: number): Trial | null;
+  log(seq: number): readonly AttemptRecord[];
+  target(seq: number): JobTarget | null;
+  result(seq: number): JobResult | null;
+  /** The job that an idempotency key stands for. */
+  idempotent(scope: string): IdempotencyRecord | null;
+  /** Dead rows after a seq, ascending. */
+  dead(after: number, max: number): readonly DeadEntry[];
+  countDead(since: number, until: number): number;
+  /** Rows after a seq, ascending. */
+  jobsAfter(after: number, max: number): readonly Pick<JobRow, "seq" | "status" | "endedAt" | "acceptedAt">[];
+}
+
+/** What a boot reads. */
+export interface StoredOutbox {
+  /** Null: nothing was stored yet. */
+  readonly row: OutboxRow | null;
+  /** The greatest number that a job has or had. */
+  readonly lastSeq: number;
+  readonly live: readonly Pick<JobRow, "seq" | "key" | "acceptedAt" | "expiresAt" | "terms">[];
+  readonly trials: ReadonlyMap<number, Trial>;
+  /** Dead jobs that have a key. */
+  readonly deadKeys: readonly { readonly seq: number; readonly key: string; readonly blocks: boolean }[];
+  readonly deadRows: number;
+  readonly claims: readonly {
+    readonly fence: number;
+    readonly until: number;
+    readonly seqs: readonly number[];
+  }[];
+  readonly gates: readonly { readonly name: string; readonly refusing: Refusing }[];
+}
