@@ -1,5 +1,5 @@
 // A shop behind a sidecar. What comes in goes to the shop on the same machine, payments first when there
-// is too much of it. The shop's own calls go to `http://payments.upstream:9080` and `http://stock.upstream:9080`.
+// is too much of it. The shop itself calls `http://payments.upstream:9080` and `http://stock.upstream:9080`.
 import { defineGateway } from "tidegate";
 
 export default defineGateway({

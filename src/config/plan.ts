@@ -29,8 +29,8 @@ export interface Plan {
 }
 
 /**
- * Every route that an exchange may be on, by its index: those that were written, those of deliveries, those of
- * calls through a sidecar.
+ * Every route that an exchange may be on, by its index: those that were written, those of deliveries, those
+ * of calls through a sidecar.
  */
 export function allRoutes(plan: Pick<Plan, "routes" | "queues" | "upstreams">): readonly RoutePlan[] {
   const own = [...plan.routes, ...plan.queues.map(({ delivery }) => delivery)];

@@ -15,7 +15,7 @@ export function callerOfBinding(request: Request, props: unknown): Caller {
   const name = typeof props === "object" && props !== null && "class" in props ? props.class : undefined;
   const named = typeof name === "string" ? classOfName(name) : null;
   if (name !== undefined && named === null) {
-    throw new Error(`props.class of the binding must be P0, P1, P2 or P3 (got ${JSON.stringify(name)})`);
+    throw new Error(`props.class of the binding must be P0, P1, P2 or P3, not ${JSON.stringify(name)}`);
   }
   // A `host` field is that of the request which the caller has copied, or there is none.
   const { host } = new URL(request.url);
