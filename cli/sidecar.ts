@@ -7,6 +7,7 @@ import { startSidecar, type RunningSidecar } from "../src/sidecar/process/proces
 import { sidecarConfig, sidecarErrors } from "../src/sidecar/sidecar-config.ts";
 import { loadConfigFile } from "./config-file.ts";
 import { FileWatch } from "./file-watch.ts";
+import { followParent, hasParentToFollow } from "./lifetime.ts";
 import { log, outputWritten, print, report, reportAll } from "./output.ts";
 import { missingSecretErrors, resolveSecrets } from "./secrets.ts";
 import { parseSidecarOptions, type SidecarOptions } from "./sidecar-options.ts";
@@ -54,10 +55,10 @@ async function run(options: SidecarOptions): Promise<readonly string[] | null> {
   return null;
 }
 
-/** The first signal drains, the second one ends at once. */
+/** The first signal drains, the second one ends at once. npm and npx pass none on: their end counts as one. */
 function endOnSignals(running: RunningSidecar, graceMs: number): void {
   let isDraining = false;
-  const end = (signal: NodeJS.Signals): void => {
+  const end = (signal: NodeJS.Signals | "parent gone"): void => {
     if (isDraining) process.exit(1);
     isDraining = true;
     logEvent("info", "draining", { signal, underWay: running.underWay(), graceMs });
@@ -65,6 +66,7 @@ function endOnSignals(running: RunningSidecar, graceMs: number): void {
     void running.drain().then(() => finish("drained", 0));
   };
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, end);
+  if (hasParentToFollow()) followParent(() => end("parent gone"));
 }
 
 async function finish(event: "drained" | "cut", underWay: number): Promise<void> {

@@ -139,7 +139,7 @@ function outboundOn({ plan, outbound }: ProcessOptions, engine: Engine): Listene
     isForNetwork: false,
     secure: null,
   });
-  addProxy(listener, { plan, allowsAnyHost: outbound?.allowsAnyHost ?? false });
+  addProxy(listener, { plan, telemetry: engine.telemetry, allowsAnyHost: outbound?.allowsAnyHost ?? false });
   return listener;
 }
 

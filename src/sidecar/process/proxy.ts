@@ -14,6 +14,7 @@ import { PROBLEMS, problemBody } from "../../http/problem.ts";
 import { retryAfterSeconds } from "../../http/retry-after.ts";
 import { appendVia, viaNames } from "../../http/via.ts";
 import { Outcome } from "../../resilience/outcome.ts";
+import type { Telemetry } from "../../telemetry/telemetry.ts";
 import { AuthorityBreakers, CONNECT_TIMEOUT_MS } from "./authority-breakers.ts";
 import { Fields } from "./fields.ts";
 import type { Directed, Listener } from "./listener.ts";
@@ -21,6 +22,7 @@ import { directOrigin } from "./listener.ts";
 import { directProxy } from "./proxy-target.ts";
 import { joinSockets } from "./upgrade.ts";
 
+const NO_ROUTE = -1;
 const AUTHORITY = /^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(\d{1,5})$/;
 const NO_UPSTREAM =
   "Only configured upstreams may be called through this sidecar: add one, or allow any host.";
@@ -30,6 +32,7 @@ const OPAQUE =
 
 export interface ProxyOptions {
   readonly plan: Plan;
+  readonly telemetry: Telemetry;
   /** Whether hosts that no upstream stands for may be called. */
   readonly allowsAnyHost: boolean;
 }
@@ -88,6 +91,10 @@ class Proxy {
       setHost: false,
     });
     const finish = once(admission.finish);
+    const startedAt = Date.now();
+    response.once("finish", () =>
+      this.#report(message.method ?? "", url.host, response.statusCode, startedAt),
+    );
     outgoing.on("socket", (socket) => {
       if (!socket.connecting) return finish(Outcome.ok);
       socket.setTimeout(CONNECT_TIMEOUT_MS, () => {
@@ -133,6 +140,9 @@ class Proxy {
       return refuseTunnel(socket, "circuit_open", retryMembers(admission.retryAfterMs));
     }
     const finish = once(admission.finish);
+    const startedAt = Date.now();
+    let status = PROBLEMS.upstream_unreachable.status;
+    socket.once("close", () => this.#report("CONNECT", authority[0], status, startedAt));
     const outgoing = connect({ host, port: Number(port) });
     outgoing.setTimeout(CONNECT_TIMEOUT_MS, () => outgoing.destroy(new Error("no connection in time")));
     const refused = (): void => {
@@ -144,6 +154,7 @@ class Proxy {
     socket.once("close", hungUp);
     outgoing.once("connect", () => {
       finish(Outcome.ok);
+      status = 200;
       outgoing.setTimeout(0);
       outgoing.off("error", refused);
       socket.off("close", hungUp);
@@ -151,6 +162,24 @@ class Proxy {
       if (head.length > 0) outgoing.write(head);
       joinSockets(socket, outgoing);
     });
+  }
+
+  /** Counts and writes down what went past the pipeline, by its authority alone. */
+  #report(method: string, authority: string, status: number, startedAt: number): void {
+    const { telemetry } = this.#options;
+    const now = Date.now();
+    telemetry.answered(NO_ROUTE, status, null, now - startedAt);
+    if (!telemetry.accessLog.wants(now)) return;
+    const nothing = { query: "", route: null, upstream: null, consumer: null, code: null, failure: null };
+    const record = {
+      requestId: crypto.randomUUID(),
+      traceId: "",
+      method,
+      path: authority,
+      status,
+      ...nothing,
+    };
+    telemetry.logRequest({ ...record, class: "P1", tries: 1, durationMs: now - startedAt }, now);
   }
 
   #isTarget(host: string, port: string): boolean {

@@ -1,7 +1,9 @@
 // The end of a sidecar: what is under way is answered, whoever comes later finds nobody.
+import { spawn } from "node:child_process";
 import { Agent, request } from "node:http";
 import { afterEach, describe, expect, it } from "vitest";
 import { portIsOpen, startUpstream, until, type RunningUpstream } from "../rig/index.ts";
+import { PROJECT_ROOT } from "../../../cli/project.ts";
 import { SidecarProcess } from "../rig/sidecar.ts";
 
 describe("SIGTERM", () => {
@@ -72,6 +74,23 @@ describe("SIGTERM", () => {
     await sidecar.logged("draining");
     sidecar.signal("SIGTERM");
     expect(await sidecar.exited()).toBe(1);
+  });
+
+  it("drains when the shell is gone that npx has put between", async () => {
+    app = await startUpstream();
+    const command = `"${process.execPath}" cli/tidegate.mjs sidecar --inbound 127.0.0.1:0 --app ${app.url} & wait`;
+    const env = { ...process.env, npm_command: "exec" };
+    const shell = spawn("/bin/sh", ["-c", command], {
+      cwd: PROJECT_ROOT,
+      env,
+      stdio: ["ignore", "pipe", "ignore"],
+    });
+    let output = "";
+    shell.stdout.on("data", (chunk) => (output += String(chunk)));
+    await until("ready", 15_000, () => output.includes("\nready\n"));
+    shell.kill("SIGKILL");
+    await until("drained", 10_000, () => output.includes('"event":"drained"'));
+    expect(output).toContain('"signal":"parent gone"');
   });
 
   it("ends soon without traffic, and no port stays behind", async () => {

@@ -176,6 +176,8 @@ describe("the outbound side", () => {
     expect((await tunnel("127.0.0.1:2", "")).slice(9, 12)).toBe("502");
     expect((await tunnel("payments.upstream:443", "")).slice(9, 12)).toBe("400");
     expect((await tunnel("no authority", "")).slice(9, 12)).toBe("400");
+    const metrics = await (await fetch(`${sidecar.url("admin")}/metrics`)).text();
+    expect(metrics).toMatch(/_count\{http_route="",http_response_status_code="200"\} [1-9]/);
   });
 
   it("writes metrics and a log that name the upstream", async () => {
