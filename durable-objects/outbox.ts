@@ -19,6 +19,7 @@ import { outboxRow } from "../src/delivery/core/book.ts";
 import { bootBook } from "../src/delivery/core/boot.ts";
 import { claimJobs } from "../src/delivery/core/claim.ts";
 import { describeOutbox } from "../src/delivery/core/describe.ts";
+import { claimFollowers } from "../src/delivery/core/follow.ts";
 import {
   SECRET_BYTES,
   outboxName,
@@ -101,7 +102,8 @@ export class Outbox extends DurableObject<OutboxBindings> implements OutboxCalls
     createTables(sql);
     this.#reads = outboxReads(sql);
     this.#failpoints = new Failpoints(ctx, () => this.env.TIDEGATE_LOCAL === "1");
-    this.#book = bootBook(name, readStoredOutbox(sql), Date.now());
+    const queue = env.TIDEGATE_LOCAL === "1" ? "forgets" : "keeps";
+    this.#book = bootBook(name, readStoredOutbox(sql), Date.now(), queue);
     this.#log = new OutboxLog(outboxName(name), this.#book.alert.raised);
     this.#publisher = new Publisher({
       book: this.#book,
@@ -149,9 +151,12 @@ export class Outbox extends DurableObject<OutboxBindings> implements OutboxCalls
     const checked = checkSettle(input);
     if (checked.kind === "malformed") return checked;
     const context = { reads: this.#reads, now: Date.now(), random: () => Math.random() };
-    const settled = checked.request.settlements.map((each) => settleJob(this.#book, each, context));
-    this.#commit(settled.flatMap(({ writes }) => writes));
-    return { kind: "answered", outcomes: settled.map(({ outcome }) => outcome) };
+    const { settlements, next } = checked.request;
+    const settled = settlements.map((each) => settleJob(this.#book, each, context));
+    const outcomes = settled.map(({ outcome }) => outcome);
+    const { jobs, writes } = claimFollowers(this.#book, outcomes, next, context);
+    this.#commit([...settled.flatMap((each) => each.writes), ...writes]);
+    return { kind: "answered", outcomes, next: jobs };
   }
 
   async status(id: string): Promise<StatusReply> {
