@@ -55,7 +55,7 @@ async function run(options: SidecarOptions): Promise<readonly string[] | null> {
   return null;
 }
 
-/** The first signal drains, the second one ends at once. npm and npx pass none on: their end counts as one. */
+/** The first signal drains, the second ends at once. npm and npx pass none on: their end counts as one. */
 function endOnSignals(running: RunningSidecar, graceMs: number): void {
   let isDraining = false;
   const end = (signal: NodeJS.Signals | "parent gone"): void => {

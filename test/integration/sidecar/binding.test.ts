@@ -48,7 +48,7 @@ describe("the binding", () => {
         payments: {
           targets: [payments.url],
           retry: false,
-          breaker: { consecutive: 3, openFor: "200ms", maxOpenFor: "200ms", probes: 1, rampUp: 0 },
+          breaker: { consecutive: 3, openFor: "1500ms", maxOpenFor: "1500ms", probes: 1, rampUp: 0 },
         },
         catalog: { targets: [payments.url] },
       },

@@ -27,7 +27,7 @@ describe("the outbound side", () => {
       upstreams: {
         payments: {
           targets: [`${payments.url}/api`],
-          breaker: { consecutive: 3, openFor: "200ms", maxOpenFor: "200ms", probes: 1, rampUp: "0ms" },
+          breaker: { consecutive: 3, openFor: "1500ms", maxOpenFor: "1500ms", probes: 1, rampUp: "0ms" },
         },
         gone: {
           targets: [NOBODY],
@@ -118,8 +118,8 @@ describe("the outbound side", () => {
     expect(await status()).toBe(503);
     expect(payments.requests.length).toBe(reached);
     isFailing = false;
-    await until("healed", 5_000, async () => (await status()) === 200);
-    await until("closed", 5_000, async () => {
+    await until("healed", 10_000, async () => (await status()) === 200);
+    await until("closed", 10_000, async () => {
       await status();
       return (await phaseOf("payments")) === "closed";
     });
