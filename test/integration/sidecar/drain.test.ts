@@ -24,9 +24,12 @@ describe("SIGTERM", () => {
     sidecar = await new SidecarProcess([...listen, ...args]).ready();
   }
 
-  it("cuts nothing under load and ends with 0", async () => {
+  it.each([
+    ["that is kept", true],
+    ["for each request", false],
+  ])("cuts nothing under load over a connection %s, and ends with 0", async (_, keepAlive) => {
     await start(() => 10);
-    const agent = new Agent({ keepAlive: true });
+    const agent = keepAlive ? new Agent({ keepAlive }) : undefined;
     const port = sidecar.port("inbound");
     const outcomes: Record<string, number> = {};
     const callers = Array.from({ length: 16 }, async () => {
@@ -38,7 +41,7 @@ describe("SIGTERM", () => {
     await until("some answers", 5_000, () => (outcomes["200"] ?? 0) > 200);
     sidecar.signal("SIGTERM");
     await Promise.all(callers);
-    agent.destroy();
+    agent?.destroy();
     expect(Object.keys(outcomes).toSorted()).toEqual(["200", "ECONNREFUSED"]);
     expect(await sidecar.exited()).toBe(0);
     expect(sidecar.log.some(({ event }) => event === "drained")).toBe(true);
