@@ -20,7 +20,7 @@ export interface Carrier {
   /** The request's body for as many tries as `rules` allow. */
   bodyOf(x: Exchange, rules: BodyRules): OutboundBody;
   /** The answer at its response headers, or TIMED_OUT; rejects when there is none. Throws only bugs. */
-  send(x: Exchange, sending: Sending): Promise<Response | typeof TIMED_OUT>;
+  readonly send: (x: Exchange, sending: Sending) => Promise<Response | typeof TIMED_OUT>;
   /** An answer whose fields may be edited; its body is the object that `send` gave. */
   receive(answer: Response): Response;
 }

@@ -256,8 +256,9 @@ function addArrivals({ tally, demands }: LoadBook, entry: LoadEntry): void {
 }
 
 /**
- * A turn of the cursor's loop, when it is due. What was refused in another phase is no evidence in this one, and
- * what a ramp refuses none of what the upstream can take: only when that pushes back it is shed for, too.
+ * A turn of the cursor's loop, when it is due. What was refused in another phase is no evidence in this
+ * one, and what a ramp refuses none of what the upstream can take: only when that pushes back it is shed
+ * for, too.
  */
 function turn(hub: Hub, book: LoadBook, now: number): void {
   if (!isTickDue(book.shed, book.tally, now)) return;

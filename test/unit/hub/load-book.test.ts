@@ -7,7 +7,7 @@ import { MAX_LOADS, answerLoadAsk, noteReportedLoad, regionLimitOf } from "../..
 import type { LoadEntry, LoadTerms, LoadVerdict } from "../../../src/hub/load-protocol.ts";
 import { SHARE_MS } from "../../../src/hub/load-shares.ts";
 import { noteReportedCalls } from "../../../src/hub/upstream-book.ts";
-import { START_LIMIT } from "../../../src/resilience/concurrency-limit.ts";
+import { ISOLATE_START_LIMIT, START_LIMIT } from "../../../src/resilience/concurrency-limit.ts";
 import { TICK_MS } from "../../../src/resilience/cursor.ts";
 import { LEVEL_COUNT } from "../../../src/resilience/level.ts";
 import { fc, test } from "../resilience/property.ts";
@@ -187,7 +187,7 @@ describe("the permits of a region", () => {
     for (let second = 0; second <= 2; second++) ask(hub, "one", SETTLED + second * 1000, { limit: 40 });
     expect(regionLimitOf(hub.loads.get("shop") ?? never())).toBe(START_LIMIT);
     expect(ask(hub, "one", SETTLED + 3000, { limit: 40 }).limit).toBe(40 + 20);
-    expect(ask(hub, "one", SETTLED + 4000, { limit: 100 }).limit).toBe(START_LIMIT);
+    expect(ask(hub, "one", SETTLED + 4000, { limit: ISOLATE_START_LIMIT }).limit).toBe(START_LIMIT);
     expect(ask(hub, "one", SETTLED + 4500, { limit: 200 }).limit).toBe(1.5 * 200);
     expect(ask(hub, "one", SETTLED + 5000, { limit: 900 }).limit).toBe(1000);
   });

@@ -60,7 +60,7 @@ describe("the adaptive limit", () => {
       feed.windows(1, { inflight: feed.limit.current / 2 });
       return feed.limit.current;
     });
-    expect(limits).toEqual([2 * ISOLATE_START_LIMIT, 4 * ISOLATE_START_LIMIT, 512, 1000, 1000]);
+    expect(limits).toEqual([1, 2, 3, 4, 5].map((step) => Math.min(1000, ISOLATE_START_LIMIT * 2 ** step)));
   });
 
   test("stays between one and its maximum, whatever it sees", () => {
