@@ -142,10 +142,10 @@ export class AimdLimit implements ConcurrencyLimit {
     }
   }
 
-  follow(limit: number | null): void {
+  follow(limit: number | null, most: number = this.#configured): void {
     // Where it stood at its bound, or has cut nothing, it goes on there; else it keeps to its own.
     const wasBound = this.#exact >= this.#max - 1;
-    this.#max = Math.min(limit ?? this.#configured, this.#configured);
+    this.#max = Math.min(limit ?? most, this.#configured);
     if (limit !== null && (wasBound || this.#isUntried)) this.#set(limit);
     else this.#set(this.#exact);
   }
