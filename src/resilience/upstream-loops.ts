@@ -81,8 +81,8 @@ export function ceilingOf({ limit, regional }: UpstreamControl, now: number): nu
 }
 
 /**
- * The hub is gone: the isolate's own loops go on from where the region's were. Many isolates that each try how
- * far they can go would queue without end, so none goes far.
+ * The hub is gone: the isolate's own loops go on from where the region's were. Many isolates that each try
+ * how far they can go would queue without end, so none goes far.
  */
 function leaveRegion({ regional, limit, bulkhead }: UpstreamControl, now: number): void {
   const most = Math.max(LEAST_ALONE, ALONE_TIMES * regional.limit);
