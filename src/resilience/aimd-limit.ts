@@ -16,7 +16,7 @@
 //
 // The baseline is the least of the last 30 to 60 s of the lower quartiles, smoothed over some windows: the
 // least of noisy numbers would be far too small. The very first window counts with its slowest answer,
-// because in the beginning only the fast ones are back. It starts at `max`, or at 64 if that is less: a
+// because in the beginning only the fast ones are back. It starts at `max`, or at 128 if that is less: a
 // thousand requests at an upstream that serves a hundred a second are ten seconds of work, and there may be
 // other isolates. Under a region's hub `max` is the isolate's share: it may cut further between two verdicts.
 
