@@ -1,6 +1,6 @@
 // Counts of sagas by state, summed over their ledgers.
 
-import type { Exchange } from "../edge/exchange.ts";
+import type { Engine } from "../edge/engine.ts";
 import type { SagaCounts } from "../saga/core/protocol.ts";
 import type { SagaPhase } from "../saga/core/state.ts";
 import { PHASES } from "../saga/core/state.ts";
@@ -10,7 +10,7 @@ import type { PrometheusText } from "../telemetry/prometheus.ts";
 export type CountsBySaga = readonly { readonly saga: string; readonly counts: SagaCounts }[];
 
 /** What every ledger of the configuration says; those that do not answer are left out. */
-export async function countSagas({ engine }: Exchange): Promise<CountsBySaga> {
+export async function countSagas(engine: Engine): Promise<CountsBySaga> {
   const { sagaLedgers } = engine;
   if (sagaLedgers === null) return [];
   const all = engine.plan.sagas.map(async ({ name: saga }) => {

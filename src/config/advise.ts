@@ -3,6 +3,7 @@
 import { limitAdvice } from "./advise-limits.ts";
 import { adviseSaga } from "./advise-sagas.ts";
 import { callsOf, stepsOf } from "../saga/core/definition.ts";
+import { isCallRoute } from "./call-routes.ts";
 import { formatPath } from "./error-lines.ts";
 import type { Plan, QueuePlan, RoutePlan } from "./plan.ts";
 import { coversRoute } from "./route-cover.ts";
@@ -19,26 +20,32 @@ const SAFE_METHODS: ReadonlySet<string> = new Set([
   "SEARCH",
 ]);
 
-/** Warnings, each one line that begins with the path of what it is about. */
-export function adviseConfig(plan: Plan): readonly string[] {
+/**
+ * Warnings, each one line that begins with the path of what it is about. `areUpstreamsCalled`: a service may
+ * call every upstream, whether a route names it or not.
+ */
+export function adviseConfig(plan: Plan, areUpstreamsCalled = false): readonly string[] {
   return [
     ...plan.routes.flatMap((route) => routeAdvice(plan, route)),
     ...classAdvice(plan.routes),
     ...plan.limits.flatMap(limitAdvice),
     ...plan.sagas.flatMap(adviseSaga),
     ...plan.queues.flatMap(queueAdvice),
-    ...unusedAdvice(plan),
+    ...unusedAdvice(plan, areUpstreamsCalled),
   ];
 }
 
 function routeAdvice(plan: Plan, route: RoutePlan): string[] {
   const path = formatPath(["routes", route.index]);
   const advice: string[] = [];
-  const shadow = plan.routes.slice(0, route.index).find((earlier) => coversRoute(earlier, route));
+  const isCall = isCallRoute(route);
+  const shadow = plan.routes
+    .slice(0, route.index)
+    .find((earlier) => isCallRoute(earlier) === isCall && coversRoute(earlier, route));
   if (shadow !== undefined) {
     advice.push(`${path}: never reached, routes[${shadow.index}] takes all of its requests first`);
   }
-  if (route.priority === P0 && route.auth === null) {
+  if (route.priority === P0 && route.auth === null && !isCall) {
     advice.push(`${path}.auth: anybody can send P0 requests, which are shed last; set auth: true`);
   }
   if (route.auth === "any" && plan.consumers.length === 0) {
@@ -89,7 +96,10 @@ function queueAdvice({ name, orderBy, terms }: QueuePlan): string[] {
   return advice;
 }
 
-function unusedAdvice({ upstreams, limits, counters, routes, queues, sagas }: Plan): string[] {
+function unusedAdvice(
+  { upstreams, limits, counters, routes, queues, sagas }: Plan,
+  areUpstreamsCalled: boolean,
+): string[] {
   const calls = sagas.flatMap((saga) => stepsOf(saga).flatMap(callsOf));
   const bySagas = new Set(calls.map(({ upstream }) => upstream));
   const destinations = routes.map(({ destination }) => destination);
@@ -103,7 +113,7 @@ function unusedAdvice({ upstreams, limits, counters, routes, queues, sagas }: Pl
   const usedCounters = new Set(routes.flatMap((route) => route.count));
   return [
     ...upstreams
-      .filter(({ index, name }) => !usedUpstreams.has(index) && !bySagas.has(name))
+      .filter(({ index, name }) => !areUpstreamsCalled && !usedUpstreams.has(index) && !bySagas.has(name))
       .map(({ name }) => `upstreams.${name}: no route uses it`),
     ...queues
       .filter(({ index }) => !usedQueues.has(index))

@@ -1,6 +1,7 @@
 // The Plan: what a configuration is compiled to. Immutable; everything that the hot path needs is
 // an index, a number or a ready-made string. Names stay only for logs, metrics and the admin surface.
 
+import { callRoutes } from "./call-routes.ts";
 import type { PathRewrite } from "../http/paths.ts";
 import type { BreakerOptions } from "../resilience/breaker-state.ts";
 import type { TrafficClass } from "../resilience/level.ts";
@@ -30,10 +31,12 @@ export interface Plan {
 }
 
 /**
- * Every route that an exchange may be on, by its index: those that were written, then those of deliveries.
+ * Every route that an exchange may be on, by its index: those that were written, those of deliveries, those
+ * of calls through a sidecar.
  */
-export function allRoutes({ routes, queues }: Pick<Plan, "routes" | "queues">): readonly RoutePlan[] {
-  return [...routes, ...queues.map(({ delivery }) => delivery)];
+export function allRoutes(plan: Pick<Plan, "routes" | "queues" | "upstreams">): readonly RoutePlan[] {
+  const own = [...plan.routes, ...plan.queues.map(({ delivery }) => delivery)];
+  return [...own, ...callRoutes(plan, own.length)];
 }
 
 export interface UpstreamPlan {

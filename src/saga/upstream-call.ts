@@ -12,6 +12,8 @@ import { parseRetryAfterMs } from "../http/retry-after.ts";
 import { passCursor, returnPermits, settleArrival, takeTenantPermits } from "../edge/admission.ts";
 import type { Engine, Upstream } from "../edge/engine.ts";
 import { Exchange } from "../edge/exchange.ts";
+import { sendByFetch } from "../edge/fetch-carrier.ts";
+import { ANYBODY } from "../edge/shell.ts";
 import { identify } from "../edge/identity.ts";
 import { readInboundHeaders } from "../edge/inbound-headers.ts";
 import { createOutboundBody } from "../edge/outbound-body.ts";
@@ -74,7 +76,13 @@ async function run(x: Exchange, upstream: Upstream, call: UpstreamCall): Promise
   noteOriginal(upstream.control, x.startedAt);
   x.tries = 1;
   const body = createOutboundBody(null, { contentLength: null, limitBytes: 0, keep: false });
-  const attempt = { upstream, path: call.path, body, buildRequest: builderOf(call), lastTarget: NO_TARGET };
+  const attempt = {
+    upstream,
+    path: call.path,
+    body,
+    send: sendByFetch(builderOf(call)),
+    lastTarget: NO_TARGET,
+  };
   let verdict = await runTry(x, attempt);
   // A half-open circuit needs a probe of the region's hub; nobody waits for this call but its saga.
   const mayProbe = verdict === Verdict.circuitOpen && x.retryAfterMs <= 0;
@@ -108,7 +116,7 @@ function openExchange(
     inbound,
     now,
     identify(inbound, engine.random),
-    { waitUntil },
+    { caller: ANYBODY, waitUntil },
     null,
   );
   x.upstream = upstream;
