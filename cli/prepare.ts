@@ -38,7 +38,9 @@ export function compileForWorker(config: unknown): CompiledConfig {
 }
 
 async function bindingErrors(plan: Plan): Promise<readonly string[]> {
-  const named = plan.upstreams.some(({ targets }) => targets.some(({ binding }) => binding !== null));
+  const named =
+    plan.queues.length > 0 ||
+    plan.upstreams.some(({ targets }) => targets.some(({ binding }) => binding !== null));
   // Reading wrangler.toml takes longer than everything else here together.
   return named ? missingBindings(plan, await declaredBindings()) : [];
 }

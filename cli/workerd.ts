@@ -98,6 +98,8 @@ function regionWorker(
       TIDEGATE_REGIONS: regions.map((socket) => socket.region).join(","),
     },
     durableObjects: isHome ? shape.options.durableObjects : hostedBy(home, shape.options.durableObjects),
+    // A queue has one consumer.
+    queueConsumers: isHome ? shape.options.queueConsumers : undefined,
     unsafeDirectSockets: [{ host, port }],
     // The address a client claims is believed locally, so that load from many addresses can be played.
     stripCfConnectingIp: false,

@@ -11,6 +11,8 @@ export type {
   HeaderEditConfig,
   LimitConfig,
   Priority,
+  QueueConfig,
+  QueueRetryConfig,
   RetryConfig,
   RouteConcurrencyConfig,
   RouteConfig,

@@ -2,7 +2,7 @@
 
 import { limitAdvice } from "./advise-limits.ts";
 import { formatPath } from "./error-lines.ts";
-import type { Plan, RoutePlan } from "./plan.ts";
+import type { Plan, QueuePlan, RoutePlan } from "./plan.ts";
 import { coversRoute } from "./route-cover.ts";
 
 const P0 = 0;
@@ -23,6 +23,7 @@ export function adviseConfig(plan: Plan): readonly string[] {
     ...plan.routes.flatMap((route) => routeAdvice(plan, route)),
     ...classAdvice(plan.routes),
     ...plan.limits.flatMap(limitAdvice),
+    ...plan.queues.flatMap(queueAdvice),
     ...unusedAdvice(plan),
   ];
 }
@@ -40,12 +41,21 @@ function routeAdvice(plan: Plan, route: RoutePlan): string[] {
   if (route.auth === "any" && plan.consumers.length === 0) {
     advice.push(`${path}.auth: no consumer is configured, so every request gets 401`);
   }
+  if (route.destination.kind === "queue" && takesSafeMethods(route)) {
+    advice.push(
+      `${path}.queue: a GET is answered with 202 and not with what it asks for; list only methods that change something`,
+    );
+  }
   if (route.fallback !== null && route.fallback.status < 300 && takesUnsafeMethods(route)) {
     advice.push(
       `${path}.fallback.status: ${route.fallback.status} tells the sender of a POST that it was done; list only safe methods`,
     );
   }
   return advice;
+}
+
+function takesSafeMethods(route: RoutePlan): boolean {
+  return route.methods === null || [...route.methods].some((method) => SAFE_METHODS.has(method));
 }
 
 function takesUnsafeMethods(route: RoutePlan): boolean {
@@ -60,14 +70,38 @@ function classAdvice(routes: readonly RoutePlan[]): string[] {
   ];
 }
 
-function unusedAdvice({ upstreams, limits, counters, routes }: Plan): string[] {
-  const usedUpstreams = new Set(routes.map((route) => route.upstream));
+/** Part of the watermark from which a queue takes nothing more, P0 included. */
+const FULL_AT = 1.25;
+
+function queueAdvice({ name, orderBy, terms }: QueuePlan): string[] {
+  const path = formatPath(["queues", name]);
+  const advice: string[] = [];
+  const fullAt = Math.ceil(FULL_AT * terms.highWatermark);
+  if (terms.alertAt >= fullAt) {
+    advice.push(`${path}.alertAt: never reached, the queue takes nothing more from ${fullAt} on; lower it`);
+  }
+  if (terms.onDeadHead === "skip" && orderBy === null) {
+    advice.push(`${path}.onDeadHead: has no effect without orderBy`);
+  }
+  return advice;
+}
+
+function unusedAdvice({ upstreams, limits, counters, routes, queues }: Plan): string[] {
+  const destinations = routes.map(({ destination }) => destination);
+  const usedUpstreams = new Set([
+    ...destinations.flatMap((each) => (each.kind === "upstream" ? each.upstream : [])),
+    ...queues.map(({ upstream }) => upstream),
+  ]);
+  const usedQueues = new Set(destinations.flatMap((each) => (each.kind === "queue" ? each.queue : [])));
   const usedLimits = new Set(routes.flatMap((route) => route.limits));
   const usedCounters = new Set(routes.flatMap((route) => route.count));
   return [
     ...upstreams
       .filter(({ index }) => !usedUpstreams.has(index))
       .map(({ name }) => `upstreams.${name}: no route uses it`),
+    ...queues
+      .filter(({ index }) => !usedQueues.has(index))
+      .map(({ name }) => `queues.${name}: no route leads to it`),
     ...limits
       .filter(({ index }) => !usedLimits.has(index))
       .map(({ name }) => `limits.${name}: no route uses it`),

@@ -1,15 +1,39 @@
-// Bindings that the configuration names as targets but the Worker does not have.
+// Bindings that the configuration needs but the Worker does not have.
 
 import { formatIssue } from "./error-lines.ts";
+import type { ConfigIssue } from "./error-lines.ts";
 import type { Plan } from "./plan.ts";
 
-/** One line for each target whose binding is not in `available`, the names that wrangler.toml declares. */
-export function missingBindings(plan: Plan, available: ReadonlySet<string>): readonly string[] {
+/** The names that wrangler.toml declares, by what can be done with them. */
+export interface DeclaredBindings {
+  /** Those with a `fetch` of their own. */
+  readonly fetchers: ReadonlySet<string>;
+  readonly objects: ReadonlySet<string>;
+  /** Producers of Cloudflare Queues. */
+  readonly queues: ReadonlySet<string>;
+}
+
+/** One line for each binding that is missing: of a target, or what queues are made of. */
+export function missingBindings(plan: Plan, declared: DeclaredBindings): readonly string[] {
+  const targets = targetIssues(plan, declared).map((issue) => formatIssue(null, issue));
+  return [...targets, ...queueLines(plan, declared)];
+}
+
+function targetIssues(plan: Plan, { fetchers }: DeclaredBindings): ConfigIssue[] {
   return plan.upstreams.flatMap((upstream) =>
-    upstream.targets.flatMap(({ binding }, index) => {
-      if (binding === null || available.has(binding)) return [];
+    upstream.targets.flatMap(({ binding }, index): ConfigIssue[] => {
+      if (binding === null || fetchers.has(binding)) return [];
       const path = ["upstreams", upstream.name, "targets", index, "binding"];
-      return formatIssue(null, { path, rule: "is no binding with a fetch in wrangler.toml", value: binding });
+      return [{ path, rule: "is no binding with a fetch in wrangler.toml", value: binding }];
     }),
   );
+}
+
+function queueLines({ queues }: Plan, { objects, queues: producers }: DeclaredBindings): string[] {
+  if (queues.length === 0) return [];
+  const missing = [
+    ...(objects.has("OUTBOX") ? [] : ["the Durable Object binding OUTBOX"]),
+    ...(producers.has("DELIVERY") ? [] : ["the binding DELIVERY to a Cloudflare Queue"]),
+  ];
+  return missing.map((what) => `queues: need ${what} in wrangler.toml`);
 }

@@ -1,7 +1,7 @@
 // Routes of a parsed configuration become routes of the Plan.
 
 import { compileRewrite } from "./path-rewrite.ts";
-import type { HeaderEdit, PathRewrite, Plan, RoutePlan } from "./plan.ts";
+import type { Destination, HeaderEdit, PathRewrite, Plan, RoutePlan } from "./plan.ts";
 import type { HeaderEditParsed, RouteParsed } from "./schema-routes.ts";
 import type { ParsedConfig } from "./schema.ts";
 
@@ -13,6 +13,7 @@ interface Named {
 /** Index of each name that a route may refer to. */
 interface RouteReferences {
   readonly upstreams: ReadonlyMap<string, number>;
+  readonly queues: ReadonlyMap<string, number>;
   readonly consumers: ReadonlyMap<string, number>;
   readonly limits: ReadonlyMap<string, number>;
   readonly counters: ReadonlyMap<string, number>;
@@ -24,6 +25,7 @@ export function compileRoutes(
 ): RoutePlan[] {
   const references = {
     upstreams: indicesByName(compiled.upstreams),
+    queues: new Map(Object.keys(config.queues).map((name, index) => [name, index])),
     consumers: indicesByName(compiled.consumers),
     limits: indicesByName(compiled.limits),
     counters: indicesByName(compiled.counters),
@@ -40,7 +42,7 @@ function compileRoute(route: RouteParsed, index: number, references: RouteRefere
     methods: compileMethods(route.methods),
     hosts: route.hosts === undefined ? null : new Set(route.hosts),
     headers: route.headers === undefined || route.headers.length === 0 ? null : route.headers,
-    upstream: indexOf(references.upstreams, route.upstream ?? ""),
+    destination: compileDestination(route, references),
     priority: route.priority,
     auth: compileAuth(route.auth, references.consumers),
     limits: route.limits.map((name) => indexOf(references.limits, name)),
@@ -57,6 +59,12 @@ function compileRoute(route: RouteParsed, index: number, references: RouteRefere
     responseHeaders: compileHeaderEdit(route.response),
     fallback: fallback === undefined ? null : fallback,
   };
+}
+
+function compileDestination(route: RouteParsed, { upstreams, queues }: RouteReferences): Destination {
+  return route.queue === undefined
+    ? { kind: "upstream", upstream: indexOf(upstreams, route.upstream ?? "") }
+    : { kind: "queue", queue: indexOf(queues, route.queue) };
 }
 
 /** A route that takes GET takes HEAD (RFC 9110 9.3.2). */

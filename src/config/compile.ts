@@ -1,6 +1,7 @@
 // A parsed configuration becomes the Plan: names become indices, everything is frozen. Everything here
 // was checked before: what is looked up exists.
 
+import { compileQueues } from "./compile-queues.ts";
 import { compileRoutes } from "./compile-routes.ts";
 import { defaultOnUnavailable, limitWindow } from "./limit-window.ts";
 import type {
@@ -58,6 +59,7 @@ export function compileConfig(config: ParsedConfig, hash: string): Plan {
     limits,
     counters,
     routes,
+    queues: compileQueues(config, { upstreams, routes }),
     secrets: collectSecrets(
       keys.map(({ key }) => key),
       routes,

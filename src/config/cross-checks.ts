@@ -23,6 +23,7 @@ export function crossCheck(input: unknown): ConfigIssue[] {
     ...entriesOf(config.upstreams).flatMap(([name, upstream]) =>
       upstreamIssues(["upstreams", name], upstream),
     ),
+    ...entriesOf(config.queues).flatMap(([name, queue]) => queueIssues(config, ["queues", name], queue)),
     ...consumerIssues(config),
     ...entriesOf(config.limits).flatMap(([name, limit]) => limitIssues(["limits", name], limit)),
     ...itemsOf(config.routes).flatMap((route, index) =>
@@ -33,7 +34,7 @@ export function crossCheck(input: unknown): ConfigIssue[] {
 }
 
 function nameIssues(config: Fields): ConfigIssue[] {
-  return ["upstreams", "consumers", "tenants", "limits", "counters"].flatMap((section) =>
+  return ["upstreams", "consumers", "tenants", "limits", "counters", "queues"].flatMap((section) =>
     Object.keys(fieldsOf(config[section]))
       .filter((name) => !NAME_PATTERN.test(name) && !(section === "tenants" && name === "*"))
       .map((name) => ({ path: [section, name], rule: NAME_RULE, value: name })),
@@ -45,6 +46,13 @@ function upstreamIssues(path: ConfigPath, upstream: Fields): ConfigIssue[] {
     ...orderIssues([...path, "breaker"], fieldsOf(upstream.breaker), "openFor", "maxOpenFor"),
     ...orderIssues([...path, "retry"], fieldsOf(upstream.retry), "delay", "maxDelay"),
     ...targetIssues([...path, "targets"], itemsOf(upstream.targets)),
+  ];
+}
+
+function queueIssues(config: Fields, path: ConfigPath, queue: Fields): ConfigIssue[] {
+  return [
+    ...referenceIssue(config.upstreams, queue.upstream, [...path, "upstream"], "is no upstream"),
+    ...orderIssues([...path, "retry"], fieldsOf(queue.retry), "delay", "maxDelay"),
   ];
 }
 
@@ -134,6 +142,10 @@ function routeIssues(config: Fields, route: Fields, path: ConfigPath): ConfigIss
   if (given.length === 0) issues.push({ path: [...path, "upstream"], rule: REQUIRED });
   if (given.length > 1) issues.push({ path, rule: `must go to one of ${given.join(", ")}, not to several` });
   issues.push(...referenceIssue(config.upstreams, route.upstream, [...path, "upstream"], "is no upstream"));
+  issues.push(...referenceIssue(config.queues, route.queue, [...path, "queue"], "is no queue"));
+  if (route.queue !== undefined && route.fallback !== undefined) {
+    issues.push({ path: [...path, "fallback"], rule: "cannot stand in for storing a request in a queue" });
+  }
   for (const [index, limit] of itemsOf(route.limits).entries()) {
     issues.push(...referenceIssue(config.limits, limit, [...path, "limits", index], "is no limit"));
   }

@@ -26,6 +26,8 @@ export interface GatewayConfig {
   limits?: Record<string, LimitConfig>;
   /** Usage counters, by name; routes say which they feed. */
   counters?: Record<string, CounterConfig>;
+  /** What is taken in now and delivered later, by name; routes say what goes there. */
+  queues?: Record<string, QueueConfig>;
   /** Tried in the order written; the first whose path, method, host and headers all match wins. */
   routes: RouteConfig[];
 }
@@ -152,6 +154,40 @@ export interface CounterConfig {
   key: LimitConfig["key"];
 }
 
+export interface QueueConfig {
+  /** Name of the upstream that its requests are delivered to. */
+  upstream: string;
+  /** Path that is sent; a final `*` stands for the request's own path. Default: the `/*` that leaves it alone. */
+  path?: string;
+  /** Requests with the same value of this field are delivered one after the other. Default: no order. */
+  orderBy?: `header:${string}`;
+  /** Requests that may wait; from there on all but P0 are refused, P0 from 1.25 of it. Default: 20,000. */
+  highWatermark?: number;
+  /** Part of `highWatermark` at which refusing ends, from 0 and below 1. Default: 0.7. */
+  resumeAt?: number;
+  /** Waiting requests from which, after a minute, an alert is raised. Default: 10,000. */
+  alertAt?: number;
+  /** What was not delivered by then expires. Default: `"24h"`. */
+  maxAge?: Duration;
+  /** Requests that one consumer takes at a time, 1 to 100. Default: 100. */
+  batch?: number;
+  /** Tries until a request is dead. */
+  retry?: QueueRetryConfig;
+  /** Whether clients must send an `idempotency-key`. Default: `"optional"`. */
+  idempotencyKey?: "optional" | "required";
+  /** With `orderBy`: what a dead request does to those behind it. Default: `"block"`. */
+  onDeadHead?: "block" | "skip";
+}
+
+export interface QueueRetryConfig {
+  /** Tries in all, the first one included, 1 to 100. Default: 10. */
+  attempts?: number;
+  /** Pause before the second try; it grows with each. Default: `"5s"`. */
+  delay?: Duration;
+  /** The longest pause. Default: `"24h"`. */
+  maxDelay?: Duration;
+}
+
 export interface RouteConfig {
   /** Name in logs and metrics. Default: the path. */
   name?: string;
@@ -163,8 +199,10 @@ export interface RouteConfig {
   hosts?: string[];
   /** Header fields that must have exactly these values. */
   headers?: Record<string, string>;
-  /** Name of the upstream that answers. */
-  upstream: string;
+  /** Name of the upstream that answers. A route goes to an upstream or to a queue. */
+  upstream?: string;
+  /** Name of the queue that its requests are stored in: they are answered with 202 and delivered later. */
+  queue?: string;
   /** How important its requests are. Default: `"P1"`. */
   priority?: Priority;
   /** `true`: any consumer; a list: these consumers; `false`: everybody. Default: false. */

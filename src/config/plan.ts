@@ -22,8 +22,14 @@ export interface Plan {
   readonly limits: readonly LimitPlan[];
   readonly counters: readonly CounterPlan[];
   readonly routes: readonly RoutePlan[];
+  readonly queues: readonly QueuePlan[];
   /** Every `env:NAME` that the configuration refers to, sorted, each once. */
   readonly secrets: readonly string[];
+}
+
+/** Every route that an exchange may be on, by its index: those that were written, then those of deliveries. */
+export function allRoutes({ routes, queues }: Pick<Plan, "routes" | "queues">): readonly RoutePlan[] {
+  return [...routes, ...queues.map(({ delivery }) => delivery)];
 }
 
 export interface UpstreamPlan {
@@ -125,7 +131,7 @@ export interface RoutePlan {
   readonly hosts: ReadonlySet<string> | null;
   /** Header fields that must have exactly these values; null: none asked for. */
   readonly headers: readonly (readonly [name: string, value: string])[] | null;
-  readonly upstream: number;
+  readonly destination: Destination;
   readonly priority: TrafficClass;
   /** null: open to all. "any": any consumer. Else the consumers that may call it. */
   readonly auth: null | "any" | ReadonlySet<number>;
@@ -141,6 +147,40 @@ export interface RoutePlan {
   readonly requestHeaders: HeaderEdit;
   readonly responseHeaders: HeaderEdit;
   readonly fallback: FallbackPlan | null;
+}
+
+/** Where a route's requests go; the number is an index into the Plan's list. */
+export type Destination =
+  | { readonly kind: "upstream"; readonly upstream: number }
+  | { readonly kind: "queue"; readonly queue: number };
+
+export interface QueuePlan {
+  readonly index: number;
+  readonly name: string;
+  /** Index into `upstreams`. */
+  readonly upstream: number;
+  /** How the path that is sent is made of the one that a request was taken in with; null: it stays. */
+  readonly rewrite: PathRewrite | null;
+  /** The header field, in lower case, whose value is a job's key; null: jobs have no order. */
+  readonly orderBy: string | null;
+  /** Jobs that a consumer takes at a time. */
+  readonly batch: number;
+  readonly idempotencyKey: "optional" | "required";
+  /** What its outbox is told with every batch: the shape of `QueueTerms` in src/delivery/core/protocol.ts. */
+  readonly terms: {
+    readonly highWatermark: number;
+    readonly resumeAt: number;
+    readonly alertAt: number;
+    readonly maxAgeMs: number;
+    /** `attempts` = tries in all. */
+    readonly retry: { readonly attempts: number; readonly delayMs: number; readonly maxDelayMs: number };
+    readonly onDeadHead: "block" | "skip";
+  };
+  /**
+   * The route that its deliveries take through the pipeline. No request matches it; its index goes on behind
+   * `Plan.routes`. Its class is the best of the routes that lead to the queue: a job has its own.
+   */
+  readonly delivery: RoutePlan;
 }
 
 export interface HeaderEdit {

@@ -120,7 +120,7 @@ export const routeSchema = exactObject({
   concurrency: z.optional(exactObject({ max: integer(1, MAX_PERMITS), ...concurrencyShape(0) })),
   encodedSlashes: z.prefault(flag(), false),
   fallback: z.optional(fallback),
-  queue: unavailable(),
+  queue: z.optional(text("must be the name of a queue")),
   saga: unavailable(),
   event: unavailable(),
 });

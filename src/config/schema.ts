@@ -4,6 +4,7 @@
 import * as z from "zod/mini";
 import { exactObject, listOf, mapOf, name, unavailable } from "./fields.ts";
 import { consumerSchema, counterSchema, limitSchema, tenantSchema } from "./schema-callers.ts";
+import { queueSchema } from "./schema-queues.ts";
 import { routeSchema } from "./schema-routes.ts";
 import { upstreamSchema } from "./schema-upstreams.ts";
 
@@ -15,7 +16,7 @@ export const configSchema = exactObject({
   limits: z.prefault(mapOf(limitSchema), {}),
   counters: z.prefault(mapOf(counterSchema), {}),
   routes: listOf(routeSchema, 1, "must be a list of at least one route"),
-  queues: unavailable(),
+  queues: z.prefault(mapOf(queueSchema), {}),
   subscriptions: unavailable(),
   relays: unavailable(),
   reactions: unavailable(),

@@ -4,8 +4,9 @@
 import { enterBulkhead, leaveBulkhead } from "../resilience/bulkhead.ts";
 import { positionWithinLevel } from "../resilience/level.ts";
 import { NO_PERMIT, returnPermit, takePermit } from "../resilience/permits.ts";
-import { LEASE_SLACK_MS, admitLevel, noteArrival } from "../resilience/upstream-control.ts";
+import { LEASE_SLACK_MS, admitLevel, noteArrival, settleRequest } from "../resilience/upstream-control.ts";
 import type { Exchange } from "./exchange.ts";
+import { isOperatorsRefusal } from "./overrides.ts";
 import { Verdict } from "./verdict.ts";
 import { waitForPermit } from "./waiting.ts";
 
@@ -93,4 +94,19 @@ export function returnPermits(x: Exchange, now: number): void {
   x.routePermit = NO_PERMIT;
   x.sharePermit = NO_PERMIT;
   x.tenantPermit = NO_PERMIT;
+}
+
+/**
+ * Tells the upstream's loop what became of the request that it has counted as an arrival. A caller's own
+ * bounds say nothing about it, nor does what an operator forces.
+ */
+export function settleArrival(x: Exchange, verdict: Verdict): void {
+  if (!x.unsettled || x.upstream === null) return;
+  x.unsettled = false;
+  if (verdict === Verdict.tenantConcurrency || verdict === Verdict.routeConcurrency) return;
+  if (verdict === Verdict.rateLimited || verdict === Verdict.quotaExceeded) return;
+  if (verdict === Verdict.bodyTooLarge || verdict === Verdict.badRequest) return;
+  if (isOperatorsRefusal(x.upstream, verdict)) return;
+  const status = x.response?.status ?? 0;
+  settleRequest(x.upstream.control, verdict === Verdict.admit && status < 500 && status !== 429);
 }

@@ -57,11 +57,13 @@ export function matchRoute(x: Exchange): Verdict {
     return note(x, "match", known ? Verdict.methodNotAllowed : Verdict.routeNotFound);
   }
   x.route = route;
-  x.upstream = engine.upstreams[route.upstream];
+  const { destination } = route;
+  if (destination.kind === "upstream") x.upstream = engine.upstreams[destination.upstream];
+  else x.queue = engine.plan.queues[destination.queue];
   x.explanation?.note("match", "ok", {
     route: route.name,
     index: route.index,
-    upstream: x.upstream.plan.name,
+    ...(x.queue === null ? { upstream: x.upstream?.plan.name ?? "" } : { queue: x.queue.name }),
   });
   return Verdict.admit;
 }
@@ -92,13 +94,13 @@ export function classify(x: Exchange): Verdict {
     if (wished > trafficClass) trafficClass = wished;
   }
   x.trafficClass = trafficClass;
-  x.level = levelFor(x, consumer?.name ?? null);
+  x.level = levelOf(x, consumer?.name ?? null);
   x.explanation?.note("class", className(trafficClass), { level: x.level });
   return Verdict.admit;
 }
 
 /** The user behind a level: the consumer, else the client's address, else nobody (random). */
-function levelFor(x: Exchange, consumer: string | null): number {
+export function levelOf(x: Exchange, consumer: string | null): number {
   if (consumer !== null) return levelOfUser(x.trafficClass, consumer, x.startedAt);
   const address = x.inbound.clientAddress === null ? "" : addressUser(x.inbound.clientAddress);
   if (address !== "") return levelOfUser(x.trafficClass, address, x.startedAt);
@@ -107,11 +109,18 @@ function levelFor(x: Exchange, consumer: string | null): number {
 
 /** The deadline, refused at once where it cannot be met. */
 export function setDeadline(x: Exchange): Verdict {
-  const { inbound, route, upstream } = x;
-  if (route === null || upstream === null) return Verdict.internalError;
+  const { inbound, route } = x;
+  if (route === null) return Verdict.internalError;
   const wished = inbound.deadline === null ? null : parseDeadlineMs(inbound.deadline);
   x.deadlineAt = deadlineAt(x.startedAt, route.deadlineMs, wished);
   x.deadlineShortened = wished !== null && wished < route.deadlineMs;
+  return refuseHopeless(x);
+}
+
+/** Refuses what its upstream cannot be expected to answer by the deadline. */
+export function refuseHopeless(x: Exchange): Verdict {
+  const { upstream } = x;
+  if (upstream === null) return Verdict.internalError;
   const remainingMs = x.deadlineAt - x.startedAt;
   const { deadlines, medianMs, latencies } = upstream.control;
   const hopeless = isHopeless(deadlines, remainingMs, medianMs, latencies, x.startedAt);

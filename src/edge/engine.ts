@@ -2,6 +2,7 @@
 // first request (an isolate may neither seed randomness nor start timers while it loads).
 
 import type { ConsumerPlan, HeaderEdit, LimitPlan, Plan, UpstreamPlan } from "../config/plan.ts";
+import { allRoutes } from "../config/plan.ts";
 import { quoteString } from "../http/quoted-string.ts";
 import { rateLimitPolicyItem } from "../http/rate-limit-fields.ts";
 import { appendVia } from "../http/via.ts";
@@ -146,13 +147,13 @@ export function createEngine(
     tenantPermits: plan.tenants.map((tenant) =>
       tenant.concurrency === null ? null : createPermits(tenant.concurrency),
     ),
-    routeBulkheads: plan.routes.map((route) =>
+    routeBulkheads: allRoutes(plan).map((route) =>
       route.concurrency === null
         ? null
         : createBulkhead({ ...route.concurrency, permitTtlMs: route.deadlineMs + LEASE_SLACK_MS }),
     ),
-    requestHeaders: plan.routes.map((route) => resolveEdit(route.requestHeaders, bindings)),
-    responseHeaders: plan.routes.map((route) => resolveEdit(route.responseHeaders, bindings)),
+    requestHeaders: allRoutes(plan).map((route) => resolveEdit(route.requestHeaders, bindings)),
+    responseHeaders: allRoutes(plan).map((route) => resolveEdit(route.responseHeaders, bindings)),
     routes: createRouteTable(plan.routes),
     keys: createKeyRing(keysWithSecrets(plan, bindings)),
     random: createRandom(identity.seed),

@@ -1,7 +1,7 @@
 // One request on its way through the pipeline: what the stages have found out and taken so far. Stages
 // read and write its fields; what has been taken is given back from here.
 
-import type { RoutePlan, TrafficClass } from "../config/plan.ts";
+import type { QueuePlan, RoutePlan, TrafficClass } from "../config/plan.ts";
 import type { Explanation } from "./explanation.ts";
 import type { Engine, Upstream } from "./engine.ts";
 import type { RequestIdentity } from "./identity.ts";
@@ -31,6 +31,8 @@ export class Exchange {
   path = "";
   route: RoutePlan | null = null;
   upstream: Upstream | null = null;
+  /** Where the request is stored, on a route to a queue. */
+  queue: QueuePlan | null = null;
   consumer = NOBODY;
   tenant = -1;
   trafficClass: TrafficClass = 1;

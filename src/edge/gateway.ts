@@ -5,6 +5,10 @@ import { validateConfig } from "#validator";
 import { Hono } from "hono";
 import { answerOwnPath } from "../admin/own-paths.ts";
 import { renderCounters } from "../admin/metrics.ts";
+import { bucketOf, consumeBatch } from "../delivery/consumer.ts";
+import type { QueueBatch } from "../delivery/consumer-batch.ts";
+import { fileDeadLetters, isDeadLetterQueue } from "../delivery/consumer-dead-letters.ts";
+import { outboxesOf } from "../delivery/consumer-outboxes.ts";
 import type { GatewayConfig } from "../config/gateway-config.ts";
 import type { CompiledConfig } from "../config/compiled-config.ts";
 import { unpackPlan } from "../config/compiled-config.ts";
@@ -39,6 +43,12 @@ export interface Gateway {
       bindings: Record<string, unknown>,
       context: RequestContext,
     ): Response | Promise<Response>;
+    /** Consumes the queue of pointers and its dead-letter queue. */
+    queue(
+      batch: QueueBatch,
+      bindings: Record<string, unknown>,
+      context: Pick<RequestContext, "waitUntil">,
+    ): Promise<void>;
   };
 }
 
@@ -77,6 +87,7 @@ export function createGateway(config: GatewayConfig | CompiledConfig): Gateway {
         // With nothing added to the app there is nothing to dispatch to.
         return isBare ? isolate.handle(request, bindings, context) : app.fetch(request, bindings, context);
       },
+      queue: (batch, bindings, context) => isolate.consume(batch, bindings, context),
     },
   };
 }
@@ -97,8 +108,11 @@ function answerBug(error: Error): Response {
 
 /** What lives as long as the isolate: the engine in use, until a configuration replaces it. */
 class Isolate {
-  readonly #plan: Plan;
+  #plan: Plan;
+  /** The one of requests: the first of them tells where this is. */
   #engine: Engine | null = null;
+  /** One for each region that this isolate has worked for, as a consumer may for any. */
+  readonly #engines = new Map<string, Engine>();
 
   constructor(plan: Plan) {
     this.#plan = plan;
@@ -110,12 +124,7 @@ class Isolate {
     context: Pick<RequestContext, "waitUntil">,
   ): Response | Promise<Response> {
     try {
-      this.#engine ??= buildEngine(
-        this.#plan,
-        bindings,
-        identifyIsolate(this.#plan, request, bindings),
-        null,
-      );
+      this.#engine ??= this.#engineOf(regionOf(request, bindings), bindings);
     } catch (error) {
       return answerBug(error instanceof Error ? error : new Error(String(error)));
     }
@@ -131,16 +140,49 @@ class Isolate {
     if (!validation.ok) return validation.errors;
     const missing = missingFromBindings(validation.plan, bindings);
     if (missing.length > 0) return missing;
-    this.#engine = buildEngine(validation.plan, bindings, this.#engine, this.#engine);
+    this.#plan = validation.plan;
+    for (const [region, engine] of this.#engines) {
+      this.#engines.set(region, buildEngine(this.#plan, bindings, engine, engine));
+    }
+    this.#engine = this.#engines.get(this.#engine?.region ?? "") ?? null;
     return [];
+  }
+
+  /** Throws where the Worker lacks a binding: then the queue keeps the batch. */
+  async consume(
+    batch: QueueBatch,
+    bindings: Bindings,
+    context: Pick<RequestContext, "waitUntil">,
+  ): Promise<void> {
+    const outboxes = outboxesOf(bindings);
+    if (outboxes === null) throw new Error("a queue needs the binding OUTBOX, see wrangler.toml");
+    if (isDeadLetterQueue(batch.queue)) return fileDeadLetters(batch, outboxes);
+    return consumeBatch(batch, {
+      outboxes,
+      bucket: bucketOf(bindings),
+      engineOf: (region) => this.#engineOf(region, bindings),
+      shell: { waitUntil: (work) => context.waitUntil(work) },
+    });
+  }
+
+  #engineOf(region: string, bindings: Bindings): Engine {
+    const known = this.#engines.get(region);
+    if (known !== undefined) return known;
+    const engine = buildEngine(this.#plan, bindings, identifyIsolate(this.#plan, region, bindings), null);
+    this.#engines.set(region, engine);
+    return engine;
   }
 }
 
-/** What the isolate is called and where it is: a Cloudflare data center, so the first request tells. */
-function identifyIsolate(plan: Plan, request: Request, bindings: Bindings): Omit<EngineIdentity, "seed"> {
-  const session = crypto.randomUUID();
+/** Where the isolate is: a Cloudflare data center, so the first request tells. */
+function regionOf(request: Request, bindings: Bindings): string {
   const cf = "cf" in request && typeof request.cf === "object" ? request.cf : null;
-  const region = regionOfRequest({ override: textOf(bindings, "TIDEGATE_REGION"), cf });
+  return regionOfRequest({ override: textOf(bindings, "TIDEGATE_REGION"), cf });
+}
+
+/** What the isolate is called, and its way to the hub of a region. */
+function identifyIsolate(plan: Plan, region: string, bindings: Bindings): Omit<EngineIdentity, "seed"> {
+  const session = crypto.randomUUID();
   const objects = objectBindingsOf(bindings);
   const hub = objects === null ? null : new WorkerHub(objects, region, session, plan.hash);
   return { session: session.slice(0, 8), region, hub };

@@ -16,6 +16,14 @@ import type { OutboundBody } from "./outbound-body.ts";
 /** Values of `Connection` that say something of the connection alone. */
 const NAMES_NO_FIELD = /^(?:keep-alive|close)$/i;
 
+/** Builds the request for one try; `remainingMs` is what is left until the deadline. */
+export type RequestBuilder = (
+  x: Exchange,
+  url: string,
+  outbound: OutboundBody,
+  remainingMs: number,
+) => Request;
+
 /** Path and query as they are appended to a target's base URL. */
 export function upstreamPath(x: Exchange): string {
   const rewrite = x.route?.rewrite ?? null;

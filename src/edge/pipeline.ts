@@ -8,8 +8,7 @@
 // the first await everything is decided from the isolate's own state, without I/O.
 
 import { isGatewayPath } from "../http/paths.ts";
-import { settleRequest } from "../resilience/upstream-control.ts";
-import { passCursor, returnPermits, takeRoutePermit, takeTenantPermits } from "./admission.ts";
+import { passCursor, returnPermits, settleArrival, takeRoutePermit, takeTenantPermits } from "./admission.ts";
 import { answerRefusal, passAnswer } from "./answer.ts";
 import { equalSecrets } from "./api-keys.ts";
 import {
@@ -28,7 +27,7 @@ import type { InboundHeaders } from "./inbound-headers.ts";
 import { readInboundHeaders } from "./inbound-headers.ts";
 import { keyOf } from "./limit-keys.ts";
 import { awaitLimits, returnLimits, takeLimits } from "./limits.ts";
-import { followOverrides, isOperatorsRefusal } from "./overrides.ts";
+import { followOverrides } from "./overrides.ts";
 import { reportAnswer } from "./report.ts";
 import type { Shell } from "./shell.ts";
 import { runTries } from "./tries.ts";
@@ -88,7 +87,7 @@ function conclude(x: Exchange, verdict: Verdict): Response {
   const now = Date.now();
   returnPermits(x, now);
   if (verdict !== Verdict.admit && !x.sent) returnLimits(x);
-  settle(x, verdict);
+  settleArrival(x, verdict);
   const response =
     verdict === Verdict.admit && x.response !== null
       ? passAnswer(x, x.response)
@@ -112,21 +111,6 @@ function tellHub(x: Exchange): void {
   hub.link.afterResponse();
   if (engine.isLocal) hub.linger();
   hub.keepBegun(x.shell);
-}
-
-/**
- * Tells the upstream's loop what became of the request. A caller's own bounds say nothing about it, nor does
- * what an operator forces.
- */
-function settle(x: Exchange, verdict: Verdict): void {
-  if (!x.unsettled || x.upstream === null) return;
-  x.unsettled = false;
-  if (verdict === Verdict.tenantConcurrency || verdict === Verdict.routeConcurrency) return;
-  if (verdict === Verdict.rateLimited || verdict === Verdict.quotaExceeded) return;
-  if (verdict === Verdict.bodyTooLarge || verdict === Verdict.badRequest) return;
-  if (isOperatorsRefusal(x.upstream, verdict)) return;
-  const status = x.response?.status ?? 0;
-  settleRequest(x.upstream.control, verdict === Verdict.admit && status < 500 && status !== 429);
 }
 
 function openExchange(engine: Engine, request: Request, shell: Shell): Exchange {

@@ -11,7 +11,8 @@ import type { Upstream } from "./engine.ts";
 import type { Exchange } from "./exchange.ts";
 import type { OutboundBody } from "./outbound-body.ts";
 import { createOutboundBody } from "./outbound-body.ts";
-import { isUpgrade, upstreamPath } from "./outbound-request.ts";
+import type { RequestBuilder } from "./outbound-request.ts";
+import { isUpgrade, upstreamPath, upstreamRequest } from "./outbound-request.ts";
 import { runTry } from "./try.ts";
 import { Verdict } from "./verdict.ts";
 
@@ -23,6 +24,7 @@ export interface Attempt {
   readonly upstream: Upstream;
   readonly path: string;
   readonly body: OutboundBody;
+  readonly buildRequest: RequestBuilder;
   /** The target of the try before, or NO_TARGET. */
   lastTarget: number;
 }
@@ -39,6 +41,7 @@ export async function runTries(x: Exchange, upstream: Upstream): Promise<Verdict
       limitBytes: x.route?.bodyLimitBytes ?? 0,
       keep: attempts > 1,
     }),
+    buildRequest: upstreamRequest,
     lastTarget: NO_TARGET,
   };
   for (;;) {

@@ -21,7 +21,6 @@ import {
   takeUpstreamPermit,
 } from "../resilience/upstream-control.ts";
 import type { Exchange } from "./exchange.ts";
-import { upstreamRequest } from "./outbound-request.ts";
 import { TIMED_OUT, within } from "./timeout.ts";
 import type { Attempt } from "./tries.ts";
 import { Verdict, problemOf } from "./verdict.ts";
@@ -118,7 +117,7 @@ async function fetchTarget(x: Exchange, attempt: Attempt, startedAt: number): Pr
   const remainingMs = x.deadlineAt - startedAt;
   const timeoutMs = tryTimeoutMs(plan.timeoutMs, remainingMs);
   const { baseUrl, fetcher } = targets[index];
-  const request = upstreamRequest(x, baseUrl + attempt.path, attempt.body, remainingMs);
+  const request = attempt.buildRequest(x, baseUrl + attempt.path, attempt.body, remainingMs);
   const inflight = control.targets.inflight[index];
   const slot = takePermit(inflight, startedAt, timeoutMs + LEASE_SLACK_MS);
   x.sent = true;

@@ -132,8 +132,8 @@ export class WorkerHub {
   }
 
   /** Waits until no report is on its way, so that what it holds is neither missed nor counted twice. */
-  async settled(): Promise<void> {
-    const until = Date.now() + SYNC_TIMEOUT_MS;
+  async settled(withinMs = SYNC_TIMEOUT_MS): Promise<void> {
+    const until = Date.now() + withinMs;
     while (this.link.replica.syncing && Date.now() < until) {
       await new Promise((resolve) => setTimeout(resolve, SETTLE_POLL_MS));
     }

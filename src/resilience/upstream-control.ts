@@ -124,6 +124,11 @@ export function noteArrival(control: UpstreamControl, level: number, now: number
   control.tally.arrivals[level]++;
 }
 
+/** Work for the upstream is about to come: its region's verdicts are wanted, and nothing is counted yet. */
+export function expectArrivals(control: UpstreamControl, now: number): void {
+  control.arrivedAt = now;
+}
+
 /** Runs what is due though nothing has arrived, so that a reader sees no stale cursor and no stale target. */
 export function refreshControl(control: UpstreamControl, now: number): void {
   refreshTargets(control, now);

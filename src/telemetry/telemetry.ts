@@ -3,6 +3,7 @@
 // and status have been seen.
 
 import type { Plan, UpstreamPlan } from "../config/plan.ts";
+import { allRoutes } from "../config/plan.ts";
 import type { Breaker, BreakerTransition } from "../resilience/breaker.ts";
 import type { TargetEjections } from "../resilience/target-ejection.ts";
 import { takeMoves } from "../resilience/target-ejection.ts";
@@ -105,8 +106,9 @@ export class Telemetry {
       "histogram",
       "Time until response headers, by route and status.",
     );
+    const routes = allRoutes(this.#plan);
     for (const [key, histogram] of this.#requests) {
-      const route = this.#plan.routes[Math.floor(key / STATUSES) - 1]?.name ?? NO_ROUTE;
+      const route = routes[Math.floor(key / STATUSES) - 1]?.name ?? NO_ROUTE;
       const labels = { http_route: route, http_response_status_code: key % STATUSES };
       text.histogram("http_server_request_duration_seconds", labels, histogram);
     }

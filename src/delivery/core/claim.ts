@@ -136,6 +136,7 @@ function claimed(
     fence: job.fence,
     attempt,
     lastAttempt: attempt >= job.terms.retry.attempts,
+    deferrals: job.trial?.deferrals ?? 0,
     leaseMs,
     expiresInMs: job.expiresAt - now,
     acceptedAt,

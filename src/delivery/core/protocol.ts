@@ -201,6 +201,8 @@ export interface ClaimedJob {
   /** 1 for the first try. */
   readonly attempt: number;
   readonly lastAttempt: boolean;
+  /** How often it was put off without being tried. */
+  readonly deferrals?: number;
   readonly leaseMs: number;
   /** Ms that the job may still take before it expires. */
   readonly expiresInMs: number;
@@ -257,8 +259,8 @@ export type DeliveryOutcome =
     }
   /** Nothing was tried (circuit open, no permit, shutting down): attempts unchanged. 0 ms: at once. */
   | { readonly kind: "deferred"; readonly forMs: number; readonly reason: string }
-  /** The consumer could not even read it. The second time it is dead. */
-  | { readonly kind: "poison"; readonly error: string };
+  /** The consumer could not even read it. The second time it is dead, `final`: at once. */
+  | { readonly kind: "poison"; readonly error: string; readonly final?: boolean };
 
 export interface Settlement {
   readonly id: string;

@@ -164,7 +164,10 @@ function isOutcome(value: unknown): value is DeliveryOutcome {
     case "deferred":
       return isDuration(value.forMs) && isText(value.reason, MAX_REASON_CHARS);
     case "poison":
-      return isText(value.error, MAX_REASON_CHARS);
+      return (
+        isText(value.error, MAX_REASON_CHARS) &&
+        (value.final === undefined || typeof value.final === "boolean")
+      );
     default:
       return false;
   }

@@ -77,7 +77,8 @@ export function afterOutcome(
       const strikes = trial.strikes + 1;
       const reason = `the consumer could not read it: ${outcome.error}`;
       const struck = { ...trial, strikes };
-      if (strikes >= MAX_STRIKES) return dead(struck, reason, attempt(null, outcome.error), null);
+      const isDead = outcome.final === true || strikes >= MAX_STRIKES;
+      if (isDead) return dead(struck, reason, attempt(null, outcome.error), null);
       const nextAt = moment.now + retryWaitMs(terms.retry, strikes, null, moment.random);
       return { kind: "wait", trial: { ...struck, nextAt, reason }, attempt: attempt(null, outcome.error) };
     }

@@ -4,7 +4,15 @@ import { describe, it } from "vitest";
 import { adviseConfig } from "../../../src/config/advise.ts";
 import { missingBindings } from "../../../src/config/bindings.ts";
 import { defineGateway } from "../../../src/tidegate.ts";
-import { minimalConfig, planOf, withConsumer, withLimit, withRoute, withTargets } from "./sample.ts";
+import {
+  declared,
+  minimalConfig,
+  planOf,
+  withConsumer,
+  withLimit,
+  withRoute,
+  withTargets,
+} from "./sample.ts";
 
 function adviceFor(config: unknown): readonly string[] {
   return adviseConfig(planOf(config));
@@ -69,11 +77,11 @@ describe("bindings", () => {
   const plan = planOf(withTargets("http://a.test", { binding: "PAY" }, { binding: "SHOP" }));
 
   it("that are declared are fine", ({ expect }) => {
-    expect(missingBindings(plan, new Set(["PAY", "SHOP", "OTHER"]))).toEqual([]);
+    expect(missingBindings(plan, declared({ fetchers: ["PAY", "SHOP", "OTHER"] }))).toEqual([]);
   });
 
   it("that are missing give a line each", ({ expect }) => {
-    expect(missingBindings(plan, new Set(["SHOP"]))).toEqual([
+    expect(missingBindings(plan, declared({ fetchers: ["SHOP"] }))).toEqual([
       'upstreams.a.targets[1].binding: is no binding with a fetch in wrangler.toml (got "PAY")',
     ]);
   });

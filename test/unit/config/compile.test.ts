@@ -50,7 +50,7 @@ describe("defaults", () => {
         methods: null,
         hosts: null,
         headers: null,
-        upstream: 0,
+        destination: { kind: "upstream", upstream: 0 },
         priority: 1,
         auth: null,
         limits: [],
@@ -332,7 +332,7 @@ describe("a full example", () => {
       methods: new Set(["POST"]),
       hosts: new Set(["api.example.com"]),
       headers: [["x-version", "2"]],
-      upstream: 0,
+      destination: { kind: "upstream", upstream: 0 },
       priority: 0,
       auth: new Set([1]),
       limits: [1, 0],
@@ -359,7 +359,7 @@ describe("a full example", () => {
     });
     expect(plan.routes[1]).toMatchObject({
       name: "/v1/catalog/*",
-      upstream: 1,
+      destination: { kind: "upstream", upstream: 1 },
       auth: "any",
       fallback: { status: 203, headers: [["content-type", "application/json"]], body: "[]" },
     });

@@ -19,7 +19,7 @@ describe("error lines", () => {
       },
       consumers: { c: { keys: ["plain"], tenant: "t" } },
       tenants: { other: {} },
-      queues: {},
+      queues: { q: { upstream: "a", maxAge: 0 } },
       routes: [{ path: "/a", upstream: "b", limits: ["x"], priority: "P9" }, {}],
     };
     expect(errorsOf(config).map((line) => line.slice(0, line.indexOf(": ")))).toEqual([
@@ -30,7 +30,7 @@ describe("error lines", () => {
       "consumers.c.keys[0]",
       "routes[0].priority",
       "routes[1].path",
-      "queues",
+      "queues.q.maxAge",
       "upstreams.a.breaker.maxOpenFor",
       "consumers.c.tenant",
       "routes[0].upstream",
@@ -92,6 +92,7 @@ function configLike(): fc.Arbitrary<unknown> {
   ];
   const keys = [
     "name upstreams consumers tenants limits counters routes queues targets url binding weight timeout breaker",
+    "queue orderBy highWatermark resumeAt alertAt maxAge batch idempotencyKey onDeadHead attempts delay maxDelay",
     "concurrency retry keys tenant share key rate per burst cost consistency billing count path upstream auth request response set",
     "remove fallback status body headers hosts methods a * __proto__ constructor",
   ].flatMap((line) => line.split(" "));

@@ -1,5 +1,6 @@
 // Small valid configurations that tests bend, and what validation says about them.
 
+import type { DeclaredBindings } from "../../../src/config/bindings.ts";
 import type { Plan } from "../../../src/config/plan.ts";
 import { validateConfig } from "../../../src/config/validate.ts";
 
@@ -34,6 +35,22 @@ export function withLimit(limit: Fields): Fields {
 
 export function withConsumer(consumer: Fields, changes: Fields = {}): Fields {
   return minimalConfig({ consumers: { c: { keys: [`sha256:${KEY_HASH}`], ...consumer } }, ...changes });
+}
+
+/** One queue, and a route that leads to it. */
+export function withQueue(queue: Fields, route: Fields = {}): Fields {
+  return minimalConfig({
+    queues: { q: { upstream: "a", ...queue } },
+    routes: [{ path: "/jobs/*", methods: ["POST"], queue: "q", ...route }],
+  });
+}
+
+/** What wrangler.toml may declare, by names. */
+export function declared(
+  names: Partial<Record<keyof DeclaredBindings, readonly string[]>>,
+): DeclaredBindings {
+  const { fetchers = [], objects = [], queues = [] } = names;
+  return { fetchers: new Set(fetchers), objects: new Set(objects), queues: new Set(queues) };
 }
 
 export function errorsOf(config: unknown): readonly string[] {

@@ -1,0 +1,91 @@
+// Queues of a parsed configuration become queues of the Plan, each with the route that its deliveries take.
+
+import type { QueuePlan, RoutePlan, UpstreamPlan } from "./plan.ts";
+import type { QueueParsed } from "./schema-queues.ts";
+import { DEFAULT_QUEUE_DELAY_MS, DEFAULT_QUEUE_MAX_DELAY_MS } from "./schema-queues.ts";
+import type { ParsedConfig } from "./schema.ts";
+
+/** A delivery has at least as long as a live request has by default, with waiting and all tries. */
+const MIN_DELIVERY_DEADLINE_MS = 30_000;
+/** The platform ends a consumer after 15 min; a delivery must be over, and told of, before that. */
+export const MAX_DELIVERY_DEADLINE_MS = 10 * 60_000;
+
+/** The first delivery route has the index behind the last route that was written. */
+export function compileQueues(
+  config: ParsedConfig,
+  {
+    upstreams,
+    routes,
+  }: { readonly upstreams: readonly UpstreamPlan[]; readonly routes: readonly RoutePlan[] },
+): QueuePlan[] {
+  return Object.entries(config.queues).map(([name, queue], index) => {
+    const upstream = upstreams.find((other) => other.name === queue.upstream);
+    if (upstream === undefined) throw new Error(`unchecked name: ${queue.upstream}`);
+    return {
+      index,
+      name,
+      upstream: upstream.index,
+      rewrite: queue.path,
+      orderBy: queue.orderBy ?? null,
+      batch: queue.batch,
+      idempotencyKey: queue.idempotencyKey,
+      terms: termsOf(queue),
+      delivery: deliveryRoute(name, index, upstream, routes),
+    };
+  });
+}
+
+function termsOf({
+  highWatermark,
+  resumeAt,
+  alertAt,
+  maxAge,
+  retry,
+  onDeadHead,
+}: QueueParsed): QueuePlan["terms"] {
+  const delayMs = retry.delay ?? Math.min(DEFAULT_QUEUE_DELAY_MS, retry.maxDelay ?? Infinity);
+  const maxDelayMs = retry.maxDelay ?? Math.max(DEFAULT_QUEUE_MAX_DELAY_MS, delayMs);
+  return {
+    highWatermark,
+    resumeAt,
+    alertAt,
+    maxAgeMs: maxAge,
+    retry: { attempts: retry.attempts, delayMs, maxDelayMs },
+    onDeadHead,
+  };
+}
+
+function deliveryRoute(
+  queue: string,
+  index: number,
+  upstream: UpstreamPlan,
+  routes: readonly RoutePlan[],
+): RoutePlan {
+  const feeding = routes.filter(
+    ({ destination }) => destination.kind === "queue" && destination.queue === index,
+  );
+  return {
+    index: routes.length + index,
+    name: `queue.${queue}`,
+    path: "/*",
+    methods: null,
+    hosts: null,
+    headers: null,
+    destination: { kind: "upstream", upstream: upstream.index },
+    priority: feeding.reduce<RoutePlan["priority"]>(
+      (best, { priority }) => (priority < best ? priority : best),
+      3,
+    ),
+    auth: null,
+    limits: [],
+    count: [],
+    deadlineMs: Math.min(Math.max(MIN_DELIVERY_DEADLINE_MS, upstream.timeoutMs), MAX_DELIVERY_DEADLINE_MS),
+    bodyLimitBytes: Math.max(0, ...feeding.map(({ bodyLimitBytes }) => bodyLimitBytes)),
+    concurrency: null,
+    encodedSlashes: true,
+    rewrite: null,
+    requestHeaders: { set: [], remove: [] },
+    responseHeaders: { set: [], remove: [] },
+    fallback: null,
+  };
+}

@@ -1,0 +1,148 @@
+// The jobs of a batch, claimed as they are needed: one call for as many as the queue's `batch` allows, and no
+// more than a few rounds of fetches, so that jobs are not held by a consumer that has not begun with them. Of
+// several queues the one with the fewest fetches under way comes next, so that a slow one leaves room.
+
+import type { ClaimedJob, ClaimOutcome } from "./core/protocol.ts";
+import { MAX_LEASE_MS, MIN_LEASE_MS } from "./core/protocol.ts";
+import type { PointerGroup } from "./consumer-batch.ts";
+import { logFault } from "./consumer-settle.ts";
+import type { DeliveryPlace } from "./deliver.ts";
+import { RESULT_BODY_MS } from "./deliver-result.ts";
+import type { OutboxNamespace } from "./consumer-outboxes.ts";
+import { outboxNamed } from "./consumer-outboxes.ts";
+
+/** The platform opens so many connections at a time for one invocation. */
+export const MAX_FETCHES = 6;
+/** Jobs of one claim: five rounds of fetches. */
+export const MAX_CLAIM_JOBS = 5 * MAX_FETCHES;
+/** For a body from the bucket, a probe, and to say how it went. */
+const LEASE_SLACK_MS = 15_000;
+
+/** A job and what to do with it. */
+export interface Task {
+  readonly work: Work;
+  readonly job: ClaimedJob;
+  /** When its lease ends. */
+  readonly leaseUntil: number;
+}
+
+/** The work of one group. */
+export interface Work {
+  readonly group: PointerGroup;
+  /** null: the configuration does not know the queue. */
+  readonly place: DeliveryPlace | null;
+  readonly batch: number;
+  /** How long one delivery may take. */
+  readonly deliveryMs: number;
+  readonly ids: string[];
+  readonly tasks: Task[];
+  underWay: number;
+  claiming: Promise<void> | null;
+}
+
+export function createWork(group: PointerGroup, place: DeliveryPlace | null): Work {
+  return {
+    group,
+    place,
+    batch: Math.min(place?.queue.batch ?? MAX_CLAIM_JOBS, MAX_CLAIM_JOBS),
+    deliveryMs: place === null ? 0 : tryMs(place) + RESULT_BODY_MS,
+    ids: [...group.messages.keys()],
+    tasks: [],
+    underWay: 0,
+    claiming: null,
+  };
+}
+
+function tryMs({ engine, queue }: DeliveryPlace): number {
+  const { timeoutMs, concurrency } = engine.plan.upstreams[queue.upstream];
+  return Math.min(timeoutMs + concurrency.maxWaitMs, queue.delivery.deadlineMs);
+}
+
+export class WorkList {
+  readonly #works: readonly Work[];
+  readonly #outboxes: OutboxNamespace;
+  readonly #claimant: string;
+
+  constructor(works: readonly Work[], outboxes: OutboxNamespace, claimant: string) {
+    this.#works = works;
+    this.#outboxes = outboxes;
+    this.#claimant = claimant;
+  }
+
+  /** The next job, or null when there is none any more. It counts as under way. */
+  async next(): Promise<Task | null> {
+    for (;;) {
+      const claims = this.#works.flatMap(({ claiming }) => claiming ?? []);
+      const open = this.#works.filter(
+        ({ ids, tasks, claiming }) => tasks.length > 0 || (ids.length > 0 && claiming === null),
+      );
+      if (open.length === 0 && claims.length === 0) return null;
+      if (open.length === 0) {
+        await Promise.race(claims);
+        continue;
+      }
+      const work = open.reduce((best, each) => (each.underWay < best.underWay ? each : best));
+      const task = work.tasks.shift();
+      if (task === undefined) {
+        work.claiming = this.#claim(work).finally(() => (work.claiming = null));
+        await work.claiming;
+        continue;
+      }
+      work.underWay++;
+      return task;
+    }
+  }
+
+  /** Nothing more is begun: jobs that are held, and messages that were not looked at, whose sweep will come. */
+  stop(): { readonly held: readonly Task[]; readonly left: readonly (readonly [Work, string])[] } {
+    return {
+      held: this.#works.flatMap((work) => work.tasks.splice(0)),
+      left: this.#works.flatMap((work) => work.ids.splice(0).map((id) => [work, id] as const)),
+    };
+  }
+
+  async #claim(work: Work): Promise<void> {
+    const ids = work.ids.splice(0, work.batch);
+    const { group, place } = work;
+    const lanes = Math.max(1, Math.floor(MAX_FETCHES / this.#works.length));
+    const wholeMs = Math.ceil(ids.length / lanes) * work.deliveryMs + LEASE_SLACK_MS;
+    const leaseMs = Math.min(Math.max(wholeMs, MIN_LEASE_MS), MAX_LEASE_MS);
+    const claimedAt = Date.now();
+    const outcomes = await this.#askFor(group.outbox, ids, leaseMs);
+    if (outcomes === null) {
+      for (const id of ids) for (const message of group.messages.get(id) ?? []) message.retry();
+      return;
+    }
+    for (const outcome of outcomes) {
+      if (outcome.kind === "claimed") {
+        work.tasks.push({ work, job: outcome, leaseUntil: claimedAt + leaseMs });
+      } else acknowledge(work, outcome.id);
+    }
+    place?.engine.hub?.keepBegun(place.shell);
+  }
+
+  /** null: the outbox did not answer, or did not understand. */
+  async #askFor(
+    outbox: string,
+    ids: readonly string[],
+    leaseMs: number,
+  ): Promise<readonly ClaimOutcome[] | null> {
+    try {
+      const reply = await outboxNamed(this.#outboxes, outbox).claim({
+        ids,
+        leaseMs,
+        claimant: this.#claimant,
+      });
+      if (reply.kind === "answered") return reply.outcomes;
+      logFault("claim-refused", outbox, reply.field);
+    } catch (error) {
+      logFault("claim-failed", outbox, error);
+    }
+    return null;
+  }
+}
+
+/** The messages of a job are done: what it needs next, its outbox brings about. */
+export function acknowledge({ group }: Work, id: string): void {
+  for (const message of group.messages.get(id) ?? []) message.ack();
+}

@@ -1,0 +1,128 @@
+// The consumer of the queue of pointers: claims the jobs of a batch, delivers at most six at a time, and tells
+// the outboxes how each went.
+//
+//   an upstream's failure is an outcome of its job, never one of the batch
+//   each message is acknowledged by itself, once its job's outcome is stored or there is nothing to do
+//   what fails on the way to an outbox is retried by the queue, and filed by its dead-letter queue in the end
+//   after MAX_CONSUME_MS no more jobs are begun; the sweep of their outbox publishes them again
+
+import type { Engine } from "../edge/engine.ts";
+import type { Shell } from "../edge/shell.ts";
+import type { Bindings } from "../edge/engine.ts";
+import { ProbeQueue, askVerdicts, tellUrgentNews } from "./consumer-hub.ts";
+import type { PointerGroup, QueueBatch } from "./consumer-batch.ts";
+import { sortBatch } from "./consumer-batch.ts";
+import { Settler, logFault } from "./consumer-settle.ts";
+import type { Task } from "./consumer-work.ts";
+import { MAX_FETCHES, WorkList, acknowledge, createWork } from "./consumer-work.ts";
+import type { Delivered, DeliveryPlace } from "./deliver.ts";
+import { deliver } from "./deliver.ts";
+import type { ClaimBucket } from "./deliver-body.ts";
+import type { OutboxNamespace } from "./consumer-outboxes.ts";
+
+/** The platform ends a consumer after 15 minutes. */
+export const MAX_CONSUME_MS = 12 * 60_000;
+/** By then all that was begun must be over: a little before the platform's end. */
+const MAX_RUN_MS = 14 * 60_000;
+/** A queue that the configuration does not know may be another version's, which comes or goes. */
+export const UNKNOWN_QUEUE_MS = 10_000;
+
+export interface ConsumerParts {
+  readonly outboxes: OutboxNamespace;
+  readonly bucket: ClaimBucket | null;
+  /** The engine that speaks with the hub of a region. */
+  engineOf(region: string): Engine;
+  readonly shell: Pick<Shell, "waitUntil">;
+}
+
+/** Consumes a batch of pointers; never throws for what a job or its upstream does. */
+export async function consumeBatch(batch: QueueBatch, parts: ConsumerParts): Promise<void> {
+  const { groups, unread } = sortBatch(batch);
+  for (const message of unread) {
+    logFault("unread", "", `message ${message.id} is no pointer that this version knows`);
+    message.retry();
+  }
+  const probes = new ProbeQueue();
+  const works = groups.map((group) => createWork(group, placeOf(group, parts, probes)));
+  const places = works.flatMap(({ place }) => place ?? []);
+  await Promise.all(
+    places.map(({ engine, queue }) => askVerdicts(engine, engine.upstreams[queue.upstream], parts.shell)),
+  );
+  const consumption: Consumption = {
+    list: new WorkList(works, parts.outboxes, batch.queue),
+    settler: new Settler(parts.outboxes),
+    startedAt: Date.now(),
+    told: [],
+  };
+  await Promise.all(Array.from({ length: MAX_FETCHES }, () => runLane(consumption)));
+  release(consumption);
+  await Promise.all(consumption.told);
+  const engines = new Set(places.map(({ engine }) => engine));
+  await Promise.all([...engines].map((engine) => tellUrgentNews(engine, parts.shell)));
+}
+
+interface Consumption {
+  readonly list: WorkList;
+  readonly settler: Settler;
+  readonly startedAt: number;
+  readonly told: Promise<void>[];
+}
+
+async function runLane(consumption: Consumption): Promise<void> {
+  while (Date.now() < consumption.startedAt + MAX_CONSUME_MS) {
+    const task = await consumption.list.next();
+    if (task === null) return;
+    const delivered = await run(task, consumption.startedAt);
+    task.work.underWay--;
+    tell(consumption, task, delivered);
+  }
+}
+
+async function run({ job, work, leaseUntil }: Task, startedAt: number): Promise<Delivered> {
+  const { place, deliveryMs, group } = work;
+  if (place === null) {
+    const reason = `no queue ${group.queue} is configured`;
+    return { outcome: { kind: "deferred", forMs: UNKNOWN_QUEUE_MS, reason }, tookMs: 0 };
+  }
+  // Whoever else gets it then must not meet it under way.
+  const endsAt = Date.now() + deliveryMs;
+  if (endsAt > leaseUntil || endsAt > startedAt + MAX_RUN_MS) return OUT_OF_TIME;
+  return deliver(job, place);
+}
+
+const OUT_OF_TIME: Delivered = {
+  outcome: { kind: "deferred", forMs: 0, reason: "its consumer had no time left" },
+  tookMs: 0,
+};
+
+function tell({ settler, told }: Consumption, { work, job }: Task, { outcome, tookMs }: Delivered): void {
+  const { id, fence } = job;
+  const settled = settler.settle(work.group.outbox, { id, fence, outcome, tookMs });
+  // What could not be told runs again when its lease is over: the outbox sees to that, not this message.
+  told.push(settled.then(() => acknowledge(work, id)));
+}
+
+/** Gives back what was not begun. */
+function release(consumption: Consumption): void {
+  const { held, left } = consumption.list.stop();
+  for (const task of held) tell(consumption, task, OUT_OF_TIME);
+  for (const [work, id] of left) acknowledge(work, id);
+}
+
+function placeOf(group: PointerGroup, parts: ConsumerParts, probes: ProbeQueue): DeliveryPlace | null {
+  const { bucket, shell } = parts;
+  const engine = parts.engineOf(group.region);
+  const queue = engine.plan.queues.find(({ name }) => name === group.queue);
+  if (queue === undefined) return null;
+  const upstream = engine.upstreams[queue.upstream];
+  return { engine, queue, bucket, shell, waitForProbe: () => probes.wait(engine, upstream, shell) };
+}
+
+/** The bucket of bodies that are too large for a row; null where the Worker has none. */
+export function bucketOf({ CLAIMS }: Bindings): ClaimBucket | null {
+  return isBucket(CLAIMS) ? CLAIMS : null;
+}
+
+function isBucket(value: unknown): value is ClaimBucket {
+  return typeof value === "object" && value !== null && "get" in value && "put" in value;
+}
