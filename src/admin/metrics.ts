@@ -5,6 +5,8 @@ import type { Engine } from "../edge/engine.ts";
 import type { HubDescription } from "../hub/description.ts";
 import type { WorkerHub } from "../region/worker-hub.ts";
 import { PrometheusText } from "../telemetry/prometheus.ts";
+import type { QueueStates } from "./queues.ts";
+import { renderQueues } from "./queues.ts";
 import { describeUpstreams } from "./state.ts";
 
 const PHASES = ["closed", "open", "half-open", "ramp"] as const;
@@ -22,7 +24,7 @@ export interface HubView {
   readonly metrics: readonly (readonly [series: string, value: number])[];
 }
 
-export function renderMetrics(engine: Engine, hub: HubView | null, now: number): string {
+export function renderMetrics(engine: Engine, hub: HubView | null, queues: QueueStates, now: number): string {
   const text = renderCounters(engine);
   if (hub !== null) {
     // The sums of all isolates, and what this one has not told the hub yet.
@@ -48,6 +50,7 @@ export function renderMetrics(engine: Engine, hub: HubView | null, now: number):
   }
   renderSteering(text, engine, hub?.description ?? null);
   if (hub !== null) renderHub(text, hub.description);
+  renderQueues(text, queues);
   return text.toString();
 }
 

@@ -1,5 +1,5 @@
-// The gateway's own paths, `/_gateway/...`: who may ask for what. Health and the problem pages are
-// public; everything else needs the admin token, and without one configured does not exist.
+// The gateway's own paths, `/_gateway/...`: who may ask for what. Health, the problem pages and the URL of
+// a stored request are public; everything else needs the admin token, and without one configured does not exist.
 
 import { Hono } from "hono";
 import { gatewayPath } from "../http/paths.ts";
@@ -8,11 +8,14 @@ import { equalSecrets } from "../edge/api-keys.ts";
 import type { Exchange } from "../edge/exchange.ts";
 import type { HubDescription } from "../hub/description.ts";
 import { addToCounter, readCounter } from "./counters.ts";
+import { listDeadLetters, replayDeadLetters, skipDeadLetter } from "./dead-letters.ts";
 import { putFaults } from "./faults.ts";
 import type { HubView } from "./metrics.ts";
 import { renderMetrics } from "./metrics.ts";
 import { deleteOverride, listOverrides, putOverride, readOverride } from "./overrides.ts";
+import { cancelJob, readJob, readJobResult } from "./jobs.ts";
 import { problemPage } from "./problem-page.ts";
+import { describeQueues } from "./queues.ts";
 import { describeState } from "./state.ts";
 
 /** Takes another configuration; gives its errors, none when it is in force. */
@@ -44,20 +47,26 @@ function createOwnPaths(): Hono<OwnPathContext> {
   const own = new Hono<OwnPathContext>();
   own.get("/_gateway/health", (c) => c.json({ status: "ok" }));
   own.get("/_gateway/problems/:code", (c) => problemPage(c.req.param("code")) ?? c.notFound());
+  own.get("/_gateway/jobs/:id", (c) => readJob(c.env.x, c.req.param("id")));
+  own.delete("/_gateway/jobs/:id", (c) => cancelJob(c.env.x, c.req.param("id")));
+  own.get("/_gateway/jobs/:id/result", (c) => readJobResult(c.env.x, c.req.param("id")));
   own.use(
     "*",
     async (c, next) =>
       (authorize(c.env.x, c.req.path, c.req.header("authorization")) ?? (await next())) || undefined,
   );
-  own.get("/_gateway/state", async (c) =>
-    c.json(describeState(c.env.x.engine, await describeHub(c.env.x), Date.now())),
-  );
-  own.get(METRICS_PATH, async (c) =>
-    c.body(renderMetrics(c.env.x.engine, await viewHub(c.env.x), Date.now()), 200, {
-      "content-type": METRICS_TYPE,
-    }),
-  );
+  own.get("/_gateway/state", async (c) => {
+    const { x } = c.env;
+    const [hub, queues] = await Promise.all([describeHub(x), describeQueues(x.engine)]);
+    return c.json(describeState(x.engine, hub, queues, Date.now()));
+  });
+  own.get(METRICS_PATH, async (c) => {
+    const { x } = c.env;
+    const [hub, queues] = await Promise.all([viewHub(x), describeQueues(x.engine)]);
+    return c.body(renderMetrics(x.engine, hub, queues, Date.now()), 200, { "content-type": METRICS_TYPE });
+  });
   addRegionPaths(own);
+  addQueuePaths(own);
   own.put("/_gateway/config", (c) => putConfig(c.env.x, c.req.raw, c.env.replaceConfig));
   own.notFound((c) => makeProblem(c.env.x, "route_not_found", {}, new Headers()));
   return own;
@@ -73,6 +82,20 @@ function addRegionPaths(own: Hono<OwnPathContext>): void {
   own.delete("/_gateway/overrides/:upstream", (c) => deleteOverride(c.env.x, c.req.param("upstream")));
   own.put("/_gateway/faults", (c) => putFaults(c.env.x, c.req.raw));
   own.delete("/_gateway/faults", (c) => putFaults(c.env.x, null));
+}
+
+/** What could not be delivered. */
+function addQueuePaths(own: Hono<OwnPathContext>): void {
+  own.get("/_gateway/dead-letters/:queue", (c) => {
+    const { after, max } = c.req.query();
+    return listDeadLetters(c.env.x, c.req.param("queue"), { after, max });
+  });
+  own.post("/_gateway/dead-letters/:queue/replay", (c) =>
+    replayDeadLetters(c.env.x, c.req.param("queue"), c.req.raw),
+  );
+  own.post("/_gateway/dead-letters/:queue/skip", (c) =>
+    skipDeadLetter(c.env.x, c.req.param("queue"), c.req.raw),
+  );
 }
 
 /** The hub's own description; null when it does not answer, or there is none. */

@@ -6,6 +6,7 @@ import type { UpstreamPlan } from "../config/plan.ts";
 import type { Engine, Upstream } from "../edge/engine.ts";
 import type { HubDescription, RegionalUpstream } from "../hub/description.ts";
 import type { OverrideTerms } from "../hub/protocol.ts";
+import type { QueueStates } from "./queues.ts";
 import { isAlone, overrideOf } from "../region/replica.ts";
 import type { BreakerPhase } from "../resilience/breaker.ts";
 import { phaseAt } from "../resilience/breaker.ts";
@@ -52,13 +53,18 @@ export interface GatewayState {
   >;
   /** null: the hub did not answer. */
   readonly hub: HubDescription | null;
-  readonly queues: Record<string, never>;
+  readonly queues: QueueStates;
   readonly subscriptions: Record<string, never>;
   readonly sagas: Record<string, never>;
   readonly config: string;
 }
 
-export function describeState(engine: Engine, described: HubDescription | null, now: number): GatewayState {
+export function describeState(
+  engine: Engine,
+  described: HubDescription | null,
+  queues: QueueStates,
+  now: number,
+): GatewayState {
   const replica = engine.hub?.link.replica ?? null;
   const upstreams = describeUpstreams(engine, described, now);
   const others = Object.entries(described?.peers ?? {}).map(([region, { ageMs }]) => [
@@ -75,7 +81,7 @@ export function describeState(engine: Engine, described: HubDescription | null, 
     upstreams,
     regions: { [engine.region]: { ageMs: 0, upstreams }, ...Object.fromEntries(others) },
     hub: described,
-    queues: {},
+    queues,
     subscriptions: {},
     sagas: {},
     config: engine.plan.hash,

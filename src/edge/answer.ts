@@ -52,7 +52,7 @@ function answerProblem(x: Exchange, verdict: Exclude<Verdict, 0>): Response {
   const status = verdict === Verdict.tenantConcurrency ? 429 : PROBLEMS[code].status;
   const headers = new Headers();
   const extra: ProblemMembers = {};
-  if (status === 429 || status === 503) {
+  if (status === 429 || status === 503 || verdict === Verdict.idempotencyInFlight) {
     extra["retryAfter"] = retryAfterSeconds(x.retryAfterMs > 0 ? x.retryAfterMs : DEFAULT_RETRY_AFTER_MS);
     headers.set("retry-after", String(extra["retryAfter"]));
   }
@@ -61,6 +61,7 @@ function answerProblem(x: Exchange, verdict: Exclude<Verdict, 0>): Response {
   if (verdict === Verdict.tenantConcurrency) extra["tenant"] = x.engine.plan.tenants[x.tenant].name;
   if (verdict === Verdict.bodyTooLarge && x.route !== null) extra["limitBytes"] = x.route.bodyLimitBytes;
   if (verdict === Verdict.headersTooLarge) extra["limitBytes"] = MAX_HEADER_BYTES;
+  if (x.queue !== null && verdict === Verdict.backlogFull) extra["queue"] = x.queue.name;
   if (verdict === Verdict.unauthorized) {
     headers.set("www-authenticate", `ApiKey realm="${x.engine.plan.name}"`);
   }
@@ -70,7 +71,7 @@ function answerProblem(x: Exchange, verdict: Exclude<Verdict, 0>): Response {
     extra["allowed"] = allowed;
   }
   addProxyStatus(x, headers, code);
-  return makeProblem(x, code, extra, headers, status);
+  return makeProblem(x, code, { ...extra, ...x.problem }, headers, status);
 }
 
 export type ProblemMembers = Record<string, string | number | readonly string[]>;

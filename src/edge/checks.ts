@@ -114,7 +114,7 @@ export function setDeadline(x: Exchange): Verdict {
   const wished = inbound.deadline === null ? null : parseDeadlineMs(inbound.deadline);
   x.deadlineAt = deadlineAt(x.startedAt, route.deadlineMs, wished);
   x.deadlineShortened = wished !== null && wished < route.deadlineMs;
-  return refuseHopeless(x);
+  return x.queue === null ? refuseHopeless(x) : Verdict.admit;
 }
 
 /** Refuses what its upstream cannot be expected to answer by the deadline. */

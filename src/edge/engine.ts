@@ -11,6 +11,7 @@ import { createBulkhead } from "../resilience/bulkhead.ts";
 import type { Permits } from "../resilience/permits.ts";
 import { MAX_PERMITS, createPermits } from "../resilience/permits.ts";
 import type { Snapshot } from "../hub/protocol.ts";
+import type { Outboxes } from "../delivery/outboxes.ts";
 import type { WorkerHub } from "../region/worker-hub.ts";
 import type { RandomSource } from "../resilience/random.ts";
 import { createRandom } from "../resilience/random.ts";
@@ -81,6 +82,8 @@ export interface Engine {
   readonly isLocal: boolean;
   /** null: there are no Durable Objects, the isolate is all there is. */
   readonly hub: WorkerHub | null;
+  /** null: requests cannot be stored for later. */
+  readonly outboxes: Outboxes | null;
   /** The hub's snapshot whose overrides are in force here. */
   overridesOf: Snapshot | null;
   /** When the next override ends. */
@@ -103,6 +106,7 @@ export interface EngineIdentity {
   readonly session: string;
   readonly region: string;
   readonly hub: WorkerHub | null;
+  readonly outboxes: Outboxes | null;
   readonly seed: number;
 }
 
@@ -162,6 +166,7 @@ export function createEngine(
     metricsToken: textOf(bindings, "METRICS_TOKEN"),
     isLocal: bindings["TIDEGATE_LOCAL"] === "1",
     hub: identity.hub,
+    outboxes: identity.outboxes,
     overridesOf: null,
     overridesUntil: Number.POSITIVE_INFINITY,
     telemetry,

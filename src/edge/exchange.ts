@@ -2,6 +2,7 @@
 // read and write its fields; what has been taken is given back from here.
 
 import type { QueuePlan, RoutePlan, TrafficClass } from "../config/plan.ts";
+import type { ProblemMembers } from "./answer.ts";
 import type { Explanation } from "./explanation.ts";
 import type { Engine, Upstream } from "./engine.ts";
 import type { RequestIdentity } from "./identity.ts";
@@ -59,6 +60,8 @@ export class Exchange {
   sent = false;
   /** Ms after which it is worth coming back, 0 when unknown. */
   retryAfterMs = 0;
+  /** What a problem says instead of, or besides, what its code always says. */
+  problem: ProblemMembers | null = null;
   /** What the runtime said of a failed try, for the log alone. */
   failure: string | null = null;
   /** The upstream's answer, once there is one. */

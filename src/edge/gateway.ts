@@ -14,9 +14,11 @@ import type { CompiledConfig } from "../config/compiled-config.ts";
 import { unpackPlan } from "../config/compiled-config.ts";
 import type { Plan } from "../config/plan.ts";
 import type { Validation } from "../config/validate.ts";
+import { acceptJob } from "../delivery/accept.ts";
+import { Outboxes, outboxBindingsOf } from "../delivery/outboxes.ts";
 import { problemBody } from "../http/problem.ts";
 import { Telemetry } from "../telemetry/telemetry.ts";
-import { DEFAULT_REGION, regionOfRequest } from "../region/placement.ts";
+import { regionOfRequest } from "../region/placement.ts";
 import { WorkerHub, objectBindingsOf } from "../region/worker-hub.ts";
 import type { Bindings, Engine, EngineIdentity } from "./engine.ts";
 import { createEngine, missingFromBindings, textOf } from "./engine.ts";
@@ -129,6 +131,7 @@ class Isolate {
       return answerBug(error instanceof Error ? error : new Error(String(error)));
     }
     return runPipeline(this.#engine, request, {
+      acceptJob,
       answerOwnPath: (x) => answerOwnPath(x, (config) => this.#replaceConfig(config, bindings)),
       waitUntil: (work) => context.waitUntil(work),
     });
@@ -185,19 +188,21 @@ function identifyIsolate(plan: Plan, region: string, bindings: Bindings): Omit<E
   const session = crypto.randomUUID();
   const objects = objectBindingsOf(bindings);
   const hub = objects === null ? null : new WorkerHub(objects, region, session, plan.hash);
-  return { session: session.slice(0, 8), region, hub };
+  const bound = outboxBindingsOf(bindings);
+  const outboxes = bound === null ? null : new Outboxes(bound, region);
+  return { session: session.slice(0, 8), region, hub, outboxes };
 }
 
 function buildEngine(
   plan: Plan,
   bindings: Bindings,
-  isolate: Omit<EngineIdentity, "seed"> | null,
+  isolate: Omit<EngineIdentity, "seed">,
   previous: Engine | null,
 ): Engine {
   const missing = missingFromBindings(plan, bindings);
   if (missing.length > 0) throw new Error(missing.join("\n"));
-  const { session, region, hub } = isolate ?? { session: "", region: DEFAULT_REGION, hub: null };
-  const identity = { session, region, hub, seed: crypto.getRandomValues(new Uint32Array(1))[0] };
+  const { session, region, hub, outboxes } = isolate;
+  const identity = { session, region, hub, outboxes, seed: crypto.getRandomValues(new Uint32Array(1))[0] };
   hub?.configured(plan.hash);
   const engine = createEngine(
     plan,

@@ -22,6 +22,7 @@ export class InboundHeaders {
   forwardedProto: string | null = null;
   forwardedHost: string | null = null;
   deadline: string | null = null;
+  prefer: string | null = null;
   adminToken: string | null = null;
   explain: string | null = null;
   /** The last of the hop-by-hop fields besides `connection` and `upgrade`; null when there is none. */
@@ -49,6 +50,7 @@ const FIELDS = new Map<string, Field>([
   ["x-forwarded-proto", "forwardedProto"],
   ["x-forwarded-host", "forwardedHost"],
   ["x-tidegate-deadline-ms", "deadline"],
+  ["prefer", "prefer"],
   ["x-tidegate-admin", "adminToken"],
   ["x-tidegate-explain", "explain"],
   ["te", "hopByHop"],

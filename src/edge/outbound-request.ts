@@ -16,6 +16,9 @@ import type { OutboundBody } from "./outbound-body.ts";
 /** Values of `Connection` that say something of the connection alone. */
 const NAMES_NO_FIELD = /^(?:keep-alive|close)$/i;
 
+/** What each delivery says by itself, what is only about this connection, and what is done with by then. */
+const NOT_STORED = ["content-length", "traceparent", "upgrade", "connection", "prefer"];
+
 /** Builds the request for one try; `remainingMs` is what is left until the deadline. */
 export type RequestBuilder = (
   x: Exchange,
@@ -55,6 +58,14 @@ export function upstreamRequest(
   request.headers.set("traceparent", formatTraceparent(x.traceId, newSpanId(x.engine.random), x.traceFlags));
   request.headers.set("x-tidegate-deadline-ms", String(Math.max(1, Math.floor(remainingMs))));
   return request;
+}
+
+/** The fields of a request that is stored for later, edited as if it were sent now. */
+export function storedFields(x: Exchange): Headers {
+  const headers = new Headers(x.request.headers);
+  editFields(headers, x);
+  for (const name of NOT_STORED) headers.delete(name);
+  return headers;
 }
 
 function editFields(headers: Headers, x: Exchange): void {

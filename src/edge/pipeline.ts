@@ -2,6 +2,7 @@
 //
 //   path check -> match -> consumer -> class -> deadline -> body size -> limits -> cursor
 //     -> tenant permits -> route permit -> limits that must be asked for
+//     -> a route to a queue: stored for later, else
 //     -> tries { breaker -> upstream permit -> fetch } -> answer -> usage, sync with the hub
 //
 // Stages answer with a verdict, 0 to go on. A refusal gives back what the stages before it took. Until
@@ -43,7 +44,7 @@ export function runPipeline(engine: Engine, request: Request, shell: Shell): Res
     }
     const refused = checked || admit(x);
     if (refused !== Verdict.admit) return conclude(x, refused);
-    const work = serve(x).catch((error: unknown) => concludeBug(x, error));
+    const work = serve(x, shell).catch((error: unknown) => concludeBug(x, error));
     shell.waitUntil(work);
     return work;
   } catch (error) {
@@ -67,14 +68,15 @@ function admit(x: Exchange): Verdict {
 }
 
 /** The rest, which may wait: for the route's bulkhead, and for the upstream. */
-async function serve(x: Exchange): Promise<Response> {
+async function serve(x: Exchange, shell: Shell): Promise<Response> {
   const atRoute = takeRoutePermit(x);
   const verdict = typeof atRoute === "number" ? atRoute : await atRoute;
-  if (verdict !== Verdict.admit || x.upstream === null) return conclude(x, verdict);
+  if (verdict !== Verdict.admit) return conclude(x, verdict);
   const asked = awaitLimits(x);
   const allowed = typeof asked === "number" ? asked : await asked;
   if (allowed !== Verdict.admit) return conclude(x, allowed);
-  return conclude(x, await runTries(x, x.upstream));
+  if (x.queue !== null) return conclude(x, await shell.acceptJob(x, x.queue));
+  return conclude(x, x.upstream === null ? Verdict.internalError : await runTries(x, x.upstream));
 }
 
 function concludeBug(x: Exchange, error: unknown): Response {

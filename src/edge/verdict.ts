@@ -26,6 +26,11 @@ export const Verdict = {
   upstreamInvalid: 20,
   upstreamTimeout: 21,
   internalError: 22,
+  backlogFull: 23,
+  notAccepted: 24,
+  idempotencyKeyRequired: 25,
+  idempotencyConflict: 26,
+  idempotencyInFlight: 27,
 } as const;
 
 export type Verdict = (typeof Verdict)[keyof typeof Verdict];
@@ -53,6 +58,11 @@ const CODES: Record<Exclude<Verdict, 0>, ProblemCode> = {
   [Verdict.upstreamInvalid]: "upstream_invalid",
   [Verdict.upstreamTimeout]: "upstream_timeout",
   [Verdict.internalError]: "internal_error",
+  [Verdict.backlogFull]: "backlog_full",
+  [Verdict.notAccepted]: "not_accepted",
+  [Verdict.idempotencyKeyRequired]: "idempotency_key_required",
+  [Verdict.idempotencyConflict]: "idempotency_conflict",
+  [Verdict.idempotencyInFlight]: "idempotency_in_flight",
 };
 
 export function problemOf(verdict: Exclude<Verdict, 0>): ProblemCode {

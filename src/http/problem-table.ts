@@ -161,6 +161,16 @@ const CALLER_PROBLEMS = defineProblems({
       "Repeat this one a little later with the same key to get the answer of the first. " +
       "An operator need not do anything.",
   },
+  job_started: {
+    status: 409,
+    title: "The stored request has started",
+    detail: "Ask for its result instead.",
+    explanation:
+      "A stored request can be cancelled only before it is tried for the first time; this one runs, was " +
+      "tried or has ended. " +
+      "Its URL tells how it goes on, and has its result once there is one. " +
+      "An operator can cancel one that waits for its next try.",
+  },
   idempotency_key_required: {
     status: 400,
     title: "An idempotency key is needed",

@@ -9,6 +9,8 @@ declare global {
       readonly HUB: DurableObjectNamespace<RegionHub>;
       readonly LEDGER: DurableObjectNamespace<Ledger>;
       readonly OUTBOX: DurableObjectNamespace<Outbox>;
+      readonly CLAIMS: R2Bucket;
+      readonly DELIVERY: Queue;
     }
   }
 }

@@ -26,6 +26,7 @@ const STATUSES = {
   idempotency_conflict: 422,
   idempotency_in_flight: 409,
   idempotency_key_required: 400,
+  job_started: 409,
   not_accepted: 503,
   loop_detected: 508,
   internal_error: 500,

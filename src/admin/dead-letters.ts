@@ -1,0 +1,110 @@
+// `/_gateway/dead-letters/<queue>`: requests that could not be delivered. They are listed with their tries, tried
+// again by id or by the time at which they died, and passed by those that wait behind one for its key.
+
+import type { Exchange } from "../edge/exchange.ts";
+import type { OutboxCalls, ReplayRequest } from "../delivery/core/protocol.ts";
+import { MAX_PAGE_ROWS } from "../delivery/core/protocol.ts";
+import { MAX_REPLAY_RATE } from "../delivery/core/requests.ts";
+import { problem, readJson } from "./answers.ts";
+import { notAnswered } from "./jobs.ts";
+
+/** Dead requests per second of a replay by time that says nothing of its rate. */
+const DEFAULT_REPLAY_RATE = 10;
+
+const PAGE_RULE = `Send \`max\` as a whole number from 1 to ${MAX_PAGE_ROWS}, and \`after\` as the \`next\` of a page.`;
+const REPLAY_RULE =
+  `Send \`ids\` as a list of 1 to ${MAX_PAGE_ROWS} ids; or \`since\` and \`until\` as ms since 1970 or dates, ` +
+  `\`until\` not before \`since\`, and \`rate\` per second, above 0 and at most ${MAX_REPLAY_RATE}.`;
+
+/** `GET /_gateway/dead-letters/<queue>?after=&max=`: a page, in the order in which they were taken in. */
+export async function listDeadLetters(
+  x: Exchange,
+  queue: string,
+  page: { readonly after: string | undefined; readonly max: string | undefined },
+): Promise<Response> {
+  const max = Number(page.max ?? MAX_PAGE_ROWS);
+  if (!Number.isSafeInteger(max) || max < 1 || max > MAX_PAGE_ROWS) {
+    return problem(x, "bad_request", PAGE_RULE);
+  }
+  return answer(
+    x,
+    queue,
+    (outbox) => outbox.dead({ after: page.after ?? null, max }),
+    (reply) =>
+      reply.kind === "malformed"
+        ? problem(x, "bad_request", PAGE_RULE)
+        : Response.json({ items: reply.items, next: reply.next }),
+  );
+}
+
+/** `POST /_gateway/dead-letters/<queue>/replay`: 200 with what was replayed, 202 where it goes on by itself. */
+export async function replayDeadLetters(x: Exchange, queue: string, request: Request): Promise<Response> {
+  const asked = parseReplay(await readJson(request), Date.now());
+  if (asked === null) return problem(x, "bad_request", REPLAY_RULE);
+  return answer(
+    x,
+    queue,
+    (outbox) => outbox.replay(asked),
+    (reply) => {
+      if (reply.kind === "malformed") return problem(x, "bad_request", REPLAY_RULE);
+      if (reply.kind === "replaying") return Response.json({ matching: reply.matching }, { status: 202 });
+      return Response.json({ replayed: reply.ids, notDead: reply.notDead });
+    },
+  );
+}
+
+/** `POST /_gateway/dead-letters/<queue>/skip`: lets those behind a dead request pass it. */
+export async function skipDeadLetter(x: Exchange, queue: string, request: Request): Promise<Response> {
+  const { id } = fieldsOf(await readJson(request));
+  if (typeof id !== "string") return problem(x, "bad_request", "Send `id` as the id of a dead request.");
+  return answer(
+    x,
+    queue,
+    (outbox) => outbox.skip(id),
+    (reply) => {
+      if (reply.kind === "skipped") return Response.json({ skipped: id });
+      if (reply.kind === "not-dead") {
+        return problem(x, "bad_request", `Send the id of a dead request: this one is ${reply.job.status}.`);
+      }
+      return problem(x, "route_not_found", "There is no request of this id in the queue, or not any more.");
+    },
+  );
+}
+
+async function answer<Reply>(
+  x: Exchange,
+  queue: string,
+  call: (outbox: OutboxCalls) => Promise<Reply>,
+  toResponse: (reply: Reply) => Response,
+): Promise<Response> {
+  const { plan, outboxes } = x.engine;
+  if (!plan.queues.some(({ name }) => name === queue)) {
+    const known = plan.queues.map(({ name }) => name).join(", ") || "none";
+    return problem(x, "route_not_found", `There is no queue of this name; there are: ${known}.`);
+  }
+  const reply = (await outboxes?.askQueue(queue, call)) ?? null;
+  return reply === null ? notAnswered(x) : toResponse(reply);
+}
+
+/** What is left to the outbox's own checks: the length of the list, order and bounds of the numbers. */
+function parseReplay(body: unknown, now: number): ReplayRequest | null {
+  const { ids, since, until, rate = DEFAULT_REPLAY_RATE } = fieldsOf(body);
+  if (ids !== undefined) {
+    if (since !== undefined || until !== undefined || !Array.isArray(ids) || ids.length === 0) return null;
+    const texts = ids.filter((id): id is string => typeof id === "string");
+    return texts.length === ids.length ? { ids: texts } : null;
+  }
+  const from = momentOf(since);
+  const to = until === undefined ? now : momentOf(until);
+  if (from === null || to === null || typeof rate !== "number") return null;
+  return { since: from, until: to, rate };
+}
+
+function momentOf(value: unknown): number | null {
+  const moment = typeof value === "string" ? Date.parse(value) : value;
+  return typeof moment === "number" && Number.isSafeInteger(moment) ? moment : null;
+}
+
+function fieldsOf(body: unknown): Record<string, unknown> {
+  return typeof body === "object" && body !== null && !Array.isArray(body) ? { ...body } : {};
+}

@@ -1,0 +1,229 @@
+// Takes a request in: it is answered with 202 once its queue's outbox has stored it, and with a problem when it has
+// not. In order, what costs least first:
+//
+//   fields -> pressure that is known -> body -> bucket, if it is large -> outbox -> result, if it is waited for
+//
+// What was refused leaves nothing behind. A client that was told `not_accepted` may send the same again: with an
+// idempotency key that is safe whatever happened; without one, what was stored too late is withdrawn.
+
+import type { QueuePlan } from "../config/plan.ts";
+import { className } from "../edge/checks.ts";
+import { consumerAt } from "../edge/engine.ts";
+import type { Exchange } from "../edge/exchange.ts";
+import { newSpanId } from "../edge/identity.ts";
+import { storedFields, upstreamPath } from "../edge/outbound-request.ts";
+import { Verdict } from "../edge/verdict.ts";
+import { rewritePath } from "../http/paths.ts";
+import { formatTraceparent } from "../http/trace-context.ts";
+import type { Submitted } from "./accept-batches.ts";
+import type { ReadBody } from "./accept-body.ts";
+import { digestOf, readBody, release, storeBody } from "./accept-body.ts";
+import type { AcceptTerms } from "./accept-terms.ts";
+import { appliedPreferences, readTerms } from "./accept-terms.ts";
+import type { AcceptItem, Body, JobRequest, JobStatus } from "./core/protocol.ts";
+import { MAX_HEADER_CHARS, MAX_PATH_CHARS } from "./core/protocol.ts";
+import { loadBody } from "./deliver-body.ts";
+import { acceptedAnswer, resultAnswer } from "./job-answers.ts";
+import type { Outboxes } from "./outboxes.ts";
+
+/** Longest wait for an outbox to store a request. */
+export const ACCEPT_TIMEOUT_MS = 5_000;
+/** What a call takes beyond the time that the outbox waits for a job to end. */
+const CALL_SLACK_MS = 1_000;
+
+/** Stores a request; on `admit` the exchange holds the answer. */
+export async function acceptJob(x: Exchange, queue: QueuePlan): Promise<Verdict> {
+  const { outboxes } = x.engine;
+  if (outboxes === null) return refuse(x, Verdict.notAccepted, "This gateway cannot store requests.");
+  const read = readTerms(queue, {
+    idempotencyKey: x.inbound.idempotencyKey,
+    prefer: x.inbound.prefer,
+    orderKey: queue.orderBy === null ? null : x.request.headers.get(queue.orderBy),
+  });
+  if (read.kind === "key-required") return note(x, Verdict.idempotencyKeyRequired, read.kind);
+  if (read.kind === "malformed") return refuse(x, Verdict.badRequest, read.detail);
+  const request = storedRequest(x, queue);
+  const tooLong = checkSize(x, request);
+  if (tooLong !== Verdict.admit) return tooLong;
+  const retryAfterMs = outboxes.batches(queue, x.engine.plan.hash).refusal(x.trafficClass);
+  if (retryAfterMs !== null) return refuseFull(x, retryAfterMs);
+  const body = await readBody(x.request.body, x.inbound.contentLength, {
+    limitBytes: x.route?.bodyLimitBytes ?? 0,
+    hasBucket: outboxes.claims !== null,
+    waitMs: x.deadlineAt - Date.now(),
+  });
+  if (body.kind !== "read") return refuseBody(x, body);
+  return store(x, queue, outboxes, read, request, body.body).finally(() => release(body.body));
+}
+
+async function store(
+  x: Exchange,
+  queue: QueuePlan,
+  outboxes: Outboxes,
+  terms: AcceptTerms,
+  head: Omit<JobRequest, "body">,
+  bytes: Uint8Array | null,
+): Promise<Verdict> {
+  let body: Body;
+  try {
+    body = await storeBody(bytes, queue.name, outboxes.claims);
+  } catch (error) {
+    x.failure = error instanceof Error ? error.message : String(error);
+    return note(x, Verdict.notAccepted, "bucket-failed");
+  }
+  const item = itemOf(x, terms, { ...head, body }, bytes);
+  const waitMs = Math.min(ACCEPT_TIMEOUT_MS, Math.max(1, x.deadlineAt - Date.now()));
+  const submitted = await outboxes
+    .batches(queue, x.engine.plan.hash)
+    .submit(item, waitMs, (work) => x.shell.waitUntil(work));
+  const isUnused = submitted.kind !== "accepted" && submitted.kind !== "unanswered";
+  if (isUnused && body !== null && !(body instanceof Uint8Array) && outboxes.claims !== null) {
+    x.shell.waitUntil(outboxes.claims.delete(body.ref).catch(() => {}));
+  }
+  return answer(x, outboxes, terms, submitted);
+}
+
+/** The request as it will be sent, but for what each delivery adds: see `JobRequest`. */
+function storedRequest(x: Exchange, queue: QueuePlan): Omit<JobRequest, "body"> {
+  const [path, ...rest] = upstreamPath(x).split("?");
+  const rewritten = queue.rewrite === null ? path : rewritePath(queue.rewrite, path);
+  return {
+    method: x.request.method,
+    path: [rewritten, ...rest].join("?"),
+    headers: [...storedFields(x)].map(([name, value]) => [name, value.toWellFormed()]),
+  };
+}
+
+function checkSize(x: Exchange, { path, headers }: Omit<JobRequest, "body">): Verdict {
+  if (path.length > MAX_PATH_CHARS) {
+    return refuse(x, Verdict.badRequest, `Send a path and query of at most ${MAX_PATH_CHARS} characters.`);
+  }
+  const chars = headers.reduce((sum, [name, value]) => sum + name.length + value.length, 0);
+  return chars > MAX_HEADER_CHARS ? note(x, Verdict.headersTooLarge, "headers") : Verdict.admit;
+}
+
+function itemOf(
+  x: Exchange,
+  { idempotencyKey, key }: AcceptTerms,
+  request: JobRequest,
+  bytes: Uint8Array | null,
+): AcceptItem {
+  const { engine, route, tenant } = x;
+  const { traceId, traceFlags, requestId } = x;
+  return {
+    target: { kind: "request", request },
+    priority: x.trafficClass,
+    consumer: consumerAt(engine, x.consumer)?.name ?? null,
+    tenant: tenant < 0 ? null : engine.plan.tenants[tenant].name,
+    route: route?.name ?? "",
+    key,
+    idempotency:
+      idempotencyKey === null ? null : { key: idempotencyKey, fingerprint: fingerprintOf(x, bytes) },
+    traceparent: formatTraceparent(traceId, newSpanId(engine.random), traceFlags),
+    requestId,
+    maxAgeMs: null,
+  };
+}
+
+/** Of what the client sent: method, path with its query, and body. */
+function fingerprintOf(x: Exchange, bytes: Uint8Array | null): string {
+  const text = `${x.request.method}\n${x.rawPath}${x.query}\n${digestOf(bytes)}`;
+  return digestOf(new TextEncoder().encode(text));
+}
+
+async function answer(
+  x: Exchange,
+  outboxes: Outboxes,
+  terms: AcceptTerms,
+  submitted: Submitted,
+): Promise<Verdict> {
+  note(x, Verdict.admit, submitted.kind);
+  switch (submitted.kind) {
+    case "accepted":
+      x.sent = true;
+      return answerJob(x, outboxes, terms, submitted.id, submitted.status);
+    case "replayed":
+      return answerJob(x, outboxes, terms, submitted.id, submitted.job.status);
+    case "conflict":
+      return Verdict.idempotencyConflict;
+    case "in-flight":
+      return Verdict.idempotencyInFlight;
+    case "backlog-full":
+      return refuseFull(x, submitted.retryAfterMs);
+    case "unanswered":
+      return Verdict.notAccepted;
+    case "too-large":
+      return Verdict.headersTooLarge;
+    case "malformed":
+      throw new Error(`an outbox did not understand ${submitted.field}`);
+  }
+}
+
+/** 202, or the upstream's answer where the client waits for it and it is there in time. */
+async function answerJob(
+  x: Exchange,
+  outboxes: Outboxes,
+  terms: AcceptTerms,
+  id: string,
+  accepted: JobStatus,
+): Promise<Verdict> {
+  let status = accepted;
+  const waitMs = Math.min(terms.waitMs ?? 0, x.deadlineAt - Date.now());
+  if (waitMs > 0) {
+    const reply = await outboxes.askJob(
+      id,
+      (outbox) => outbox.result({ id, waitMs }),
+      waitMs + CALL_SLACK_MS,
+    );
+    if (reply?.kind === "result") {
+      const loaded = await loadBody(reply.result.body, null);
+      if (loaded.kind === "loaded") {
+        x.response = resultAnswer(reply.result, loaded.body);
+        const applied = appliedPreferences(terms, "with-result");
+        if (applied !== null) x.response.headers.set("preference-applied", applied);
+        return Verdict.admit;
+      }
+    }
+    if (reply?.kind === "none") status = reply.job.status;
+  }
+  x.response = acceptedAnswer(id, status, appliedPreferences(terms, "with-job"));
+  return Verdict.admit;
+}
+
+function refuseBody(x: Exchange, body: Exclude<ReadBody, { kind: "read" }>): Verdict {
+  switch (body.kind) {
+    case "broken":
+      return note(x, Verdict.badRequest, body.kind);
+    case "too-slow":
+      return note(x, Verdict.deadlineExceeded, body.kind);
+    case "busy":
+      return note(x, Verdict.notAccepted, body.kind);
+    case "too-large": {
+      const { limitBytes, why } = body;
+      x.problem = why === "route" ? { limitBytes } : { limitBytes, detail: DETAILS[why](limitBytes) };
+      return note(x, Verdict.bodyTooLarge, body.kind);
+    }
+  }
+}
+
+const DETAILS = {
+  "no-bucket": (limitBytes: number) =>
+    `Send at most ${limitBytes} bytes: this gateway has no bucket (CLAIMS) for larger bodies of queued requests.`,
+  storage: (limitBytes: number) =>
+    `Send at most ${limitBytes} bytes: a queued request is stored whole, and larger bodies are not.`,
+};
+
+function refuseFull(x: Exchange, retryAfterMs: number): Verdict {
+  x.retryAfterMs = retryAfterMs;
+  return note(x, Verdict.backlogFull, "backlog-full");
+}
+
+function refuse(x: Exchange, verdict: Verdict, detail: string): Verdict {
+  x.problem = { detail };
+  return note(x, verdict, "refused");
+}
+
+function note(x: Exchange, verdict: Verdict, said: string): Verdict {
+  x.explanation?.note("queue", said, { queue: x.queue?.name ?? "", class: className(x.trafficClass) });
+  return verdict;
+}
