@@ -25,6 +25,7 @@
 
 import type { TrafficClass } from "../../resilience/level.ts";
 import type { JobResult, JobTarget, Malformed } from "./job-content.ts";
+import type { SubscriptionRoute } from "./event-protocol.ts";
 import type {
   CancelReply,
   CancelRequest,
@@ -47,11 +48,13 @@ export {
   MAX_PATH_CHARS,
   type Body,
   type BodyClaim,
+  type EventTarget,
   type HeaderPairs,
   type JobRequest,
   type JobResult,
   type JobTarget,
   type Malformed,
+  type RequestTarget,
   type Unknown,
 } from "./job-content.ts";
 export {
@@ -114,6 +117,8 @@ export interface QueueTerms {
   readonly retry: { readonly attempts: number; readonly delayMs: number; readonly maxDelayMs: number };
   /** What a dead job does to those of its key behind it. */
   readonly onDeadHead: "block" | "skip";
+  /** Of a subscription: how its events get to whom they are for. */
+  readonly delivery?: "webhook" | "upstream" | "binding" | "pull";
 }
 
 export interface Idempotency {
@@ -150,6 +155,8 @@ export interface AcceptRequest {
   readonly items: readonly AcceptItem[];
   /** Requests that the isolate refused by itself, by the last pressure it knew, and has not told of yet. */
   readonly refused: number;
+  /** Of events: whom each may be for. */
+  readonly subscriptions?: readonly SubscriptionRoute[];
 }
 
 /** What became of one item. Nothing of an item is stored unless it is `accepted`. */
@@ -256,6 +263,8 @@ export type DeliveryOutcome =
       readonly retryAfterMs: number | null;
       /** Kept if this was the last try. */
       readonly result: JobResult | null;
+      /** Of a webhook: nothing more is wanted there; or it says nothing of the receiver. */
+      readonly endpoint?: "gone" | "unharmed";
     }
   /** Nothing was tried (circuit open, no permit, shutting down): attempts unchanged. 0 ms: at once. */
   | { readonly kind: "deferred"; readonly forMs: number; readonly reason: string }
