@@ -21,11 +21,11 @@ import { Verdict } from "../edge/verdict.ts";
 import type { QueuePlan } from "../config/plan.ts";
 import { NO_TARGET } from "../resilience/target-choice.ts";
 import { noteOriginal } from "../resilience/upstream-control.ts";
-import { MAX_REASON_CHARS, type ClaimedJob, type DeliveryOutcome } from "./core/protocol.ts";
+import { MAX_REASON_CHARS, type DeliveryOutcome } from "./core/protocol.ts";
 import type { ClaimBucket } from "./deliver-body.ts";
 import { loadBody } from "./deliver-body.ts";
 import { outcomeOfAnswer, outcomeOfRefusal, isFinal } from "./deliver-outcome.ts";
-import { buildDelivery, templateOf } from "./deliver-request.ts";
+import { buildDelivery, templateOf, type RequestJob } from "./deliver-request.ts";
 import { discard, readResult } from "./deliver-result.ts";
 
 export interface DeliveryPlace {
@@ -43,7 +43,7 @@ export interface Delivered {
 }
 
 /** Delivers a job. Never throws: what goes wrong on this side is `poison`. */
-export async function deliver(job: ClaimedJob, place: DeliveryPlace): Promise<Delivered> {
+export async function deliver(job: RequestJob, place: DeliveryPlace): Promise<Delivered> {
   const startedAt = Date.now();
   const end = (outcome: DeliveryOutcome): Delivered => ({
     outcome,
@@ -58,7 +58,7 @@ export async function deliver(job: ClaimedJob, place: DeliveryPlace): Promise<De
   }
 }
 
-async function deliverOnce(x: Exchange, job: ClaimedJob, place: DeliveryPlace): Promise<DeliveryOutcome> {
+async function deliverOnce(x: Exchange, job: RequestJob, place: DeliveryPlace): Promise<DeliveryOutcome> {
   const abort = new AbortController();
   try {
     const verdict = await runStages(x, job, place, abort.signal);
@@ -74,7 +74,7 @@ async function deliverOnce(x: Exchange, job: ClaimedJob, place: DeliveryPlace): 
 /** The verdict of one try, or the outcome of a job that could not even be tried. */
 async function runStages(
   x: Exchange,
-  job: ClaimedJob,
+  job: RequestJob,
   place: DeliveryPlace,
   signal: AbortSignal,
 ): Promise<Verdict | DeliveryOutcome> {
@@ -111,7 +111,7 @@ async function tryOnce(x: Exchange, attempt: Attempt, place: DeliveryPlace): Pro
   return (await place.waitForProbe()) ? runTry(x, attempt) : verdict;
 }
 
-async function judge(x: Exchange, verdict: Verdict, job: ClaimedJob): Promise<DeliveryOutcome> {
+async function judge(x: Exchange, verdict: Verdict, job: RequestJob): Promise<DeliveryOutcome> {
   const { response } = x;
   if (verdict !== Verdict.admit) return outcomeOfRefusal(verdict, x, job);
   if (response === null) throw new Error("the pipeline admitted a job and has no answer");
@@ -122,7 +122,7 @@ async function judge(x: Exchange, verdict: Verdict, job: ClaimedJob): Promise<De
   return outcomeOfAnswer(response, result, now);
 }
 
-function openDelivery(job: ClaimedJob, { engine, queue, shell }: DeliveryPlace, startedAt: number): Exchange {
+function openDelivery(job: RequestJob, { engine, queue, shell }: DeliveryPlace, startedAt: number): Exchange {
   const inbound = new InboundHeaders();
   inbound.requestId = job.requestId;
   inbound.traceparent = job.traceparent;

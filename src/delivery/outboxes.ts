@@ -60,7 +60,7 @@ export class Outboxes {
     call: (outbox: OutboxCalls) => Promise<Answer>,
     timeoutMs = ASK_TIMEOUT_MS,
   ): Promise<Answer | null> {
-    return this.#ask({ queue, shard: SHARD }, call, timeoutMs);
+    return this.#ask({ kind: "queue", queue, shard: SHARD }, call, timeoutMs);
   }
 
   /** Asks the outbox that a job's id names; null also for what is no id. */

@@ -12,6 +12,7 @@ import type {
   ClaimReply,
   ClaimOutcome,
   DeliveryOutcome,
+  JobRequest,
   JobView,
   Pointer,
   QueueTerms,
@@ -58,7 +59,7 @@ export async function again(stub: Stub, queue?: PointerQueue): Promise<Stub> {
 }
 
 /** The environment of this one instance. */
-function bind(stub: Stub, bindings: Record<string, unknown>): Promise<void> {
+export function bind(stub: Stub, bindings: Record<string, unknown>): Promise<void> {
   return runInDurableObject(stub, (instance: Outbox) => {
     const own: unknown = Reflect.get(instance, "env");
     Reflect.set(instance, "env", { ...Object(own), ...bindings });
@@ -126,6 +127,11 @@ export async function claimOne(stub: Stub, id: string, leaseMs?: number): Promis
   const [job] = await claim(stub, [id], leaseMs);
   if (job.kind !== "claimed") throw new Error(`not claimed: ${job.reason}`);
   return job;
+}
+
+export function requestOf({ target }: ClaimedJob): JobRequest {
+  if (target.kind !== "request") throw new Error(`no request: ${target.kind}`);
+  return target.request;
 }
 
 export async function settle(

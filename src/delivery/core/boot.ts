@@ -14,6 +14,7 @@ export function bootBook(name: OutboxName, stored: StoredOutbox, now: number): B
   for (const row of stored.live) {
     addLive(book, { ...UNTOUCHED, ...row, trial: stored.trials.get(row.seq) ?? null });
     book.alertAt = row.terms.alertAt;
+    book.delivery = row.terms.delivery ?? null;
   }
   restoreClaims(book, stored);
   // An outbox that starts again and again must not repeat itself each time.
@@ -42,6 +43,7 @@ function restoreRow(book: Book, { row, live, lastSeq, deadRows }: StoredOutbox, 
   book.publishedUntil = row.publishedUntil;
   book.republishedAt = row.republishedAt;
   if (row.collectAt !== null) book.collectAt = row.collectAt;
+  if (row.endpoint !== undefined) book.endpoint = row.endpoint;
 }
 
 /** A claim holds those of its jobs that have not been settled since. */

@@ -24,8 +24,9 @@
 // plain data that can be cloned; validators stand in requests.ts.
 
 import type { TrafficClass } from "../../resilience/level.ts";
-import type { JobResult, JobTarget, Malformed } from "./job-content.ts";
-import type { SubscriptionRoute } from "./event-protocol.ts";
+import type { PullReply, PullRequest, SubscriptionRoute } from "./event-protocol.ts";
+import type { JobTarget, Malformed } from "./job-content.ts";
+import type { SettleReply, SettleRequest } from "./settle-protocol.ts";
 import type {
   CancelReply,
   CancelRequest,
@@ -57,6 +58,13 @@ export {
   type RequestTarget,
   type Unknown,
 } from "./job-content.ts";
+export type {
+  DeliveryOutcome,
+  SettleOutcome,
+  SettleReply,
+  SettleRequest,
+  Settlement,
+} from "./settle-protocol.ts";
 export {
   MAX_PAGE_ROWS,
   MAX_RESULT_WAIT_MS,
@@ -247,52 +255,6 @@ export type ClaimReply =
   | { readonly kind: "answered"; readonly outcomes: readonly ClaimOutcome[] }
   | Malformed;
 
-// --- settle
-
-export type DeliveryOutcome =
-  | { readonly kind: "succeeded"; readonly result: JobResult }
-  /** The upstream refused it for good: no try will change its answer. */
-  | { readonly kind: "refused"; readonly result: JobResult }
-  /** One try that failed; it may be tried again if tries are left. */
-  | {
-      readonly kind: "failed";
-      /** The upstream's status, or null when there was none. */
-      readonly status: number | null;
-      readonly error: string | null;
-      /** What the upstream asked for; null: it did not. */
-      readonly retryAfterMs: number | null;
-      /** Kept if this was the last try. */
-      readonly result: JobResult | null;
-      /** Of a webhook: nothing more is wanted there; or it says nothing of the receiver. */
-      readonly endpoint?: "gone" | "unharmed";
-    }
-  /** Nothing was tried (circuit open, no permit, shutting down): attempts unchanged. 0 ms: at once. */
-  | { readonly kind: "deferred"; readonly forMs: number; readonly reason: string }
-  /** The consumer could not even read it. The second time it is dead, `final`: at once. */
-  | { readonly kind: "poison"; readonly error: string; readonly final?: boolean };
-
-export interface Settlement {
-  readonly id: string;
-  readonly fence: number;
-  readonly outcome: DeliveryOutcome;
-  /** How long the try took. */
-  readonly tookMs: number;
-}
-
-export interface SettleRequest {
-  readonly settlements: readonly Settlement[];
-}
-
-export type SettleOutcome =
-  | { readonly kind: "settled"; readonly id: string; readonly job: JobView }
-  /** Somebody else has claimed it since, or it was settled before: nothing changed. */
-  | { readonly kind: "stale"; readonly id: string }
-  | { readonly kind: "unknown"; readonly id: string };
-
-export type SettleReply =
-  | { readonly kind: "answered"; readonly outcomes: readonly SettleOutcome[] }
-  | Malformed;
-
 /** What an outbox answers to. Every argument is checked, so it may come from another version. */
 export interface OutboxCalls {
   accept(request: AcceptRequest): Promise<AcceptReply>;
@@ -305,4 +267,6 @@ export interface OutboxCalls {
   dead(request: DeadRequest): Promise<DeadReply>;
   replay(request: ReplayRequest): Promise<ReplayReply>;
   describe(): Promise<OutboxDescription>;
+  /** Leases the oldest events that may run to whoever asks; see `PullReply`. */
+  pull(request: PullRequest): Promise<PullReply>;
 }

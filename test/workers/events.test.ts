@@ -1,0 +1,149 @@
+// Events and their subscriptions inside workerd: what every subscription gets, whatever breaks on the way.
+
+import { evictDurableObject, runInDurableObject } from "cloudflare:test";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import type { Outbox } from "../../durable-objects/outbox.ts";
+import { event, eventIds, events, outboxOf, publish, subscription } from "./events-rig.ts";
+import { bind, sql, stopClock } from "./outbox-rig.ts";
+
+const clocks: { restore(): void }[] = [];
+afterEach(() => clocks.splice(0).forEach((clock) => clock.restore()));
+
+const SOON = { timeout: 5_000, interval: 10 };
+
+describe("a published event", () => {
+  it("gets to every subscription whose patterns mean its type, and to no other", async () => {
+    const [all, orders, other] = [
+      subscription(),
+      subscription({ events: ["order.*"] }),
+      subscription({ events: ["track.*", "order.sent"] }),
+    ];
+    const sent = [event("a"), event("b", { type: "track.seen" }), event("c", { type: "order.sent" })];
+    expect((await publish(sent, [all, orders, other])).map(({ kind }) => kind)).toEqual(
+      Array(3).fill("accepted"),
+    );
+    await vi.waitFor(async () => expect(await eventIds(outboxOf(all))).toEqual(["a", "b", "c"]), SOON);
+    await vi.waitFor(async () => expect(await eventIds(outboxOf(orders))).toEqual(["a", "c"]), SOON);
+    await vi.waitFor(async () => expect(await eventIds(outboxOf(other))).toEqual(["b", "c"]), SOON);
+    await vi.waitFor(async () => expect((await events().describe()).depth).toBe(0), SOON);
+  });
+
+  it("comes out as it went in", async () => {
+    const all = subscription();
+    const bytes = new Uint8Array([0, 255, 10]);
+    const sent = [
+      event("bytes", {
+        data: { kind: "bytes", bytes },
+        dataContentType: "image/png",
+        subject: "x",
+        extensions: { n: 7, b: true },
+      }),
+      event("none", { data: { kind: "none" }, dataContentType: null, time: "2026-11-24T10:00:00Z" }),
+      event("json", { data: { kind: "json", text: '{"ä": 1.0}' } }),
+    ];
+    await publish(sent, [all]);
+    await vi.waitFor(async () => expect((await outboxOf(all).describe()).depth).toBe(3), SOON);
+    const reply = await outboxOf(all).pull({ max: 10, leaseMs: 30_000 });
+    expect(reply.kind === "pulled" ? reply.jobs.map(({ target }) => target) : reply).toEqual(
+      sent.map((each) => ({ kind: "event", event: each })),
+    );
+  });
+
+  for (const failpoint of ["before_publish", "after_publish", "before_mark", "mid_batch"] as const) {
+    it(`gets there once when the outbox of the events dies at ${failpoint}`, async () => {
+      const [one, two] = [subscription(), subscription()];
+      await publish([event("first")], [one, two]);
+      await vi.waitFor(async () => expect(await eventIds(outboxOf(two))).toEqual(["first"]), SOON);
+      await bind(events(), { TIDEGATE_LOCAL: "1" });
+      expect(await events().failAt(failpoint)).toBe(true);
+      const ids = Array.from({ length: 20 }, (_, index) => `e${index}`);
+      const accepted = await publish(
+        ids.map((id) => event(id)),
+        [one, two],
+      ).catch(() => null);
+      if (failpoint === "mid_batch") {
+        // It died while it stored them: nothing was said, nothing is there.
+        expect(accepted).toBeNull();
+        await publish(
+          ids.map((id) => event(id)),
+          [one, two],
+        );
+      }
+      await vi.waitFor(() => events().wake(), SOON);
+      for (const each of [one, two]) {
+        await vi.waitFor(async () => expect(await eventIds(outboxOf(each))).toEqual(["first", ...ids]), SOON);
+      }
+      await vi.waitFor(async () => expect((await events().describe()).depth).toBe(0), SOON);
+    });
+  }
+
+  it("waits for a subscription that is full, and delays no other", async () => {
+    const full = subscription({ terms: { ...TERMS_OF_FULL } });
+    const other = subscription();
+    const clock = stopClock();
+    clocks.push(clock);
+    await publish(
+      ["a", "b", "c", "d"].map((id) => event(id)),
+      [full, other],
+    );
+    await vi.waitFor(async () => expect(await eventIds(outboxOf(other))).toEqual(["a", "b", "c", "d"]), SOON);
+    await vi.waitFor(async () => expect(await eventIds(outboxOf(full))).toEqual(["a", "b"]), SOON);
+    const waiting = (await events().describe()).pending?.[full.name];
+    expect(waiting).toMatchObject({
+      count: 2,
+      oldestAt: expect.any(Number),
+      reason: expect.stringContaining("watermark"),
+    });
+    await evictDurableObject(events());
+    const pulled = await outboxOf(full).pull({ max: 10, leaseMs: 30_000 });
+    if (pulled.kind !== "pulled") throw new Error(pulled.field);
+    const settlements = pulled.jobs.map(({ id, fence }) => ({
+      id,
+      fence,
+      tookMs: 0,
+      outcome: { kind: "succeeded" as const, result: { status: 200, headers: [], body: null } },
+    }));
+    await outboxOf(full).settle({ settlements });
+    clock.advance(30_000);
+    await events().wake();
+    await vi.waitFor(async () => expect((await outboxOf(full).describe()).depth).toBe(2), SOON);
+    expect((await events().describe()).pending?.[full.name].count).toBe(0);
+  });
+
+  it("is handed on in the order of its key, with a number that grows", async () => {
+    const ordered = subscription({ ordered: true });
+    const of = (id: string, subject: string): ReturnType<typeof event> => event(id, { subject });
+    await publish([of("a1", "a"), of("a2", "a"), of("b1", "b")], [ordered]);
+    await vi.waitFor(async () => expect((await outboxOf(ordered).describe()).depth).toBe(3), SOON);
+    const first = await pulledIds(ordered.name, 10);
+    expect(first.map(({ id }) => id)).toEqual(["a1", "b1"]);
+    expect(first[0].sequence < first[1].sequence).toBe(true);
+  });
+
+  it("costs 4 rows, and 3 for each subscription that has it", async () => {
+    const all = subscription();
+    await publish([event("warm")], [all]);
+    await vi.waitFor(async () => expect(await eventIds(outboxOf(all))).toEqual(["warm"]), SOON);
+    const rows = await sql(events(), "SELECT COUNT(*) AS n FROM jobs WHERE status = 'live'");
+    expect(rows).toEqual([{ n: 0 }]);
+  });
+});
+
+const TERMS_OF_FULL = {
+  highWatermark: 2,
+  resumeAt: 0.5,
+  alertAt: 10_000,
+  maxAgeMs: 24 * 3600 * 1000,
+  retry: { attempts: 3, delayMs: 1_000, maxDelayMs: 60_000 },
+  onDeadHead: "block" as const,
+};
+
+async function pulledIds(name: string, max: number): Promise<{ id: string; sequence: string }[]> {
+  const stub = outboxOf(subscription({ name }));
+  const reply = await runInDurableObject(stub, (instance: Outbox) => instance.pull({ max, leaseMs: 30_000 }));
+  if (reply.kind !== "pulled") throw new Error(reply.field);
+  return reply.jobs.map(({ target }) => {
+    if (target.kind !== "event") throw new Error("no event");
+    return { id: target.event.id, sequence: String(target.event.extensions.sequence) };
+  });
+}
