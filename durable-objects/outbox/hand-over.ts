@@ -78,11 +78,15 @@ export class HandOver {
 
   /** Hands on what can be; never throws. */
   async run(): Promise<void> {
-    const { routes, book, commit } = this.#parts;
+    const { routes, book, commit, log } = this.#parts;
     const now = Date.now();
     const ready = [...routes.values()].filter((route) => this.#mayGo(route, now));
-    await Promise.all(ready.map((route) => this.#handOn(route)));
-    commit(endHandedOn(book, routes, Date.now()));
+    try {
+      await Promise.all(ready.map((route) => this.#handOn(route)));
+      commit(endHandedOn(book, routes, Date.now()));
+    } catch (error) {
+      log.failure("hand-over-failed", error);
+    }
   }
 
   #hasWork(now: number): boolean {

@@ -69,7 +69,7 @@ describe("a published event", () => {
           [one, two],
         );
       }
-      await vi.waitFor(() => events().wake(), SOON);
+      await vi.waitFor(async () => await events().wake(), SOON);
       for (const each of [one, two]) {
         await vi.waitFor(async () => expect(await eventIds(outboxOf(each))).toEqual(["first", ...ids]), SOON);
       }
