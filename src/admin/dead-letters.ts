@@ -1,5 +1,5 @@
-// `/_gateway/dead-letters/<queue>`: requests that could not be delivered. They are listed with their tries, tried
-// again by id or by the time at which they died, and passed by those that wait behind one for its key.
+// `/_gateway/dead-letters/<queue>`: requests that could not be delivered. They are listed with their tries,
+// tried again by id or by the time at which they died, and passed by those that wait behind one for its key.
 
 import type { Exchange } from "../edge/exchange.ts";
 import type { OutboxCalls, ReplayRequest } from "../delivery/core/protocol.ts";
@@ -11,7 +11,7 @@ import { notAnswered } from "./jobs.ts";
 /** Dead requests per second of a replay by time that says nothing of its rate. */
 const DEFAULT_REPLAY_RATE = 10;
 
-const PAGE_RULE = `Send \`max\` as a whole number from 1 to ${MAX_PAGE_ROWS}, and \`after\` as the \`next\` of a page.`;
+const PAGE_RULE = `Send \`max\` from 1 to ${MAX_PAGE_ROWS}, and \`after\` as the \`next\` of a page.`;
 const REPLAY_RULE =
   `Send \`ids\` as a list of 1 to ${MAX_PAGE_ROWS} ids; or \`since\` and \`until\` as ms since 1970 or dates, ` +
   `\`until\` not before \`since\`, and \`rate\` per second, above 0 and at most ${MAX_REPLAY_RATE}.`;
@@ -37,7 +37,9 @@ export async function listDeadLetters(
   );
 }
 
-/** `POST /_gateway/dead-letters/<queue>/replay`: 200 with what was replayed, 202 where it goes on by itself. */
+/**
+ * `POST /_gateway/dead-letters/<queue>/replay`: 200 with what was replayed, 202 where it goes on by itself.
+ */
 export async function replayDeadLetters(x: Exchange, queue: string, request: Request): Promise<Response> {
   const asked = parseReplay(await readJson(request), Date.now());
   if (asked === null) return problem(x, "bad_request", REPLAY_RULE);

@@ -1,5 +1,5 @@
-// `/_gateway/jobs/<id>`: a stored request, for whoever knows its id. An id has 128 random bits, so knowing it is
-// enough; on a route with `auth` the consumer that sent the request must ask. The admin token may always.
+// `/_gateway/jobs/<id>`: a stored request, for whoever knows its id. An id has 128 random bits, so knowing it
+// is enough; on a route with `auth` the consumer that sent the request must ask. The admin token may always.
 
 import type { RoutePlan } from "../config/plan.ts";
 import { makeProblem, sign } from "../edge/answer.ts";
@@ -55,7 +55,9 @@ export async function readJobResult(x: Exchange, id: string): Promise<Response> 
   return makeProblem(x, "route_not_found", extra, headers);
 }
 
-/** `DELETE /_gateway/jobs/<id>`: cancels a request that was not tried yet, an operator one that does not run. */
+/**
+ * `DELETE /_gateway/jobs/<id>`: cancels a request that was not tried yet, an operator one that does not run.
+ */
 export async function cancelJob(x: Exchange, id: string): Promise<Response> {
   const found = await findJob(x, id);
   if (found instanceof Response) return found;

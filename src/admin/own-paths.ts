@@ -1,5 +1,6 @@
 // The gateway's own paths, `/_gateway/...`: who may ask for what. Health, the problem pages and the URL of
-// a stored request are public; everything else needs the admin token, and without one configured does not exist.
+// a stored request are public; everything else needs the admin token, and without one configured does not
+// exist.
 
 import { Hono } from "hono";
 import { gatewayPath } from "../http/paths.ts";

@@ -1,5 +1,5 @@
-// Queues on the state page and among the metrics: what their outboxes say of themselves at that moment. An outbox
-// is one for all regions, so every region shows the same.
+// Queues on the state page and among the metrics: what their outboxes say of themselves at that moment. An
+// outbox is one for all regions, so every region shows the same.
 
 import type { OutboxDescription } from "../delivery/core/protocol.ts";
 import type { Engine } from "../edge/engine.ts";

@@ -157,7 +157,9 @@ export interface CounterConfig {
 export interface QueueConfig {
   /** Name of the upstream that its requests are delivered to. */
   upstream: string;
-  /** Path that is sent; a final `*` stands for the request's own path. Default: the `/*` that leaves it alone. */
+  /**
+   * Path that is sent; a final `*` stands for the request's own path. Default: the `/*` that leaves it alone.
+   */
   path?: string;
   /** Requests with the same value of this field are delivered one after the other. Default: no order. */
   orderBy?: `header:${string}`;

@@ -27,7 +27,9 @@ export interface Plan {
   readonly secrets: readonly string[];
 }
 
-/** Every route that an exchange may be on, by its index: those that were written, then those of deliveries. */
+/**
+ * Every route that an exchange may be on, by its index: those that were written, then those of deliveries.
+ */
 export function allRoutes({ routes, queues }: Pick<Plan, "routes" | "queues">): readonly RoutePlan[] {
   return [...routes, ...queues.map(({ delivery }) => delivery)];
 }

@@ -1,6 +1,6 @@
-// `queues.<name>.path`: which path a queue's deliveries have. Its final `*` stands for the path that the request
-// was taken in with (after its route's own `request.path`), so `/*` leaves it as it is and `/jobs/*` puts
-// something in front.
+// `queues.<name>.path`: which path a queue's deliveries have. Its final `*` stands for the path that the
+// request was taken in with (after its route's own `request.path`), so `/*` leaves it as it is and `/jobs/*`
+// puts something in front.
 
 import type { Parsed } from "./fields.ts";
 import { parseRewriteTemplate } from "./path-rewrite.ts";

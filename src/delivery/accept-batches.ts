@@ -1,12 +1,12 @@
-// How an isolate hands what it takes in for one queue to the queue's outbox. Requests that come while a call is
-// under way share the next one: it leaves after at most 5 ms or with the hundredth of them.
+// How an isolate hands what it takes in for one queue to the queue's outbox. Requests that come while a call
+// is under way share the next one: it leaves after at most 5 ms or with the hundredth of them.
 //
-// Each waiter owns its promise and its timer, because a runtime ends a request that only waits for another one. An
-// answer that comes when its waiter has given up is not lost: a job that nobody has an id of, and that no key
-// stands for, is withdrawn, so that a client that was told "nothing happened" can send it again.
+// Each waiter owns its promise and its timer, because a runtime ends a request that only waits for another
+// one. An answer that comes when its waiter has given up is not lost: a job that nobody has an id of, and
+// that no key stands for, is withdrawn, so that a client that was told "nothing happened" can send it again.
 //
-// What the outbox said of its pressure holds for a second. While it refuses, one request a second asks again and
-// all others are refused here; they are counted, and told of with the next call.
+// What the outbox said of its pressure holds for a second. While it refuses, one request a second asks again
+// and all others are refused here; they are counted, and told of with the next call.
 
 import type { TrafficClass } from "../config/plan.ts";
 import type { AcceptItem, AcceptOutcome, AcceptReply, Pressure } from "./core/protocol.ts";
@@ -63,8 +63,8 @@ export class AcceptBatches {
   }
 
   /**
-   * Hands an item in and waits at most `waitMs` for what became of it. `keep` holds work that others share alive
-   * although its own request may be over.
+   * Hands an item in and waits at most `waitMs` for what became of it. `keep` holds work that others share
+   * alive although its own request may be over.
    */
   submit(item: AcceptItem, waitMs: number, keep: (work: Promise<unknown>) => void): Promise<Submitted> {
     const { promise, waiter } = this.#wait(item, waitMs);

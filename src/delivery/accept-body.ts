@@ -1,6 +1,7 @@
-// The body of a request that is to be stored: read whole, counted against the route's limit. A small one goes into
-// the job's row, a larger one into the bucket before the job is stored (claim check): the row then holds its name,
-// length and SHA-256, which the bucket verifies when it stores the object and the consumer when it reads it.
+// The body of a request that is to be stored: read whole, counted against the route's limit. A small one goes
+// into the job's row, a larger one into the bucket before the job is stored (claim check): the row then holds
+// its name, length and SHA-256, which the bucket verifies when it stores the object and the consumer when it
+// reads it.
 
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex } from "@noble/hashes/utils.js";

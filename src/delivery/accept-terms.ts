@@ -1,5 +1,5 @@
-// What a client says of how its request is to be stored: its idempotency key, its place in an order, how long it
-// would wait for the result. Pure; what does not hold is named by the problem that it is answered with.
+// What a client says of how its request is to be stored: its idempotency key, its place in an order, how long
+// it would wait for the result. Pure; what does not hold is named by the problem that it is answered with.
 
 import type { QueuePlan } from "../config/plan.ts";
 import { parseIdempotencyKey } from "../http/idempotency-key.ts";

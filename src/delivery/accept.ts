@@ -1,10 +1,10 @@
-// Takes a request in: it is answered with 202 once its queue's outbox has stored it, and with a problem when it has
-// not. In order, what costs least first:
+// Takes a request in: it is answered with 202 once its queue's outbox has stored it, and with a problem when
+// it has not. In order, what costs least first:
 //
-//   fields -> pressure that is known -> body -> bucket, if it is large -> outbox -> result, if it is waited for
+//   fields -> known pressure -> body -> bucket, if it is large -> outbox -> result, if it is waited for
 //
-// What was refused leaves nothing behind. A client that was told `not_accepted` may send the same again: with an
-// idempotency key that is safe whatever happened; without one, what was stored too late is withdrawn.
+// What was refused leaves nothing behind. A client that was told `not_accepted` may send the same again: with
+// an idempotency key that is safe whatever happened; without one, what was stored too late is withdrawn.
 
 import type { QueuePlan } from "../config/plan.ts";
 import { className } from "../edge/checks.ts";
@@ -53,9 +53,13 @@ export async function acceptJob(x: Exchange, queue: QueuePlan): Promise<Verdict>
     waitMs: x.deadlineAt - Date.now(),
   });
   if (body.kind !== "read") return refuseBody(x, body);
-  return store(x, queue, outboxes, read, request, body.body).finally(() => release(body.body));
+  const submitted = await store(x, queue, outboxes, read, request, body.body).finally(() =>
+    release(body.body),
+  );
+  return answer(x, outboxes, read, submitted);
 }
 
+/** Stores body and request, in this order; what was not taken leaves no body behind. */
 async function store(
   x: Exchange,
   queue: QueuePlan,
@@ -63,13 +67,13 @@ async function store(
   terms: AcceptTerms,
   head: Omit<JobRequest, "body">,
   bytes: Uint8Array | null,
-): Promise<Verdict> {
+): Promise<Submitted> {
   let body: Body;
   try {
     body = await storeBody(bytes, queue.name, outboxes.claims);
   } catch (error) {
     x.failure = error instanceof Error ? error.message : String(error);
-    return note(x, Verdict.notAccepted, "bucket-failed");
+    return { kind: "unanswered" };
   }
   const item = itemOf(x, terms, { ...head, body }, bytes);
   const waitMs = Math.min(ACCEPT_TIMEOUT_MS, Math.max(1, x.deadlineAt - Date.now()));
@@ -80,7 +84,7 @@ async function store(
   if (isUnused && body !== null && !(body instanceof Uint8Array) && outboxes.claims !== null) {
     x.shell.waitUntil(outboxes.claims.delete(body.ref).catch(() => {}));
   }
-  return answer(x, outboxes, terms, submitted);
+  return submitted;
 }
 
 /** The request as it will be sent, but for what each delivery adds: see `JobRequest`. */

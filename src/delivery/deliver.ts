@@ -24,7 +24,7 @@ import { noteOriginal } from "../resilience/upstream-control.ts";
 import { MAX_REASON_CHARS, type DeliveryOutcome } from "./core/protocol.ts";
 import type { ClaimBucket } from "./deliver-body.ts";
 import { loadBody } from "./deliver-body.ts";
-import { outcomeOfAnswer, outcomeOfRefusal, isFinal } from "./deliver-outcome.ts";
+import { isFinal, outcomeOfAnswer, outcomeOfBug, outcomeOfRefusal } from "./deliver-outcome.ts";
 import { buildDelivery, templateOf, type RequestJob } from "./deliver-request.ts";
 import { discard, readResult } from "./deliver-result.ts";
 
@@ -42,19 +42,30 @@ export interface Delivered {
   readonly tookMs: number;
 }
 
-/** Delivers a job. Never throws: what goes wrong on this side is `poison`. */
+/** Delivers a job. Never throws: a request that cannot be made is `poison`, and a bug is logged. */
 export async function deliver(job: RequestJob, place: DeliveryPlace): Promise<Delivered> {
   const startedAt = Date.now();
-  const end = (outcome: DeliveryOutcome): Delivered => ({
-    outcome,
-    tookMs: Math.max(0, Date.now() - startedAt),
-  });
+  const outcome = await deliverSafely(job, place, startedAt);
+  return { outcome, tookMs: Math.max(0, Date.now() - startedAt) };
+}
+
+async function deliverSafely(
+  job: RequestJob,
+  place: DeliveryPlace,
+  startedAt: number,
+): Promise<DeliveryOutcome> {
+  let request: Request;
   try {
-    return end(await deliverOnce(openDelivery(job, place, startedAt), job, place));
+    request = templateOf(job);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    return { kind: "poison", error: reason.toWellFormed().slice(0, MAX_REASON_CHARS) };
+  }
+  try {
+    return await deliverOnce(openDelivery(job, request, place, startedAt), job, place);
   } catch (error) {
     place.engine.telemetry.bug(job.requestId ?? job.id, error, Date.now());
-    const reason = error instanceof Error ? error.message : String(error);
-    return end({ kind: "poison", error: reason.toWellFormed().slice(0, MAX_REASON_CHARS) });
+    return outcomeOfBug(job);
   }
 }
 
@@ -113,7 +124,11 @@ async function tryOnce(x: Exchange, attempt: Attempt, place: DeliveryPlace): Pro
 
 async function judge(x: Exchange, verdict: Verdict, job: RequestJob): Promise<DeliveryOutcome> {
   const { response } = x;
-  if (verdict !== Verdict.admit) return outcomeOfRefusal(verdict, x, job);
+  if (verdict !== Verdict.admit) {
+    const { sent, retryAfterMs, upstream } = x;
+    const isRamping = upstream?.control.breaker?.state.phase === "ramp";
+    return outcomeOfRefusal(verdict, { sent, retryAfterMs, isRamping }, job);
+  }
   if (response === null) throw new Error("the pipeline admitted a job and has no answer");
   const keeps = isFinal(response.status) || job.lastAttempt;
   const now = Date.now();
@@ -122,12 +137,17 @@ async function judge(x: Exchange, verdict: Verdict, job: RequestJob): Promise<De
   return outcomeOfAnswer(response, result, now);
 }
 
-function openDelivery(job: RequestJob, { engine, queue, shell }: DeliveryPlace, startedAt: number): Exchange {
+function openDelivery(
+  job: RequestJob,
+  request: Request,
+  { engine, queue, shell }: DeliveryPlace,
+  startedAt: number,
+): Exchange {
   const inbound = new InboundHeaders();
   inbound.requestId = job.requestId;
   inbound.traceparent = job.traceparent;
   const identity = identify(inbound, engine.random);
-  const x = new Exchange(engine, templateOf(job), inbound, startedAt, identity, shell, null);
+  const x = new Exchange(engine, request, inbound, startedAt, identity, shell, null);
   x.rawPath = job.target.request.path.split("?", 1)[0];
   x.route = queue.delivery;
   x.upstream = engine.upstreams[queue.upstream];

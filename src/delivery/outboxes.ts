@@ -1,4 +1,5 @@
-// The isolate's way to the outboxes of its queues: calls with a deadline each, and what it takes in as batches.
+// The isolate's way to the outboxes of its queues: calls with a deadline each, and what it takes in as
+// batches.
 
 import type { QueuePlan } from "../config/plan.ts";
 import type { Namespace } from "../region/object-calls.ts";

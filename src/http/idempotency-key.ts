@@ -1,5 +1,5 @@
-// The `Idempotency-Key` field (draft-ietf-httpapi-idempotency-key-header-07 2.1): a Structured Field string. What
-// many clients send, the bare characters without quotes, is taken too and means the same key.
+// The `Idempotency-Key` field (draft-ietf-httpapi-idempotency-key-header-07 2.1): a Structured Field string.
+// What many clients send, the bare characters without quotes, is taken too and means the same key.
 
 import { skipParameters } from "./structured-item.ts";
 

@@ -1,5 +1,5 @@
-// The `Prefer` field (RFC 7240): whether a client asks to be answered before the work is done, and how long it
-// would rather wait for it. A preference is no demand: what is malformed or unknown is passed over.
+// The `Prefer` field (RFC 7240): whether a client asks to be answered before the work is done, and how long
+// it would rather wait for it. A preference is no demand: what is malformed or unknown is passed over.
 
 export interface Preferences {
   readonly respondAsync: boolean;

@@ -81,6 +81,7 @@ export function followVerdict(breaker: Breaker, verdict: BreakerVerdict, now: nu
   const regional = (breaker.regional ??= createRegional());
   const wasInCharge = now < regional.until;
   if (wasInCharge && verdict.generation < regional.generation) return;
+  const holdsPromise = wasInCharge && isPromised(regional, verdict, now);
   const isOther = verdict.generation !== regional.generation || verdict.phase !== regional.phase;
   // What was seen before the first verdict was seen of a closed breaker.
   const isFirst = regional.generation === 0 && verdict.phase === "closed";
@@ -88,7 +89,7 @@ export function followVerdict(breaker: Breaker, verdict: BreakerVerdict, now: nu
   regional.generation = verdict.generation;
   regional.phase = verdict.phase;
   regional.rampedSince = now - verdict.rampedMs;
-  if (verdict.lease !== 0 || isOther) {
+  if (verdict.lease !== 0 || (isOther && !holdsPromise)) {
     regional.lease = verdict.lease;
     regional.leaseUntil = now + verdict.leaseMs;
   }
@@ -98,6 +99,12 @@ export function followVerdict(breaker: Breaker, verdict: BreakerVerdict, now: nu
     const { generation } = breaker.state;
     breaker.state = { phase: "open", generation, openUntil: now + verdict.openForMs };
   }
+}
+
+/** Whether the probe that was promised while the circuit was open is one of the phase that has come now. */
+function isPromised(regional: Regional, verdict: BreakerVerdict, now: number): boolean {
+  const isNext = verdict.phase === "half-open" && verdict.generation === regional.generation + 1;
+  return isNext && regional.phase === "open" && !wantsLease(regional, now);
 }
 
 /** Ends an opening on own evidence that the region did not share. False: the region lets no calls pass. */

@@ -220,6 +220,25 @@ describe("a batch", () => {
     expect([rig.seen.length, claimed]).toEqual([50, [20, 20, 10]]);
   });
 
+  it("is not stopped by a job that is no request", async () => {
+    const outbox = await newOutbox();
+    const rig = newConsumer({ queues: [outbox] });
+    const request = { method: "NO METHOD", path: "/", headers: [], body: null };
+    const clock = stopClock();
+    const [odd, ...rest] = await acceptAll(outbox, [
+      item({ target: { kind: "request", request } }),
+      ...items(99),
+    ]);
+    expect((await rig.consume(pointers(outbox, [odd, ...rest]))).acked).toHaveLength(100);
+    expect(rig.seen).toHaveLength(99);
+    expect(await viewOf(outbox, odd)).toMatchObject({ status: "deferred", attempts: 0 });
+    clock.advance(60_000);
+    await rig.consume(pointers(outbox, [odd]));
+    expect(await viewOf(outbox, odd)).toMatchObject({ status: "dead", attempts: 0 });
+    const page = await outbox.dead({ after: null, max: 10 });
+    expect(page.kind === "dead" && page.items[0].reason).toContain("could not read it");
+  });
+
   it("is not stopped by a message that is none", async () => {
     const outbox = await newOutbox();
     const rig = newConsumer({ queues: [outbox] });

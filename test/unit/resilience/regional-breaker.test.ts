@@ -66,6 +66,29 @@ function isUrgent({ regional }: Breaker): boolean {
   return regional !== null && hasUrgentNews(regional);
 }
 
+describe("a promised probe", () => {
+  const opened = verdict(2, "open", { openForMs: 1_000, lease: 1, leaseMs: 3_000 });
+
+  it("outlasts the news that the region is half-open", ({ expect }) => {
+    const breaker = following();
+    followVerdict(breaker, opened, 100);
+    followVerdict(breaker, verdict(3, "half-open"), 1_200);
+    expect([isAdmitted(breaker, 1_300), isAdmitted(breaker, 1_300)]).toEqual([true, false]);
+    expect(breaker.regional?.started).toBe(1);
+  });
+
+  it.for([
+    ["its time is over", verdict(3, "half-open"), 3_200],
+    ["the region has opened anew since", verdict(5, "half-open"), 1_200],
+    ["a newer lease comes", verdict(3, "half-open", { lease: 4, leaseMs: 0 }), 1_200],
+  ] as const)("is none when %s", ([, next, at], { expect }) => {
+    const breaker = following();
+    followVerdict(breaker, opened, 100);
+    followVerdict(breaker, next, at);
+    expect(isAdmitted(breaker, at)).toBe(false);
+  });
+});
+
 describe("what is reported", () => {
   it("is what was seen since the last report, once", ({ expect }) => {
     const breaker = following();
