@@ -7,9 +7,16 @@ export async function declaredBindings(): Promise<DeclaredBindings> {
   const config = unstable_readConfig({ config: WRANGLER_TOML }, { hideWarnings: true });
   const { services, mtls_certificates, vpc_services, vpc_networks, durable_objects, queues } = config;
   const fetchers = [services, mtls_certificates, vpc_services, vpc_networks].flatMap((list) => list ?? []);
+  const producers: readonly { binding: string; queue: string }[] = queues.producers ?? [];
+  const consumed = new Set(
+    (queues.consumers ?? []).flatMap((each: { queue: string; dead_letter_queue?: string }) =>
+      each.dead_letter_queue === undefined ? [] : [each.queue],
+    ),
+  );
   return {
     fetchers: new Set(fetchers.map(({ binding }) => binding)),
     objects: new Set(durable_objects.bindings.map((binding: { name: string }) => binding.name)),
-    queues: new Set((queues.producers ?? []).map((producer: { binding: string }) => producer.binding)),
+    queues: new Set(producers.map(({ binding }) => binding)),
+    consumed: new Set(producers.flatMap(({ binding, queue }) => (consumed.has(queue) ? [binding] : []))),
   };
 }

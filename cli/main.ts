@@ -12,6 +12,10 @@ const COMMANDS: Record<string, { readonly what: string; readonly load: () => Pro
     what: "errors and advice for the configuration",
     load: async () => (await import("./check.ts")).check,
   },
+  setup: {
+    what: "create the queues and buckets that wrangler.toml names",
+    load: async () => (await import("./setup.ts")).setup,
+  },
   load: {
     what: "send open-loop load and print a table",
     load: async () => (await import("./load/command.ts")).load,

@@ -11,6 +11,8 @@ export interface DeclaredBindings {
   readonly objects: ReadonlySet<string>;
   /** Producers of Cloudflare Queues. */
   readonly queues: ReadonlySet<string>;
+  /** Those of them whose queue the Worker itself consumes, with a queue for what is given up. */
+  readonly consumed: ReadonlySet<string>;
 }
 
 /** One line for each binding that is missing: of a target, or what queues are made of. */
@@ -29,11 +31,12 @@ function targetIssues(plan: Plan, { fetchers }: DeclaredBindings): ConfigIssue[]
   );
 }
 
-function queueLines({ queues }: Plan, { objects, queues: producers }: DeclaredBindings): string[] {
+function queueLines({ queues }: Plan, { objects, queues: producers, consumed }: DeclaredBindings): string[] {
   if (queues.length === 0) return [];
   const missing = [
     ...(objects.has("OUTBOX") ? [] : ["the Durable Object binding OUTBOX"]),
     ...(producers.has("DELIVERY") ? [] : ["the binding DELIVERY to a Cloudflare Queue"]),
+    ...(consumed.has("DELIVERY") ? [] : ["a consumer, with a dead_letter_queue, of DELIVERY's queue"]),
   ];
   return missing.map((what) => `queues: need ${what} in wrangler.toml`);
 }

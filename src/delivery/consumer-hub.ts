@@ -55,13 +55,13 @@ export class ProbeQueue {
   }
 }
 
-/** Has the hub hear what it should not wait for until the next batch: how probes went. */
-export async function tellUrgentNews(engine: Engine, shell: Keeper): Promise<void> {
+/** Has the hub hear how deliveries went: the next batch, or the next request here, may be long in coming. */
+export async function tellNews(engine: Engine, shell: Keeper): Promise<void> {
   const { hub } = engine;
+  if (hub === null) return;
   const until = Date.now() + VERDICT_WAIT_MS;
-  while (hub?.link.upstreams?.hasUrgentNews(Date.now()) === true && Date.now() < until) {
-    hub.link.afterResponse();
-    hub.keepBegun(shell);
+  while (!hub.link.syncEarly() && Date.now() < until) {
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
+  hub.keepBegun(shell);
 }

@@ -37,6 +37,7 @@ export interface Work {
   readonly ids: string[];
   readonly tasks: Task[];
   underWay: number;
+  hasTried: boolean;
   claiming: Promise<void> | null;
 }
 
@@ -49,6 +50,7 @@ export function createWork(group: PointerGroup, place: DeliveryPlace | null): Wo
     ids: [...group.messages.keys()],
     tasks: [],
     underWay: 0,
+    hasTried: false,
     claiming: null,
   };
 }

@@ -9,7 +9,7 @@
 import type { Engine } from "../edge/engine.ts";
 import type { Shell } from "../edge/shell.ts";
 import type { Bindings } from "../edge/engine.ts";
-import { ProbeQueue, askVerdicts, tellUrgentNews } from "./consumer-hub.ts";
+import { ProbeQueue, askVerdicts, tellNews } from "./consumer-hub.ts";
 import type { PointerGroup, QueueBatch } from "./consumer-batch.ts";
 import { sortBatch } from "./consumer-batch.ts";
 import { Settler, logFault } from "./consumer-settle.ts";
@@ -57,8 +57,8 @@ export async function consumeBatch(batch: QueueBatch, parts: ConsumerParts): Pro
   await Promise.all(Array.from({ length: MAX_FETCHES }, () => runLane(consumption)));
   release(consumption);
   await Promise.all(consumption.told);
-  const engines = new Set(places.map(({ engine }) => engine));
-  await Promise.all([...engines].map((engine) => tellUrgentNews(engine, parts.shell)));
+  const engines = new Set(works.flatMap(({ place, hasTried }) => (hasTried && place?.engine) || []));
+  await Promise.all([...engines].map((engine) => tellNews(engine, parts.shell)));
 }
 
 interface Consumption {
@@ -87,6 +87,7 @@ async function run({ job, work, leaseUntil }: Task, startedAt: number): Promise<
   // Whoever else gets it then must not meet it under way.
   const endsAt = Date.now() + deliveryMs;
   if (endsAt > leaseUntil || endsAt > startedAt + MAX_RUN_MS) return OUT_OF_TIME;
+  work.hasTried = true;
   return deliver(job, place);
 }
 

@@ -141,6 +141,17 @@ export class HubLink {
     else if (this.#hasNews && !this.#isFlushArmed(now) && hasPending(this.replica)) this.#armFlush();
   }
 
+  /**
+   * Syncs before its time, for an isolate that may have nothing to do for long after this: what its last calls
+   * came to must not wait for the next ones. False: it is too early, or a sync is on its way.
+   */
+  syncEarly(): boolean {
+    const { syncing, sentAt } = this.replica;
+    if (syncing || this.#ports.now() - sentAt < URGENT_SYNC_MS) return false;
+    this.#sync();
+    return true;
+  }
+
   /** Call after a take: renews a lease that runs low before a request has to wait. */
   prefetch(view: LimitView): void {
     if (wantsPrefetch(view, this.#sharing(view), this.#ports.now())) this.#ask(view, 1);

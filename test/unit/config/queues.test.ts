@@ -178,7 +178,10 @@ describe("bindings of queues", () => {
     expect(missingBindings(plan, declared({}))).toEqual([
       "queues: need the Durable Object binding OUTBOX in wrangler.toml",
       "queues: need the binding DELIVERY to a Cloudflare Queue in wrangler.toml",
+      "queues: need a consumer, with a dead_letter_queue, of DELIVERY's queue in wrangler.toml",
     ]);
+    const unconsumed = declared({ objects: ["OUTBOX"], queues: ["DELIVERY"], consumed: [] });
+    expect(missingBindings(plan, unconsumed)).toHaveLength(1);
     expect(missingBindings(plan, declared({ objects: ["OUTBOX"], queues: ["DELIVERY"] }))).toEqual([]);
     expect(missingBindings(planOf(minimalConfig()), declared({}))).toEqual([]);
     expect(errorsOf(withQueue({}))).toEqual([]);

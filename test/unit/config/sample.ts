@@ -49,8 +49,13 @@ export function withQueue(queue: Fields, route: Fields = {}): Fields {
 export function declared(
   names: Partial<Record<keyof DeclaredBindings, readonly string[]>>,
 ): DeclaredBindings {
-  const { fetchers = [], objects = [], queues = [] } = names;
-  return { fetchers: new Set(fetchers), objects: new Set(objects), queues: new Set(queues) };
+  const { fetchers = [], objects = [], queues = [], consumed = queues } = names;
+  return {
+    fetchers: new Set(fetchers),
+    objects: new Set(objects),
+    queues: new Set(queues),
+    consumed: new Set(consumed),
+  };
 }
 
 export function errorsOf(config: unknown): readonly string[] {

@@ -64,6 +64,21 @@ describe("a sync", () => {
     expect([world.syncs.length, world.timers]).toEqual([2, 0]);
   });
 
+  it("comes early for who may not come back, ten times a second and one at a time", () => {
+    const world = metWorld();
+    expect([world.link.syncEarly(), world.link.syncEarly()]).toEqual([true, false]);
+    world.pass(SYNC_MS / 2);
+    expect(world.link.syncEarly()).toBe(false);
+    world.answer();
+    expect(world.link.syncEarly()).toBe(true);
+    world.answer();
+    world.pass(99);
+    expect(world.link.syncEarly()).toBe(false);
+    world.pass(1);
+    expect(world.link.syncEarly()).toBe(true);
+    expect(world.syncs).toHaveLength(3);
+  });
+
   it("waits for the one on its way, which is sent again when it has failed", () => {
     const world = new LinkWorld();
     world.link.count("hits", "k", 1);
