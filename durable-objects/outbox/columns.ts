@@ -109,7 +109,10 @@ function splitEvent({ kind, event, recipients }: EventTarget): { head: string; b
 }
 
 function joinEvent({ kind, event, data, recipients }: EventHead, bytes: ArrayBuffer | null): EventTarget {
-  const target = { kind, event: { ...event, data: joinData(data, bytes === null ? new Uint8Array() : new Uint8Array(bytes)) } };
+  const target = {
+    kind,
+    event: { ...event, data: joinData(data, bytes === null ? new Uint8Array() : new Uint8Array(bytes)) },
+  };
   return recipients === undefined ? target : { ...target, recipients };
 }
 

@@ -3,6 +3,7 @@
 
 import { compileQueues } from "./compile-queues.ts";
 import { compileRoutes } from "./compile-routes.ts";
+import { EVENT_TERMS, compileSubscriptions } from "./compile-subscriptions.ts";
 import { defaultOnUnavailable, limitWindow } from "./limit-window.ts";
 import type {
   ConsumerPlan,
@@ -44,6 +45,8 @@ export function compileConfig(config: ParsedConfig, hash: string): Plan {
     consumer.keys.map((key) => ({ consumer: index, key })),
   );
   const routes = compileRoutes(config, { upstreams, consumers, limits, counters });
+  const queues = compileQueues(config, { upstreams, routes });
+  const subscriptions = compileSubscriptions(config, upstreams, routes.length + queues.length);
   return deepFreeze({
     name: config.name,
     hash,
@@ -59,10 +62,13 @@ export function compileConfig(config: ParsedConfig, hash: string): Plan {
     limits,
     counters,
     routes,
-    queues: compileQueues(config, { upstreams, routes }),
+    queues,
+    subscriptions,
+    eventTerms: EVENT_TERMS,
     secrets: collectSecrets(
       keys.map(({ key }) => key),
       routes,
+      subscriptions,
     ),
   });
 }
@@ -157,11 +163,19 @@ function compileLimit(name: string, limit: LimitParsed, index: number): LimitPla
   };
 }
 
-function collectSecrets(keys: readonly ConsumerKey[], routes: Plan["routes"]): string[] {
+function collectSecrets(
+  keys: readonly ConsumerKey[],
+  routes: Plan["routes"],
+  subscriptions: Plan["subscriptions"],
+): string[] {
+  const webhooks = subscriptions.flatMap(({ deliver }) => (deliver.kind === "webhook" ? deliver : []));
   const ofKeys = keys.flatMap((key) => ("secret" in key ? key.secret : []));
-  const edits = routes.flatMap((route) => [...route.requestHeaders.set, ...route.responseHeaders.set]);
+  const edits = [
+    ...routes.flatMap((route) => [...route.requestHeaders.set, ...route.responseHeaders.set]),
+    ...webhooks.flatMap(({ headers }) => headers),
+  ];
   const ofHeaders = edits.flatMap((edit) => edit.secret ?? []);
-  return [...new Set([...ofKeys, ...ofHeaders])].toSorted();
+  return [...new Set([...ofKeys, ...ofHeaders, ...webhooks.flatMap(({ secrets }) => secrets)])].toSorted();
 }
 
 /** Freezes objects and arrays all the way down. Maps and sets are read-only by their type alone. */

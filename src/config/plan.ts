@@ -23,6 +23,9 @@ export interface Plan {
   readonly counters: readonly CounterPlan[];
   readonly routes: readonly RoutePlan[];
   readonly queues: readonly QueuePlan[];
+  readonly subscriptions: readonly SubscriptionPlan[];
+  /** Of the outbox of all events. */
+  readonly eventTerms: QueuePlan["terms"];
   /** Every `env:NAME` that the configuration refers to, sorted, each once. */
   readonly secrets: readonly string[];
 }
@@ -30,8 +33,15 @@ export interface Plan {
 /**
  * Every route that an exchange may be on, by its index: those that were written, then those of deliveries.
  */
-export function allRoutes({ routes, queues }: Pick<Plan, "routes" | "queues">): readonly RoutePlan[] {
-  return [...routes, ...queues.map(({ delivery }) => delivery)];
+export function allRoutes({
+  routes,
+  queues,
+  subscriptions,
+}: Pick<Plan, "routes" | "queues" | "subscriptions">): readonly RoutePlan[] {
+  const subscribed = subscriptions.flatMap(({ deliver }) =>
+    deliver.kind === "upstream" ? deliver.delivery : [],
+  );
+  return [...routes, ...queues.map(({ delivery }) => delivery), ...subscribed];
 }
 
 export interface UpstreamPlan {
@@ -154,7 +164,9 @@ export interface RoutePlan {
 /** Where a route's requests go; the number is an index into the Plan's list. */
 export type Destination =
   | { readonly kind: "upstream"; readonly upstream: number }
-  | { readonly kind: "queue"; readonly queue: number };
+  | { readonly kind: "queue"; readonly queue: number }
+  /** The type of the event that a request becomes. */
+  | { readonly kind: "event"; readonly event: string };
 
 export interface QueuePlan {
   readonly index: number;
@@ -182,6 +194,46 @@ export interface QueuePlan {
    * The route that its deliveries take through the pipeline. No request matches it; its index goes on behind
    * `Plan.routes`. Its class is the best of the routes that lead to the queue: a job has its own.
    */
+  readonly delivery: RoutePlan;
+}
+
+export type SubscriptionTerms = QueuePlan["terms"] & {
+  readonly delivery: "webhook" | "upstream" | "binding" | "pull";
+};
+
+export interface SubscriptionPlan {
+  readonly index: number;
+  readonly name: string;
+  /** Patterns of types. */
+  readonly events: readonly string[];
+  /** Whether events of one key are delivered one after the other. */
+  readonly ordered: boolean;
+  readonly deliver:
+    | WebhookPlan
+    | SubscribedUpstream
+    | { readonly kind: "binding"; readonly binding: string }
+    | { readonly kind: "pull" };
+  /** What its outbox is told with every event. */
+  readonly terms: SubscriptionTerms;
+}
+
+export interface WebhookPlan {
+  readonly kind: "webhook";
+  readonly url: string;
+  /** Names of secrets, the newest first. */
+  readonly secrets: readonly string[];
+  readonly timeoutMs: number;
+  readonly mode: "binary" | "structured";
+  /** As in `HeaderEdit`. */
+  readonly headers: HeaderEdit["set"];
+}
+
+export interface SubscribedUpstream {
+  readonly kind: "upstream";
+  /** Index into `upstreams`. */
+  readonly upstream: number;
+  readonly path: string;
+  /** As in `QueuePlan`; its index goes on behind those of queues. */
   readonly delivery: RoutePlan;
 }
 

@@ -6,6 +6,7 @@ import { exactObject, listOf, mapOf, name, unavailable } from "./fields.ts";
 import { consumerSchema, counterSchema, limitSchema, tenantSchema } from "./schema-callers.ts";
 import { queueSchema } from "./schema-queues.ts";
 import { routeSchema } from "./schema-routes.ts";
+import { subscriptionSchema } from "./schema-subscriptions.ts";
 import { upstreamSchema } from "./schema-upstreams.ts";
 
 export const configSchema = exactObject({
@@ -17,7 +18,7 @@ export const configSchema = exactObject({
   counters: z.prefault(mapOf(counterSchema), {}),
   routes: listOf(routeSchema, 1, "must be a list of at least one route"),
   queues: z.prefault(mapOf(queueSchema), {}),
-  subscriptions: unavailable(),
+  subscriptions: z.prefault(mapOf(subscriptionSchema), {}),
   relays: unavailable(),
   reactions: unavailable(),
   sagas: unavailable(),

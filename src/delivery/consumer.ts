@@ -15,8 +15,9 @@ import { sortBatch } from "./consumer-batch.ts";
 import { Settler, logFault } from "./consumer-settle.ts";
 import type { Task } from "./consumer-work.ts";
 import { MAX_FETCHES, WorkList, acknowledge, createWork } from "./consumer-work.ts";
-import type { Delivered, DeliveryPlace } from "./deliver.ts";
-import { deliver } from "./deliver.ts";
+import type { Place } from "./consumer-places.ts";
+import { placeOf } from "./consumer-places.ts";
+import type { Delivered } from "./deliver.ts";
 import type { ClaimBucket } from "./deliver-body.ts";
 import type { OutboxNamespace } from "./consumer-outboxes.ts";
 
@@ -24,6 +25,8 @@ import type { OutboxNamespace } from "./consumer-outboxes.ts";
 export const MAX_CONSUME_MS = 12 * 60_000;
 /** By then all that was begun must be over: a little before the platform's end. */
 const MAX_RUN_MS = 14 * 60_000;
+/** Slow receivers that a batch leaves behind; each has one of its connections. */
+const MAX_LEFT = 3;
 /** A queue that the configuration does not know may be another version's, which comes or goes. */
 export const UNKNOWN_QUEUE_MS = 10_000;
 
@@ -46,13 +49,17 @@ export async function consumeBatch(batch: QueueBatch, parts: ConsumerParts): Pro
   const works = groups.map((group) => createWork(group, placeOf(group, parts, probes)));
   const places = works.flatMap(({ place }) => place ?? []);
   await Promise.all(
-    places.map(({ engine, queue }) => askVerdicts(engine, engine.upstreams[queue.upstream], parts.shell)),
+    places.map(({ engine, upstream }) =>
+      upstream === null ? null : askVerdicts(engine, upstream, parts.shell),
+    ),
   );
   const consumption: Consumption = {
     list: new WorkList(works, parts.outboxes, batch.queue),
     settler: new Settler(parts.outboxes),
     startedAt: Date.now(),
     told: [],
+    shell: parts.shell,
+    left: 0,
   };
   await Promise.all(Array.from({ length: MAX_FETCHES }, () => runLane(consumption)));
   release(consumption);
@@ -66,29 +73,61 @@ interface Consumption {
   readonly settler: Settler;
   readonly startedAt: number;
   readonly told: Promise<void>[];
+  readonly shell: ConsumerParts["shell"];
+  /** Deliveries that were left to themselves. */
+  left: number;
 }
 
 async function runLane(consumption: Consumption): Promise<void> {
   while (Date.now() < consumption.startedAt + MAX_CONSUME_MS) {
     const task = await consumption.list.next();
     if (task === null) return;
-    const delivered = await run(task, consumption.startedAt);
+    const delivery = run(task, consumption.startedAt);
+    const delivered = await waitFor(delivery, task.work.place, consumption);
     task.work.underWay--;
-    tell(consumption, task, delivered);
+    if (delivered === null) leave(consumption, task, delivery);
+    else tell(consumption, task, delivered);
   }
+}
+
+/** null: the others of the batch wait no longer for it. */
+async function waitFor(
+  delivery: Promise<Delivered>,
+  place: Place | null,
+  consumption: Consumption,
+): Promise<Delivered | null> {
+  if (place === null || place.patienceMs === null) return delivery;
+  const { promise: tooLong, resolve } = Promise.withResolvers<null>();
+  const timer = setTimeout(() => resolve(null), place.patienceMs);
+  const delivered = await Promise.race([delivery, tooLong]);
+  clearTimeout(timer);
+  if (delivered !== null) return delivered;
+  place.noteSlow();
+  if (consumption.left >= MAX_LEFT) return delivery;
+  consumption.left += 1;
+  return null;
+}
+
+/** It goes on by itself: its lease is long enough, and its message has nothing more to say. */
+function leave({ settler, shell }: Consumption, { work, job }: Task, delivery: Promise<Delivered>): void {
+  const { id, fence } = job;
+  acknowledge(work, id);
+  shell.waitUntil(
+    delivery.then(({ outcome, tookMs }) => settler.settle(work.group.outbox, { id, fence, outcome, tookMs })),
+  );
 }
 
 async function run({ job, work, leaseUntil }: Task, startedAt: number): Promise<Delivered> {
   const { place, deliveryMs, group } = work;
   if (place === null) {
-    const reason = `no queue ${group.queue} is configured`;
+    const reason = `no ${group.kind} ${group.queue} is configured`;
     return { outcome: { kind: "deferred", forMs: UNKNOWN_QUEUE_MS, reason }, tookMs: 0 };
   }
   // Whoever else gets it then must not meet it under way.
   const endsAt = Date.now() + deliveryMs;
   if (endsAt > leaseUntil || endsAt > startedAt + MAX_RUN_MS) return OUT_OF_TIME;
   work.hasTried = true;
-  return deliver(job, place);
+  return place.deliver(job);
 }
 
 const OUT_OF_TIME: Delivered = {
@@ -108,15 +147,6 @@ function release(consumption: Consumption): void {
   const { held, left } = consumption.list.stop();
   for (const task of held) tell(consumption, task, OUT_OF_TIME);
   for (const [work, id] of left) acknowledge(work, id);
-}
-
-function placeOf(group: PointerGroup, parts: ConsumerParts, probes: ProbeQueue): DeliveryPlace | null {
-  const { bucket, shell } = parts;
-  const engine = parts.engineOf(group.region);
-  const queue = engine.plan.queues.find(({ name }) => name === group.queue);
-  if (queue === undefined) return null;
-  const upstream = engine.upstreams[queue.upstream];
-  return { engine, queue, bucket, shell, waitForProbe: () => probes.wait(engine, upstream, shell) };
 }
 
 /** The bucket of bodies that are too large for a row; null where the Worker has none. */

@@ -59,13 +59,19 @@ export function matchRoute(x: Exchange): Verdict {
   x.route = route;
   const { destination } = route;
   if (destination.kind === "upstream") x.upstream = engine.upstreams[destination.upstream];
-  else x.queue = engine.plan.queues[destination.queue];
+  else if (destination.kind === "queue") x.queue = engine.plan.queues[destination.queue];
+  else x.event = destination.event;
   x.explanation?.note("match", "ok", {
     route: route.name,
     index: route.index,
-    ...(x.queue === null ? { upstream: x.upstream?.plan.name ?? "" } : { queue: x.queue.name }),
+    ...destinationOf(x),
   });
   return Verdict.admit;
+}
+
+function destinationOf({ upstream, queue, event }: Exchange): Record<string, string> {
+  if (event !== null) return { event };
+  return queue === null ? { upstream: upstream?.plan.name ?? "" } : { queue: queue.name };
 }
 
 /** The consumer by its key, and whether the route is open to it. */
@@ -114,7 +120,7 @@ export function setDeadline(x: Exchange): Verdict {
   const wished = inbound.deadline === null ? null : parseDeadlineMs(inbound.deadline);
   x.deadlineAt = deadlineAt(x.startedAt, route.deadlineMs, wished);
   x.deadlineShortened = wished !== null && wished < route.deadlineMs;
-  return x.queue === null ? refuseHopeless(x) : Verdict.admit;
+  return x.upstream === null ? Verdict.admit : refuseHopeless(x);
 }
 
 /** Refuses what its upstream cannot be expected to answer by the deadline. */

@@ -20,6 +20,8 @@ import { createRateLimit } from "../resilience/rate-limit.ts";
 import type { UpstreamControl } from "../resilience/upstream-control.ts";
 import { LEASE_SLACK_MS, createUpstreamControl } from "../resilience/upstream-control.ts";
 import type { Telemetry } from "../telemetry/telemetry.ts";
+import type { Subscription } from "./engine-subscriptions.ts";
+import { missingForSubscriptions, resolveSubscriptions } from "./engine-subscriptions.ts";
 import type { KeyRing } from "./api-keys.ts";
 import { createKeyRing, hashKey } from "./api-keys.ts";
 import type { RouteTable } from "./route-table.ts";
@@ -71,6 +73,8 @@ export interface Engine {
   readonly routeBulkheads: readonly (Bulkhead | null)[];
   readonly requestHeaders: readonly ResolvedEdit[];
   readonly responseHeaders: readonly ResolvedEdit[];
+  /** By subscription index. */
+  readonly subscriptions: readonly Subscription[];
   readonly routes: RouteTable;
   readonly keys: KeyRing;
   readonly random: RandomSource;
@@ -126,7 +130,7 @@ export function missingFromBindings(plan: Plan, bindings: Bindings): string[] {
       );
     }
   }
-  return missing;
+  return [...missing, ...missingForSubscriptions(plan, bindings)];
 }
 
 /**
@@ -158,6 +162,7 @@ export function createEngine(
     ),
     requestHeaders: allRoutes(plan).map((route) => resolveEdit(route.requestHeaders, bindings)),
     responseHeaders: allRoutes(plan).map((route) => resolveEdit(route.responseHeaders, bindings)),
+    subscriptions: resolveSubscriptions(plan, bindings),
     routes: createRouteTable(plan.routes),
     keys: createKeyRing(keysWithSecrets(plan, bindings)),
     random: createRandom(identity.seed),
@@ -237,7 +242,7 @@ function keysWithSecrets(plan: Plan, bindings: Bindings): ReadonlyMap<string, nu
   return keys;
 }
 
-function resolveEdit(edit: HeaderEdit, bindings: Bindings): ResolvedEdit {
+export function resolveEdit(edit: HeaderEdit, bindings: Bindings): ResolvedEdit {
   const set = edit.set.map(
     ({ name, value, secret }) => [name, secret === null ? value : (textOf(bindings, secret) ?? "")] as const,
   );
@@ -250,7 +255,7 @@ export function textOf(bindings: Bindings, name: string): string | null {
   return typeof value === "string" && value !== "" ? value : null;
 }
 
-function isFetcher(value: unknown): value is TargetFetcher {
+export function isFetcher(value: unknown): value is TargetFetcher {
   return typeof value === "object" && value !== null && "fetch" in value && typeof value.fetch === "function";
 }
 

@@ -34,6 +34,8 @@ export class Exchange {
   upstream: Upstream | null = null;
   /** Where the request is stored, on a route to a queue. */
   queue: QueuePlan | null = null;
+  /** The type of the event that the request becomes, on a route to one. */
+  event: string | null = null;
   consumer = NOBODY;
   tenant = -1;
   trafficClass: TrafficClass = 1;
