@@ -11,7 +11,7 @@ import { DurableObject } from "cloudflare:workers";
 import { acceptBatch } from "../src/delivery/core/accept.ts";
 import { claimJobs } from "../src/delivery/core/claim.ts";
 import { describeOutbox } from "../src/delivery/core/describe.ts";
-import type { PullReply, PullRequest } from "../src/delivery/core/event-protocol.ts";
+import type { Pending, PullReply, PullRequest } from "../src/delivery/core/event-protocol.ts";
 import { SECRET_BYTES, parseJobId, parseOutboxName, secretOf } from "../src/delivery/core/job-id.ts";
 import { cancelJob, listDead, readResult, readStatus, skipDead } from "../src/delivery/core/operate.ts";
 import type {
@@ -165,6 +165,10 @@ export class Outbox extends DurableObject<OutboxBindings> implements OutboxCalls
     const { book, handOver } = this.#keeper;
     const described = describeOutbox(book, Date.now());
     return handOver === null ? described : { ...described, pending: handOver.pending() };
+  }
+
+  async pending(subscription: string): Promise<Pending | null> {
+    return this.#keeper.handOver?.pendingFor(subscription) ?? null;
   }
 
   /** Does at once what the alarm would do: for a watchdog, in case an alarm was lost. */

@@ -55,7 +55,7 @@ export function readPage(sql: SqlStorage, { definition, scanned }: Route): reado
 }
 
 /** What a subscription has not got yet. */
-export function readPending(sql: SqlStorage, { definition, scanned, reason }: Route): Pending {
+export function readPending(sql: SqlStorage, { definition, scanned, reason }: Route, now: number): Pending {
   const { count, oldestAt } = sql
     .exec<{ count: number; oldestAt: number | null }>(
       `SELECT COUNT(*) AS count, MIN(acceptedAt) AS oldestAt FROM jobs WHERE seq > ? AND ${IS_FOR}`,
@@ -63,5 +63,5 @@ export function readPending(sql: SqlStorage, { definition, scanned, reason }: Ro
       definition.name,
     )
     .one();
-  return { count, oldestAt, reason };
+  return { count, oldestAgeMs: oldestAt === null ? 0 : Math.max(0, now - oldestAt), reason };
 }

@@ -59,10 +59,23 @@ export class HandOver {
   }
 
   pending(): Record<string, Pending> {
-    const { routes, state } = this.#parts;
+    const names = [...this.#parts.routes.keys()];
     return Object.fromEntries(
-      [...routes].map(([name, route]) => [name, readPending(state.storage.sql, route)]),
+      names.flatMap((name) => {
+        const pending = this.pendingFor(name);
+        return pending === null ? [] : [[name, pending] as const];
+      }),
     );
+  }
+
+  /** Null: nobody has told of a subscription of this name. */
+  pendingFor(name: string): Pending | null {
+    const { routes, book, state } = this.#parts;
+    const route = routes.get(name);
+    if (route === undefined) return null;
+    const { scanned, reason } = route;
+    if (scanned >= book.lastSeq) return { count: 0, oldestAgeMs: 0, reason };
+    return readPending(state.storage.sql, route, Date.now());
   }
 
   /** Hands on shortly, together with what comes meanwhile. */

@@ -5,6 +5,7 @@ import type { Engine } from "../edge/engine.ts";
 import type { HubDescription } from "../hub/description.ts";
 import type { WorkerHub } from "../region/worker-hub.ts";
 import { PrometheusText } from "../telemetry/prometheus.ts";
+import { renderEvents, type EventStates } from "./subscriptions.ts";
 import type { QueueStates } from "./queues.ts";
 import { renderQueues } from "./queues.ts";
 import { describeUpstreams } from "./state.ts";
@@ -24,7 +25,13 @@ export interface HubView {
   readonly metrics: readonly (readonly [series: string, value: number])[];
 }
 
-export function renderMetrics(engine: Engine, hub: HubView | null, queues: QueueStates, now: number): string {
+export function renderMetrics(
+  engine: Engine,
+  hub: HubView | null,
+  queues: QueueStates,
+  events: EventStates,
+  now: number,
+): string {
   const text = renderCounters(engine);
   if (hub !== null) {
     // The sums of all isolates, and what this one has not told the hub yet.
@@ -50,7 +57,8 @@ export function renderMetrics(engine: Engine, hub: HubView | null, queues: Queue
   }
   renderSteering(text, engine, hub?.description ?? null);
   if (hub !== null) renderHub(text, hub.description);
-  renderQueues(text, queues);
+  renderQueues(text, queues, "queue");
+  renderEvents(text, events);
   return text.toString();
 }
 

@@ -10,14 +10,17 @@ import type { Exchange } from "../edge/exchange.ts";
 import type { HubDescription } from "../hub/description.ts";
 import { addToCounter, readCounter } from "./counters.ts";
 import { listDeadLetters, replayDeadLetters, skipDeadLetter } from "./dead-letters.ts";
+import { postEvents } from "./events.ts";
 import { putFaults } from "./faults.ts";
 import type { HubView } from "./metrics.ts";
 import { renderMetrics } from "./metrics.ts";
 import { deleteOverride, listOverrides, putOverride, readOverride } from "./overrides.ts";
 import { cancelJob, readJob, readJobResult } from "./jobs.ts";
 import { problemPage } from "./problem-page.ts";
+import { acknowledgeEvents, pullEvents } from "./pull.ts";
 import { describeQueues } from "./queues.ts";
 import { describeState } from "./state.ts";
+import { describeEvents } from "./subscriptions.ts";
 
 /** Takes another configuration; gives its errors, none when it is in force. */
 export type ReplaceConfig = (config: unknown) => readonly string[];
@@ -58,16 +61,20 @@ function createOwnPaths(): Hono<OwnPathContext> {
   );
   own.get("/_gateway/state", async (c) => {
     const { x } = c.env;
-    const [hub, queues] = await Promise.all([describeHub(x), describeQueues(x.engine)]);
-    return c.json(describeState(x.engine, hub, queues, Date.now()));
+    const asked = [describeHub(x), describeQueues(x.engine), describeEvents(x.engine)] as const;
+    const [hub, queues, events] = await Promise.all(asked);
+    return c.json(describeState(x.engine, hub, queues, events, Date.now()));
   });
   own.get(METRICS_PATH, async (c) => {
     const { x } = c.env;
-    const [hub, queues] = await Promise.all([viewHub(x), describeQueues(x.engine)]);
-    return c.body(renderMetrics(x.engine, hub, queues, Date.now()), 200, { "content-type": METRICS_TYPE });
+    const asked = [viewHub(x), describeQueues(x.engine), describeEvents(x.engine)] as const;
+    const [hub, queues, events] = await Promise.all(asked);
+    const text = renderMetrics(x.engine, hub, queues, events, Date.now());
+    return c.body(text, 200, { "content-type": METRICS_TYPE });
   });
   addRegionPaths(own);
   addQueuePaths(own);
+  addEventPaths(own);
   own.put("/_gateway/config", (c) => putConfig(c.env.x, c.req.raw, c.env.replaceConfig));
   own.notFound((c) => makeProblem(c.env.x, "route_not_found", {}, new Headers()));
   return own;
@@ -96,6 +103,15 @@ function addQueuePaths(own: Hono<OwnPathContext>): void {
   );
   own.post("/_gateway/dead-letters/:queue/skip", (c) =>
     skipDeadLetter(c.env.x, c.req.param("queue"), c.req.raw),
+  );
+}
+
+/** What is published, and what is pulled. */
+function addEventPaths(own: Hono<OwnPathContext>): void {
+  own.post("/_gateway/events", (c) => postEvents(c.env.x, c.req.raw));
+  own.post("/_gateway/subscriptions/:name/pull", (c) => pullEvents(c.env.x, c.req.param("name"), c.req.raw));
+  own.post("/_gateway/subscriptions/:name/ack", (c) =>
+    acknowledgeEvents(c.env.x, c.req.param("name"), c.req.raw),
   );
 }
 

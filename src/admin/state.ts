@@ -6,6 +6,7 @@ import type { UpstreamPlan } from "../config/plan.ts";
 import type { Engine, Upstream } from "../edge/engine.ts";
 import type { HubDescription, RegionalUpstream } from "../hub/description.ts";
 import type { OverrideTerms } from "../hub/protocol.ts";
+import type { EventStates } from "./subscriptions.ts";
 import type { QueueStates } from "./queues.ts";
 import { isAlone, overrideOf } from "../region/replica.ts";
 import type { BreakerPhase } from "../resilience/breaker.ts";
@@ -54,7 +55,9 @@ export interface GatewayState {
   /** null: the hub did not answer. */
   readonly hub: HubDescription | null;
   readonly queues: QueueStates;
-  readonly subscriptions: Record<string, never>;
+  readonly subscriptions: EventStates["subscriptions"];
+  /** The outbox of all events; null: it did not answer, or there are none. */
+  readonly events: EventStates["events"];
   readonly sagas: Record<string, never>;
   readonly config: string;
 }
@@ -63,6 +66,7 @@ export function describeState(
   engine: Engine,
   described: HubDescription | null,
   queues: QueueStates,
+  events: EventStates,
   now: number,
 ): GatewayState {
   const replica = engine.hub?.link.replica ?? null;
@@ -82,7 +86,7 @@ export function describeState(
     regions: { [engine.region]: { ageMs: 0, upstreams }, ...Object.fromEntries(others) },
     hub: described,
     queues,
-    subscriptions: {},
+    ...events,
     sagas: {},
     config: engine.plan.hash,
   };

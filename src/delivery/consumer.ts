@@ -10,7 +10,7 @@ import type { Engine } from "../edge/engine.ts";
 import type { Shell } from "../edge/shell.ts";
 import type { Bindings } from "../edge/engine.ts";
 import { ProbeQueue, askVerdicts, tellNews } from "./consumer-hub.ts";
-import type { PointerGroup, QueueBatch } from "./consumer-batch.ts";
+import type { QueueBatch } from "./consumer-batch.ts";
 import { sortBatch } from "./consumer-batch.ts";
 import { Settler, logFault } from "./consumer-settle.ts";
 import type { Task } from "./consumer-work.ts";

@@ -10,6 +10,8 @@ export interface Shell {
   answerOwnPath(x: Exchange): Promise<Response>;
   /** Stores a request for later; on `admit` the exchange holds the answer. */
   acceptJob(x: Exchange, queue: QueuePlan): Promise<Verdict>;
+  /** Publishes a request as an event of this type; on `admit` the exchange holds the answer. */
+  publishRequest(x: Exchange, type: string): Promise<Verdict>;
   /** Lets work go on though its client hangs up: its end gives permits back. */
   waitUntil(work: Promise<unknown>): void;
 }

@@ -91,7 +91,7 @@ describe("a published event", () => {
     const waiting = (await events().describe()).pending?.[full.name];
     expect(waiting).toMatchObject({
       count: 2,
-      oldestAt: expect.any(Number),
+      oldestAgeMs: expect.any(Number),
       reason: expect.stringContaining("watermark"),
     });
     await evictDurableObject(events());

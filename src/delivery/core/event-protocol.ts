@@ -38,8 +38,8 @@ export type PullReply =
 /** Of one subscription, what the outbox of the events has not handed to it yet. */
 export interface Pending {
   readonly count: number;
-  /** Of the oldest; null: there is none. */
-  readonly oldestAt: number | null;
+  /** Of the oldest; 0: there is none. */
+  readonly oldestAgeMs: number;
   /** Why it waits; null: it does not. */
   readonly reason: string | null;
 }

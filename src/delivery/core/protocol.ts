@@ -24,7 +24,7 @@
 // plain data that can be cloned; validators stand in requests.ts.
 
 import type { TrafficClass } from "../../resilience/level.ts";
-import type { PullReply, PullRequest, SubscriptionRoute } from "./event-protocol.ts";
+import type { Pending, PullReply, PullRequest, SubscriptionRoute } from "./event-protocol.ts";
 import type { JobTarget, Malformed } from "./job-content.ts";
 import type { SettleReply, SettleRequest } from "./settle-protocol.ts";
 import type {
@@ -269,4 +269,6 @@ export interface OutboxCalls {
   describe(): Promise<OutboxDescription>;
   /** Leases the oldest events that may run to whoever asks; see `PullReply`. */
   pull(request: PullRequest): Promise<PullReply>;
+  /** Of the events: what a subscription has not got yet; null: nothing is known of it. */
+  pending(subscription: string): Promise<Pending | null>;
 }
