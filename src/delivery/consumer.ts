@@ -25,8 +25,6 @@ import type { OutboxNamespace } from "./consumer-outboxes.ts";
 export const MAX_CONSUME_MS = 12 * 60_000;
 /** By then all that was begun must be over: a little before the platform's end. */
 const MAX_RUN_MS = 14 * 60_000;
-/** Slow receivers that a batch leaves behind; each has one of its connections. */
-const MAX_LEFT = 3;
 /** A queue that the configuration does not know may be another version's, which comes or goes. */
 export const UNKNOWN_QUEUE_MS = 10_000;
 
@@ -59,7 +57,6 @@ export async function consumeBatch(batch: QueueBatch, parts: ConsumerParts): Pro
     startedAt: Date.now(),
     told: [],
     shell: parts.shell,
-    left: 0,
   };
   await Promise.all(Array.from({ length: MAX_FETCHES }, () => runLane(consumption)));
   release(consumption);
@@ -74,8 +71,6 @@ interface Consumption {
   readonly startedAt: number;
   readonly told: Promise<void>[];
   readonly shell: ConsumerParts["shell"];
-  /** Deliveries that were left to themselves. */
-  left: number;
 }
 
 async function runLane(consumption: Consumption): Promise<void> {
@@ -83,29 +78,26 @@ async function runLane(consumption: Consumption): Promise<void> {
     const task = await consumption.list.next();
     if (task === null) return;
     const delivery = run(task, consumption.startedAt);
-    const delivered = await waitFor(delivery, task.work.place, consumption);
+    const delivered = await waitFor(delivery, task.work.place);
     task.work.underWay--;
-    if (delivered === null) leave(consumption, task, delivery);
-    else tell(consumption, task, delivered);
+    if (delivered === null) {
+      leave(consumption, task, delivery);
+      // Its connection is this lane's: it goes with it.
+      return;
+    }
+    tell(consumption, task, delivered);
   }
 }
 
 /** null: the others of the batch wait no longer for it. */
-async function waitFor(
-  delivery: Promise<Delivered>,
-  place: Place | null,
-  consumption: Consumption,
-): Promise<Delivered | null> {
+async function waitFor(delivery: Promise<Delivered>, place: Place | null): Promise<Delivered | null> {
   if (place === null || place.patienceMs === null) return delivery;
   const { promise: tooLong, resolve } = Promise.withResolvers<null>();
   const timer = setTimeout(() => resolve(null), place.patienceMs);
   const delivered = await Promise.race([delivery, tooLong]);
   clearTimeout(timer);
-  if (delivered !== null) return delivered;
-  place.noteSlow();
-  if (consumption.left >= MAX_LEFT) return delivery;
-  consumption.left += 1;
-  return null;
+  if (delivered === null) place.noteSlow();
+  return delivered;
 }
 
 /** It goes on by itself: its lease is long enough, and its message has nothing more to say. */
