@@ -1,11 +1,11 @@
-// One outbox: an object, named `queue.<queue>.0`, `subscription.<subscription>.0` or `events.0`, around the pure core
-// in src/delivery/core/. It answers what OutboxCalls asks; what callers may expect is a value, nothing is thrown at
-// them. The outbox of the events hands them on to those of the subscriptions; jobs of the others are published as
-// pointers, or pulled.
+// One outbox: an object, named `queue.<queue>.0`, `subscription.<subscription>.0` or `events.0`, around the
+// pure core in src/delivery/core/. It answers what OutboxCalls asks; what callers may expect is a value,
+// nothing is thrown at them. The outbox of the events hands them on to those of the subscriptions; jobs of
+// the others are published as pointers, or pulled.
 //
 // Rows written (they are most of the cost): a job 3 in its life, 4 with an idempotency key, and its share
-// of a claim (2 per call) and of the outbox's own row (at most 1 a second). Bodies and answers cost none. An event
-// is 4 rows, and 4 for each of its subscriptions.
+// of a claim (2 per call) and of the outbox's own row (at most 1 a second). Bodies and answers cost none.
+// An event is 4 rows, and 4 for each of its subscriptions.
 
 import { DurableObject } from "cloudflare:workers";
 import { acceptBatch } from "../src/delivery/core/accept.ts";

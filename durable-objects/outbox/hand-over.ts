@@ -1,10 +1,10 @@
-// Hands events on to the outboxes of their subscriptions: one hand-over per subscription at a time, all of them
-// beside each other. What one of them does, or does not, delays nobody else.
+// Hands events on to the outboxes of their subscriptions: one hand-over per subscription at a time, all of
+// them beside each other. What one of them does, or does not, delays nobody else.
 
 import type { Book } from "../../src/delivery/core/book.ts";
 import type { Pending, SubscriptionRoute } from "../../src/delivery/core/event-protocol.ts";
 import { outboxName } from "../../src/delivery/core/job-id.ts";
-import type { AcceptReply, AcceptRequest } from "../../src/delivery/core/protocol.ts";
+import type { AcceptOutcome, AcceptReply, AcceptRequest } from "../../src/delivery/core/protocol.ts";
 import type { PublishedEvent, Route, Routes } from "../../src/delivery/core/routes.ts";
 import {
   afterHandOver,
@@ -22,6 +22,9 @@ import type { OutboxLog } from "./log.ts";
 export const GATHER_MS = 2;
 /** An outbox that does not answer in this time is asked again later. */
 export const HAND_OVER_TIMEOUT_MS = 15_000;
+
+/** What nobody has then: see `HandOver`. */
+const LOST: ReadonlySet<AcceptOutcome["kind"]> = new Set(["too-large", "malformed", "conflict"]);
 
 /** The binding OUTBOX, as far as it is used here. */
 export interface OutboxNamespace {
@@ -168,8 +171,7 @@ export class HandOver {
   #tellLost({ definition }: Route, page: readonly PublishedEvent[], reply: AcceptReply): void {
     if (reply.kind !== "answered") return;
     for (const [index, outcome] of reply.outcomes.entries()) {
-      if (outcome.kind !== "too-large" && outcome.kind !== "malformed" && outcome.kind !== "conflict")
-        continue;
+      if (!LOST.has(outcome.kind)) continue;
       this.#parts.log.failure(
         "event-refused",
         `${definition.name} refused ${page[index].id}: ${outcome.kind}`,

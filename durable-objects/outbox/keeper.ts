@@ -1,5 +1,5 @@
-// What keeps an outbox together: its memory, its rows, its alarm, and whoever sends what is ready. A decision is
-// stored as a whole, then what follows from it is set going.
+// What keeps an outbox together: its memory, its rows, its alarm, and whoever sends what is ready. A
+// decision is stored as a whole, then what follows from it is set going.
 //
 //   an answer leaves after its rows are durable (the output gate holds it back)
 //   memory that could not be stored is given up: the object is aborted and starts from its rows

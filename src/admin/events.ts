@@ -1,6 +1,6 @@
-// `POST /_gateway/events`: publishes CloudEvents (one as a whole, one in binary mode, or a batch) and Debezium's
-// change events. 202 once every one of them is stored; else nothing is promised, and the same may be sent again:
-// what is known already is not published twice.
+// `POST /_gateway/events`: publishes CloudEvents (one as a whole, one in binary mode, or a batch) and
+// Debezium's change events. 202 once every one of them is stored; else nothing is promised, and the same
+// may be sent again: what is known already is not published twice.
 
 import type { Exchange } from "../edge/exchange.ts";
 import { makeProblem } from "../edge/answer.ts";

@@ -1,5 +1,5 @@
-// `POST /_gateway/subscriptions/<name>/pull` and `/ack`: events that are fetched. Each comes with a lease; what is
-// acknowledged before its lease is over is done, what is not comes again.
+// `POST /_gateway/subscriptions/<name>/pull` and `/ack`: events that are fetched. Each comes with a lease;
+// what is acknowledged before its lease is over is done, what is not comes again.
 
 import type { SubscriptionPlan } from "../config/plan.ts";
 import type { Exchange } from "../edge/exchange.ts";

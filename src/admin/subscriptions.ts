@@ -1,5 +1,5 @@
-// Events and their subscriptions on the state page and among the metrics. What the outbox of the events has not
-// handed on yet belongs to a subscription's lag: an event counts from the moment it was published.
+// Events and their subscriptions on the state page and among the metrics. What the outbox of the events has
+// not handed on yet belongs to a subscription's lag: an event counts from the moment it was published.
 
 import type { EndpointState } from "../delivery/core/event-protocol.ts";
 import type { Engine } from "../edge/engine.ts";
@@ -67,6 +67,7 @@ export function renderEvents(text: PrometheusText, { subscriptions, events }: Ev
   text.metric("tidegate_events_depth", "gauge", "Events that are still to be handed to a subscription.");
   text.sample("tidegate_events_depth", {}, events.depth);
   text.metric("tidegate_events_total", "counter", "What the outbox of the events has done since it began.");
-  for (const [event, count] of Object.entries(events.counts))
+  for (const [event, count] of Object.entries(events.counts)) {
     text.sample("tidegate_events_total", { event }, count);
+  }
 }

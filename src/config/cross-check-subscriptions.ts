@@ -1,6 +1,6 @@
-// Rules that bind fields of a subscription to each other and to the rest of the configuration. A webhook's URL is
-// judged as it will be before each try, see target-url.ts; only loopback and plain http, which local development
-// may use, pass here: a Worker that is deployed refuses them when it starts.
+// Rules that bind fields of a subscription to each other and to the rest of the configuration. A webhook's
+// URL is judged as it will be before each try, see target-url.ts; only loopback and plain http, which local
+// development may use, pass here: a Worker that is deployed refuses them when it starts.
 
 import { TARGET_RULES, checkTarget } from "../delivery/webhooks/core/target-url.ts";
 import { parseDuration } from "../http/durations.ts";

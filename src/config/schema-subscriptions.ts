@@ -1,5 +1,5 @@
-// Schema of `subscriptions`: which events, to whom, and in which order. Which fields of `deliver` go together is
-// for cross-check-subscriptions.ts.
+// Schema of `subscriptions`: which events, to whom, and in which order. Which fields of `deliver` go
+// together is for cross-check-subscriptions.ts.
 
 import * as z from "zod/mini";
 import { isEventPattern, MAX_PATTERNS } from "../delivery/events/event-pattern.ts";
@@ -49,8 +49,9 @@ const headers = checkedField<readonly (readonly [name: string, value: HeaderValu
   for (const [name, written] of Object.entries(value)) {
     const parsed: Parsed<HeaderValue> = parseSecretHeaderValue(written);
     if ("rule" in parsed) return { rule: `${name}: ${parsed.rule}` };
-    if (!isOwnHeader(name, parsed.value.value))
+    if (!isOwnHeader(name, parsed.value.value)) {
       return { rule: `${name}: is the delivery's own or no header field` };
+    }
     entries.push([name.toLowerCase(), parsed.value]);
   }
   if (entries.length > MAX_OWN_HEADERS) return { rule: `must be at most ${MAX_OWN_HEADERS} header fields` };

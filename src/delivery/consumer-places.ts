@@ -26,10 +26,10 @@ export interface Place {
   /** How long the others of its batch wait for a delivery; it goes on behind them. null: until it is over. */
   readonly patienceMs: number | null;
   /** Hears of a delivery that took longer. */
-  noteSlow(): void;
+  readonly noteSlow: () => void;
   /** null: it goes past the gateway's upstreams. */
   readonly upstream: Upstream | null;
-  deliver(job: ClaimedJob): Promise<Delivered>;
+  readonly deliver: (job: ClaimedJob) => Promise<Delivered>;
 }
 
 export interface PlaceParts {

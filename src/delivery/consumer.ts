@@ -47,8 +47,8 @@ export async function consumeBatch(batch: QueueBatch, parts: ConsumerParts): Pro
   const works = groups.map((group) => createWork(group, placeOf(group, parts, probes)));
   const places = works.flatMap(({ place }) => place ?? []);
   await Promise.all(
-    places.map(({ engine, upstream }) =>
-      upstream === null ? null : askVerdicts(engine, upstream, parts.shell),
+    places.flatMap(({ engine, upstream }) =>
+      upstream === null ? [] : askVerdicts(engine, upstream, parts.shell),
     ),
   );
   const consumption: Consumption = {

@@ -38,8 +38,8 @@ const rests = new WeakMap<Subscription["plan"], Rest>();
 export interface EventDelivery {
   readonly deliveryMs: number;
   readonly patienceMs: number;
-  noteSlow(): void;
-  run(job: ClaimedJob): Promise<Delivered>;
+  readonly noteSlow: () => void;
+  readonly run: (job: ClaimedJob) => Promise<Delivered>;
 }
 
 /** How events of a subscription to a webhook or to a binding are delivered. */
@@ -90,15 +90,19 @@ async function runOnce(
     const { secrets, headers } = subscription;
     const rules = targetRules(engine.plan, engine.isLocal);
     const endpoint = { url, secrets, timeoutMs, mode, headers, rules };
-    const fetcher: typeof fetch = (input, init) => fetch(input, init);
-    return outcomeOf(await deliverWebhook({ event, attempt }, endpoint, fetcher, Date.now, Math.random));
+    return outcomeOf(await deliverWebhook({ event, attempt }, endpoint, callFetch, Date.now, Math.random));
   } catch (error) {
     engine.telemetry.bug(job.requestId ?? job.id, error, Date.now());
     return outcomeOfBug(job);
   }
 }
 
-/** The event carries its place in the trace (CloudEvents' distributed tracing extension), unless it has one. */
+/** Taken from its object, the runtime's own `fetch` refuses to run. */
+const callFetch: typeof fetch = (input, init) => fetch(input, init);
+
+/**
+ * The event carries its place in the trace (CloudEvents' distributed tracing extension), unless it has one.
+ */
 function withTrace(event: CloudEvent, traceparent: string | null): CloudEvent {
   if (traceparent === null || event.extensions.traceparent !== undefined) return event;
   return { ...event, extensions: { ...event.extensions, traceparent } };

@@ -1,5 +1,5 @@
-// A route to an event: the request's body becomes the event's data, its type is the route's. It is answered with
-// 202 once the event is stored, and with a problem when it is not.
+// A route to an event: the request's body becomes the event's data, its type is the route's. It is answered
+// with 202 once the event is stored, and with a problem when it is not.
 
 import { className } from "../edge/checks.ts";
 import { consumerAt } from "../edge/engine.ts";

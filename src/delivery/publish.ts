@@ -1,5 +1,5 @@
-// Publishes events: each is in the outbox of all events, in one transaction, before anybody is told so. The same
-// event (source and id name it) may come again within a day and is then known: nothing happens twice.
+// Publishes events: each is in the outbox of all events, in one transaction, before anybody is told so. The
+// same event (source and id name it) may come again within a day and is then known: nothing happens twice.
 
 import type { TrafficClass } from "../config/plan.ts";
 import type { Engine } from "../edge/engine.ts";

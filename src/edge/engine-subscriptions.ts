@@ -4,7 +4,9 @@ import type { Plan, SubscriptionPlan, WebhookPlan } from "../config/plan.ts";
 import { MIN_SECRET_BYTES, secretBytes } from "../delivery/webhooks/signature.ts";
 import { TARGET_RULES, checkTarget, type TargetRules } from "../delivery/webhooks/core/target-url.ts";
 import type { HeaderPairs } from "../delivery/events/http-binding.ts";
-import { isFetcher, resolveEdit, textOf, type Bindings, type TargetFetcher } from "./engine.ts";
+import { isFetcher, resolveEdit, textOf, type Bindings, type TargetFetcher } from "./bindings.ts";
+
+const SECRET_RULE = `it must be "whsec_" and base64 of ${MIN_SECRET_BYTES} random bytes or more`;
 
 /** A subscription with its secrets and its binding. */
 export interface Subscription {
@@ -53,9 +55,7 @@ function webhookLines(
   const lines = secrets.flatMap((secret) => {
     const value = bindings[secret];
     if (typeof value !== "string" || secretBytes(value) !== null) return [];
-    return [
-      `env:${secret}: cannot sign webhooks of subscriptions.${name}; it must be "whsec_" and base64 of ${MIN_SECRET_BYTES} random bytes or more`,
-    ];
+    return [`env:${secret}: cannot sign webhooks of subscriptions.${name}; ${SECRET_RULE}`];
   });
   const check = checkTarget(url, targetRules(plan, bindings.TIDEGATE_LOCAL === "1"));
   return check.kind === "allowed"

@@ -1,7 +1,7 @@
 // The engine: everything that one isolate holds at run time for one Plan and its bindings. Built at the
 // first request (an isolate may neither seed randomness nor start timers while it loads).
 
-import type { ConsumerPlan, HeaderEdit, LimitPlan, Plan, UpstreamPlan } from "../config/plan.ts";
+import type { ConsumerPlan, LimitPlan, Plan, UpstreamPlan } from "../config/plan.ts";
 import { allRoutes } from "../config/plan.ts";
 import { quoteString } from "../http/quoted-string.ts";
 import { rateLimitPolicyItem } from "../http/rate-limit-fields.ts";
@@ -20,6 +20,8 @@ import { createRateLimit } from "../resilience/rate-limit.ts";
 import type { UpstreamControl } from "../resilience/upstream-control.ts";
 import { LEASE_SLACK_MS, createUpstreamControl } from "../resilience/upstream-control.ts";
 import type { Telemetry } from "../telemetry/telemetry.ts";
+import type { Bindings, ResolvedEdit, TargetFetcher } from "./bindings.ts";
+import { isFetcher, resolveEdit, textOf } from "./bindings.ts";
 import type { Subscription } from "./engine-subscriptions.ts";
 import { missingForSubscriptions, resolveSubscriptions } from "./engine-subscriptions.ts";
 import type { KeyRing } from "./api-keys.ts";
@@ -27,12 +29,7 @@ import { createKeyRing, hashKey } from "./api-keys.ts";
 import type { RouteTable } from "./route-table.ts";
 import { createRouteTable } from "./route-table.ts";
 
-/** A Worker's bindings, or a process's environment: secrets are texts, targets have a `fetch`. */
-export type Bindings = Readonly<Record<string, unknown>>;
-
-export interface TargetFetcher {
-  fetch(request: Request): Promise<Response>;
-}
+export { textOf, type Bindings, type ResolvedEdit, type TargetFetcher } from "./bindings.ts";
 
 export interface Target {
   readonly baseUrl: string;
@@ -98,12 +95,6 @@ export interface Engine {
 export interface LimitLabel {
   readonly quotedName: string;
   readonly policyItem: string;
-}
-
-/** A route's header edits with its secrets filled in. */
-export interface ResolvedEdit {
-  readonly set: readonly (readonly [name: string, value: string])[];
-  readonly remove: readonly string[];
 }
 
 export interface EngineIdentity {
@@ -240,23 +231,6 @@ function keysWithSecrets(plan: Plan, bindings: Bindings): ReadonlyMap<string, nu
     );
   }
   return keys;
-}
-
-export function resolveEdit(edit: HeaderEdit, bindings: Bindings): ResolvedEdit {
-  const set = edit.set.map(
-    ({ name, value, secret }) => [name, secret === null ? value : (textOf(bindings, secret) ?? "")] as const,
-  );
-  return { set, remove: edit.remove };
-}
-
-/** A text binding; null where there is none, or it is empty. */
-export function textOf(bindings: Bindings, name: string): string | null {
-  const value = bindings[name];
-  return typeof value === "string" && value !== "" ? value : null;
-}
-
-export function isFetcher(value: unknown): value is TargetFetcher {
-  return typeof value === "object" && value !== null && "fetch" in value && typeof value.fetch === "function";
 }
 
 function alike(one: unknown, other: unknown): boolean {

@@ -1,4 +1,5 @@
-// What the tests of events share: the outbox of all events, and those of subscriptions that no other test has.
+// What the tests of events share: the outbox of all events, and those of subscriptions that no other test
+// has.
 
 import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";

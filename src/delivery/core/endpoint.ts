@@ -1,5 +1,5 @@
-// A webhook's receiver, as its subscription's outbox knows it. While nothing is to be sent to it, no event waits:
-// each ends as a dead one that blocks nobody, to be replayed. A replay says that it works again.
+// A webhook's receiver, as its subscription's outbox knows it. While nothing is to be sent to it, no event
+// waits: each ends as a dead one that blocks nobody, to be replayed. A replay says that it works again.
 
 import { enableEndpoint, recordTry, type HealthChange } from "../webhooks/core/endpoint-health.ts";
 import type { Book, LiveJob } from "./book.ts";

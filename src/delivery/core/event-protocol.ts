@@ -1,4 +1,5 @@
-// What is said of events beside jobs: which subscriptions there are, what is pulled, what has not been handed on.
+// What is said of events beside jobs: which subscriptions there are, what is pulled, what has not been
+// handed on.
 
 import type { Malformed } from "./job-content.ts";
 import type { ClaimedJob, QueueTerms } from "./protocol.ts";

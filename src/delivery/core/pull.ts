@@ -1,6 +1,7 @@
-// Events that are fetched instead of sent. Whoever pulls gets the oldest ones that may run, each with a lease;
-// what is acknowledged in time is done. A lease that is over acknowledges nothing: its event is given again, and
-// counts as tried. It is given until it is acknowledged or too old: how often it was given kills no event.
+// Events that are fetched instead of sent. Whoever pulls gets the oldest ones that may run, each with a
+// lease; what is acknowledged in time is done. A lease that is over acknowledges nothing: its event is
+// given again, and counts as tried. It is given until it is acknowledged or too old: how often it was given
+// kills no event.
 
 import type { Book } from "./book.ts";
 import { depthOf, isRunnable, wakeDue } from "./book.ts";

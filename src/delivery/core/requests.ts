@@ -117,9 +117,12 @@ function fits(target: JobTarget): boolean {
   return target.kind === "event" ? checkEvent(target.event) === null : fitsInline(target.request);
 }
 
+function isPattern(value: unknown): value is string {
+  return isText(value, MAX_PATTERN_CHARS);
+}
+
 function isRoute(value: unknown): value is SubscriptionRoute {
   if (!isFields(value) || typeof value.ordered !== "boolean" || !isQueueTerms(value.terms)) return false;
-  const isPattern = (text: unknown): text is string => isText(text, MAX_PATTERN_CHARS);
   return isPlainName(value.name) && isListOf(value.events, MAX_PATTERNS, isPattern);
 }
 

@@ -1,6 +1,6 @@
-// How published events get to their subscriptions. When an event is taken in, the configuration of that moment
-// says whom it is for, and that is stored with it. Each subscription has a cursor of its own: all its events up
-// to there are in its outbox.
+// How published events get to their subscriptions. When an event is taken in, the configuration of that
+// moment says whom it is for, and that is stored with it. Each subscription has a cursor of its own: all
+// its events up to there are in its outbox.
 //
 //   hand on    the events behind the cursor, in their order, as jobs whose idempotency key is the event's id
 //              here: a batch that comes twice changes nothing

@@ -1,4 +1,5 @@
-// What a consumer says of how a delivery went, and what it is answered. Everybody imports it through protocol.ts.
+// What a consumer says of how a delivery went, and what it is answered. Everybody imports it through
+// protocol.ts.
 
 import type { JobResult, Malformed } from "./job-content.ts";
 import type { JobView } from "./job-protocol.ts";

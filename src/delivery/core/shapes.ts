@@ -71,13 +71,16 @@ export function isHeaderPairs(value: unknown): value is HeaderPairs {
   );
 }
 
+function isTextOrAbsent(value: unknown): boolean {
+  return value === null || typeof value === "string";
+}
+
 /** An event by its shape; what it holds is `checkEvent`'s to judge. */
 export function isCloudEvent(value: unknown): value is CloudEvent {
   if (!isFields(value) || !isFields(value.extensions) || !isEventData(value.data)) return false;
-  const isOptional = (text: unknown): boolean => text === null || typeof text === "string";
   return (
     [value.id, value.source, value.type].every((text) => typeof text === "string") &&
-    [value.subject, value.time, value.dataContentType, value.dataSchema].every(isOptional) &&
+    [value.subject, value.time, value.dataContentType, value.dataSchema].every(isTextOrAbsent) &&
     Object.values(value.extensions).every((each) => ["string", "number", "boolean"].includes(typeof each))
   );
 }
