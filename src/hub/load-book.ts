@@ -8,14 +8,15 @@
 import type { ShedLoop, ShedTally } from "../resilience/cursor.ts";
 import { createShedLoop, createShedTally, isTickDue, tickCursor } from "../resilience/cursor.ts";
 import { nextRandom } from "../resilience/random.ts";
+import { ISOLATE_START_LIMIT, START_LIMIT } from "../resilience/concurrency-limit.ts";
 import type { RegionLimit } from "../resilience/region-limit.ts";
-import { createRegionLimit, learnLimit, limitOf } from "../resilience/region-limit.ts";
+import { NO_TRIAL_MS, createRegionLimit, learnLimit, limitOf } from "../resilience/region-limit.ts";
 import type { RetryBudget } from "../resilience/retry-budget.ts";
 import { createRetryBudget, depositOriginals, noteRetries, retriesLeft } from "../resilience/retry-budget.ts";
 import type { Hub } from "./hub.ts";
 import type { LoadAsk, LoadEntry, LoadTerms, LoadVerdict } from "./load-protocol.ts";
 import type { Demands, Share } from "./load-shares.ts";
-import { expireDemands, noteDemand, shareOf, sumDemands } from "./load-shares.ts";
+import { expireDemands, grantedToOthers, noteDemand, shareOf, sumDemands } from "./load-shares.ts";
 import type { LoadStatus, StoredLoad } from "./load-status.ts";
 import { STORE_EVERY_MS, isNotable, loadByRegion, writeLoadStatus } from "./load-status.ts";
 
@@ -44,6 +45,8 @@ export interface LoadBook {
   generation: number;
   /** What a single isolate has told of its own limit; null: there are several. */
   alone: number | null;
+  /** Since when nobody else has spoken; infinite: there are several. */
+  aloneSince: number;
   readonly stored: StoredLoad;
   logged: LoadStatus | null;
 }
@@ -53,13 +56,14 @@ export function noteReportedLoad(hub: Hub, session: string, entry: LoadEntry, no
   const book = loadBookOf(hub, entry.terms, now);
   if (book === null) return;
   const inflight = entry.busyMs / Math.max(1, entry.spanMs);
-  const waiting = book.demands.get(session)?.waiting ?? 0;
+  const { waiting = 0, granted } = book.demands.get(session) ?? {};
   let served = 0;
   for (let at = 1; at < entry.served.length; at += 2) served += entry.served[at];
   noteDemand(book.demands, session, {
     at: now,
     inflight,
     waiting,
+    granted,
     servedPerMs: served / Math.max(1, entry.spanMs),
   });
   addArrivals(book, entry);
@@ -87,10 +91,10 @@ export function answerLoadAsk(hub: Hub, session: string, ask: LoadAsk, now: numb
   });
   expireDemands(book.demands, now);
   turn(hub, book, now);
-  followAlone(book, before !== undefined, ask.limit);
+  const isYoung = now - hub.bootedAt < YOUNG_MS;
+  followAlone(book, ask.limit, now);
   keepLoad(hub, book, now);
   const { shed } = book;
-  const isYoung = now - hub.bootedAt < YOUNG_MS;
   const share = shareAmong(book, session, regionLimitOf(book), isYoung);
   const ceiling = shareAmong(book, session, ask.terms.max, isYoung);
   const { cursor, fraction, cut } = shed;
@@ -102,8 +106,22 @@ export function answerLoadAsk(hub: Hub, session: string, ask: LoadAsk, now: numb
     limit: wholeOf(hub, share.limit),
     ceiling: Math.ceil(ceiling.limit),
     hasSpare: share.hasSpare,
-    retries: book.budget === null ? 0 : wholeOf(hub, retriesLeft(book.budget, now) * share.part),
+    retries: grantRetries(hub, book, session, share.part, now),
   };
+}
+
+/** An isolate's part of the retries that are left; never any that another one may be scheduling right now. */
+function grantRetries(hub: Hub, book: LoadBook, session: string, part: number, now: number): number {
+  const { budget, demands, terms } = book;
+  if (budget === null || terms.retryShare === null) return 0;
+  const left = retriesLeft(budget, now);
+  const free = Math.max(0, Math.floor(left - grantedToOthers(demands, session)));
+  const granted = Math.min(wholeOf(hub, left * part), free);
+  const demand = demands.get(session);
+  // An isolate that cannot be followed gets none.
+  if (demand === undefined) return 0;
+  noteDemand(demands, session, { ...demand, granted });
+  return granted;
 }
 
 function shareAmong({ demands }: LoadBook, session: string, limit: number, isYoung: boolean): Share {
@@ -112,13 +130,16 @@ function shareAmong({ demands }: LoadBook, session: string, limit: number, isYou
 }
 
 /**
- * One isolate alone: its limit is the region's, with room to grow. A new one goes by what was known before.
+ * One isolate alone: its limit is the region's, with room to grow. Not before others had the time to speak: after
+ * a restart, or a silence, one of many is the first.
  */
-function followAlone(book: LoadBook, isKnown: boolean, own: number): void {
+function followAlone(book: LoadBook, own: number, now: number): void {
   const { limit, demands, terms } = book;
-  book.alone = demands.size === 1 && isKnown ? own : null;
+  book.aloneSince = demands.size === 1 ? Math.min(book.aloneSince, now) : Number.POSITIVE_INFINITY;
+  book.alone = now - book.aloneSince >= YOUNG_MS ? own : null;
   if (limit === null || book.alone === null) return;
-  limit.exact = Math.min(terms.max, Math.max(own * ALONE_GROWTH, own + LEAST_ALONE_GROWTH));
+  const least = own < ISOLATE_START_LIMIT ? own + LEAST_ALONE_GROWTH : START_LIMIT;
+  limit.exact = Math.min(terms.max, Math.max(own * ALONE_GROWTH, least));
 }
 
 /** What the hub knows of the load, for the log, for storage and for the other regions. */
@@ -168,23 +189,26 @@ function loadBookOf(hub: Hub, terms: LoadTerms, now: number): LoadBook | null {
     demands: new Map(),
     generation: 0,
     alone: null,
+    aloneSince: Number.POSITIVE_INFINITY,
     stored: { status: null, at: now },
     logged: null,
   };
   const stored = loadByRegion(hub, terms.upstream).get(hub.region);
-  if (stored !== undefined) restore(book, stored);
+  if (stored !== undefined) restore(book, stored, now);
   hub.loads.set(terms.upstream, book);
   return book;
 }
 
 /** Goes on where the stored load was, a little below. */
-function restore(book: LoadBook, status: LoadStatus): void {
+function restore(book: LoadBook, status: LoadStatus, now: number): void {
   book.stored.status = status;
   book.logged = status;
   const { limit, terms } = book;
   if (limit === null || status.limit >= terms.max) return;
   limit.exact = Math.max(1, RESTORED_PART * status.limit);
   limit.ceiling = status.limit;
+  // First it gets back to where it was: a trial on the way there would take the fifth for all there is.
+  limit.nextTrialAt = now + NO_TRIAL_MS;
   if (status.baselineMs === null) return;
   limit.baselineMs = status.baselineMs;
   limit.nextBaselineMs = status.baselineMs;
@@ -196,18 +220,20 @@ function createLimit({ max, adaptive }: LoadTerms): RegionLimit | null {
 
 /** Requests that the whole region may have in flight. */
 export function regionLimitOf({ limit, terms }: LoadBook): number {
-  return limit === null ? terms.max : limitOf(limit);
+  return limit === null || !terms.adaptive ? terms.max : limitOf(limit);
 }
 
 function createBudget({ retryShare }: LoadTerms): RetryBudget | null {
   return retryShare === null ? null : createRetryBudget(retryShare);
 }
 
+/** Another configuration, maybe for the while of a deploy: what has been learned and what was spent stays. */
 function changeTerms(book: LoadBook, terms: LoadTerms): void {
-  const { terms: before } = book;
   book.terms = terms;
-  if (before.max !== terms.max || before.adaptive !== terms.adaptive) book.limit = createLimit(terms);
-  if (before.retryShare !== terms.retryShare) book.budget = createBudget(terms);
+  book.limit ??= createLimit(terms);
+  if (book.limit !== null) book.limit.max = terms.max;
+  book.budget ??= createBudget(terms);
+  if (book.budget !== null && terms.retryShare !== null) book.budget.share = terms.retryShare;
 }
 
 function sameTerms(one: LoadTerms, other: LoadTerms): boolean {

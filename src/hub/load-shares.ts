@@ -15,6 +15,8 @@ export interface Demand {
   readonly waiting: number;
   /** Calls served per ms. */
   readonly servedPerMs: number;
+  /** Retries that it may have scheduled since its last report. */
+  readonly granted?: number;
 }
 
 /** An isolate counts for so long after its last word; its share ends then. */
@@ -41,6 +43,13 @@ export function sumDemands(demands: Demands): RegionSums {
     sums.servedPerMs += servedPerMs;
   }
   return sums;
+}
+
+/** Retries that the others may schedule, or have and not told yet. */
+export function grantedToOthers(demands: Demands, isolate: string): number {
+  let sum = 0;
+  for (const [other, { granted = 0 }] of demands) if (other !== isolate) sum += granted;
+  return sum;
 }
 
 export interface Share {

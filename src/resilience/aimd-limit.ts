@@ -15,12 +15,12 @@
 //
 // The baseline is the least of the last 30 to 60 s of the lower quartiles, smoothed over some windows: the
 // least of noisy numbers would be far too small. The very first window counts with its slowest answer,
-// because in the beginning only the fast ones are back. It starts at `max`, or at 256 if that is less: a
-// thousand requests at an upstream that serves a hundred a second are ten seconds of work. Under a region's
-// hub `max` is the isolate's share: it may cut further between two verdicts.
+// because in the beginning only the fast ones are back. It starts at `max`, or at 64 if that is less: a
+// thousand requests at an upstream that serves a hundred a second are ten seconds of work, and there may be
+// other isolates. Under a region's hub `max` is the isolate's share: it may cut further between two verdicts.
 
 import type { ConcurrencyLimit } from "./concurrency-limit.ts";
-import { SampleFate, START_LIMIT } from "./concurrency-limit.ts";
+import { ISOLATE_START_LIMIT, SampleFate } from "./concurrency-limit.ts";
 
 export const WINDOW_MS = 100;
 export const LONGEST_WINDOW_MS = 1000;
@@ -39,6 +39,7 @@ const SMOOTHING = 1 / 8;
 const TRIED_SHARE = 0.25;
 const HELP_EXPECTED = 0.4;
 const WINDOWS_AT_FLOOR = 50;
+const FLOOR_TRIED = 2;
 const GENTLE_MS = 30_000;
 const DROPPED_SHARE = 0.1;
 const THROTTLED_SHARE = 0.5;
@@ -58,7 +59,9 @@ export class AimdLimit implements ConcurrencyLimit {
   #ceilingUntil = 0;
   #holdMs = SHORTEST_HOLD_MS;
   #gentleUntil = 0;
+  /** The last refusal that told something, and the last one. */
   #lastRefusalAt = Number.NEGATIVE_INFINITY;
+  #refusedAt = Number.NEGATIVE_INFINITY;
   #lastCutAt = Number.NEGATIVE_INFINITY;
   readonly #latencies = new Float64Array(KEPT_LATENCIES);
   #samples = 0;
@@ -86,7 +89,7 @@ export class AimdLimit implements ConcurrencyLimit {
   constructor(max: number) {
     this.#configured = max;
     this.#max = max;
-    this.#exact = Math.min(max, START_LIMIT);
+    this.#exact = Math.min(max, ISOLATE_START_LIMIT);
     this.current = Math.floor(this.#exact);
   }
 
@@ -122,12 +125,14 @@ export class AimdLimit implements ConcurrencyLimit {
         this.#latencies[this.#samples++ % KEPT_LATENCIES] = latencyMs;
         this.#served += count;
         this.#inflightOfServed += inflight * count;
-        if (inflight > this.#nextPeakServed) this.#nextPeakServed = inflight;
+        // Where some were refused meanwhile, it was not in flight with as many as were counted.
+        if (startedAt > this.#refusedAt && inflight > this.#nextPeakServed) this.#nextPeakServed = inflight;
         return false;
       case SampleFate.throttled:
         this.#throttled += count;
         return false;
       case SampleFate.refused: {
+        this.#refusedAt = now;
         const tooMany = this.#refuse(inflight, startedAt, now);
         // One that told the limit where it is has been answered; it does not count twice.
         if (!tooMany) this.#refused += count;
@@ -146,10 +151,10 @@ export class AimdLimit implements ConcurrencyLimit {
   }
 
   follow(limit: number | null): void {
-    // Where it stood at its bound it goes on there; where it has cut by itself it keeps to that.
+    // Where it stood at its bound, or has cut nothing, it goes on there; else it keeps to its own.
     const wasBound = this.#exact >= this.#max - 1;
     this.#max = Math.min(limit ?? this.#configured, this.#configured);
-    if (limit !== null && wasBound) this.#set(limit);
+    if (limit !== null && (wasBound || this.#isUntried)) this.#set(limit);
     else this.#set(this.#exact);
   }
 
@@ -207,7 +212,9 @@ export class AimdLimit implements ConcurrencyLimit {
   #drain(latency: number, now: number): void {
     if (now >= this.#gentleUntil || this.#smoothInflight > this.#drainedFrom) this.#rememberDrain();
     const floor = Math.min(LATENCY_FLOOR, this.#exact);
-    this.#atFloor = this.#exact <= LATENCY_FLOOR ? this.#atFloor + 1 : 0;
+    // While what was begun before still drains, and P0 with it, the floor has not been tried.
+    const isTried = this.#exact <= LATENCY_FLOOR && this.#inflightNow <= FLOOR_TRIED * LATENCY_FLOOR;
+    this.#atFloor = isTried ? this.#atFloor + 1 : 0;
     if (this.#isInVain()) {
       this.#endDrainInVain(now);
       return;

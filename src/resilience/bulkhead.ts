@@ -5,12 +5,14 @@
 // the limit, and, after the limit was lowered below what is in flight, most of those that come back. The
 // others wait until there is room below the limit, so what is above it does not last.
 //
-//   extra = max(4, limit / 4, what was above a lowered limit, a quarter less with each that comes back)
+//   extra = max(4, limit / 4, what was above a lowered limit, a tenth of one less with each that comes back)
+//
+// With its extra it never passes `ceiling`.
 
 import type { Permits } from "./permits.ts";
-import { NO_PERMIT, createPermits, hasRoom, returnPermit, takePermit } from "./permits.ts";
+import { NO_PERMIT, createPermits, returnPermit, takePermit } from "./permits.ts";
 import type { Waiter, WaitingLine } from "./waiting-line.ts";
-import { callNext, createWaitingLine, joinLine, leaveLine } from "./waiting-line.ts";
+import { createWaitingLine, joinLine, leaveLine, nextInLine } from "./waiting-line.ts";
 
 const LEAST_EXTRA = 4;
 const EXTRA_SHARE = 0.25;
@@ -80,24 +82,23 @@ export function leaveBulkhead(bulkhead: Bulkhead, permit: number, now: number): 
 export function resizeBulkhead(bulkhead: Bulkhead, limit: number, now: number): void {
   const { permits } = bulkhead;
   if (limit < permits.limit) bulkhead.draining = Math.max(bulkhead.draining, (permits.inUse - limit) * 1.1);
+  else bulkhead.draining = Math.max(0, bulkhead.draining - (limit - permits.limit));
   permits.limit = limit;
   if (bulkhead.line.length > 0) grantWaiting(bulkhead, now);
 }
 
 function extraOf({ permits, ceiling, draining }: Bulkhead): number {
   const extra = Math.max(LEAST_EXTRA, Math.floor(permits.limit * EXTRA_SHARE));
-  return Math.max(0, Math.min(extra, ceiling - permits.limit), Math.ceil(draining));
+  return Math.max(0, Math.min(Math.max(extra, Math.ceil(draining)), ceiling - permits.limit));
 }
 
 function grantWaiting(bulkhead: Bulkhead, now: number): void {
-  const { permits, line } = bulkhead;
-  while (line.length > 0) {
-    const extra = line.oldest[0] === null ? 0 : extraOf(bulkhead);
-    if (!hasRoom(permits, now, extra)) return;
-    const waiter = callNext(line, now);
-    if (waiter === null) return;
-    const permit = takePermit(permits, now, bulkhead.permitTtlMs, waiter.trafficClass === 0 ? extra : 0);
-    waiter.settle(permit);
+  const { permits, line, permitTtlMs } = bulkhead;
+  for (let next = nextInLine(line, now); next !== null; next = nextInLine(line, now)) {
+    // Who is next decides what there is room for: one that finds none stays in line.
+    const permit = takePermit(permits, now, permitTtlMs, next.trafficClass === 0 ? extraOf(bulkhead) : 0);
     if (permit === NO_PERMIT) return;
+    leaveLine(line, next, now);
+    next.settle(permit);
   }
 }

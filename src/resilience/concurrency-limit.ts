@@ -5,8 +5,10 @@
 export const SampleFate = { served: 0, refused: 1, throttled: 2, timedOut: 3 } as const;
 export type SampleFate = (typeof SampleFate)[keyof typeof SampleFate];
 
-/** What an upstream of which nothing is known gets at a time, if it is configured for as many. */
+/** What an upstream of which nothing is known gets at a time from a region, if it is configured for as many. */
 export const START_LIMIT = 256;
+/** What it gets from one isolate that no hub has told anything: there may be others. */
+export const ISOLATE_START_LIMIT = 64;
 
 export interface ConcurrencyLimit {
   /** Whole requests, at least 1. */

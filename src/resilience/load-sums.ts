@@ -11,6 +11,7 @@ import { LATENCY_BUCKETS, bucketOf } from "./latency.ts";
 import { LEVEL_COUNT } from "./level.ts";
 
 export interface LoadSums {
+  /** When what is summed up began; infinitely long ago: nothing has been seen yet. */
   since: number;
   /** Served calls by the bucket of their latency. */
   readonly served: Uint32Array;
@@ -55,6 +56,12 @@ export function createLoadSums(): LoadSums {
     originals: 0,
     retries: 0,
   };
+}
+
+/** A request goes on to be tried. The first one ever begins the time that the sums are of. */
+export function noteOriginalLoad(sums: LoadSums, now: number): void {
+  if (sums.since === Number.NEGATIVE_INFINITY) sums.since = now;
+  sums.originals++;
 }
 
 /** A try has finished that says something about capacity. Allocates nothing. */

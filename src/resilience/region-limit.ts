@@ -9,7 +9,7 @@
 //                   doubled to 40 s while it goes on
 //   pushed back     L = 0.9 * min(L, N) when a tenth of a window was refused or timed out, or half throttled
 //   q > beta        L = N * B / R + beta / 2, at least half of N unless R > 3 B: a trial
-//   q < beta / 2    2 * L until something was cut; then L + sqrt(L) up to what was good before, + 1 for 30 s,
+//   q < beta / 2    2 * L until something was cut; then L + sqrt(L) up to what was good before, + 3 % for 30 s,
 //                   + sqrt(L); only while half of L is in use
 //   at its limit    while requests are turned away and B is of this time: L = 0.8 * N, a trial, because B may
 //                   have been learned in a queue
@@ -47,10 +47,13 @@ const BACKOFF = 0.9;
 const SHORTEST_HOLD_MS = 5_000;
 const LONGEST_HOLD_MS = 40_000;
 const GENTLE_MS = 30_000;
+const GENTLE_STEP = 0.03;
 const BASELINE_MS = 30_000;
 const PEAK_MS = 30_000;
 const PEAK_TIMES = 5;
-const NO_TRIAL_MS = 30_000;
+export const NO_TRIAL_MS = 30_000;
+/** Trials that follow within this are held against what was served before the first of them. */
+const CHAIN_MS = 30_000;
 const TRIAL_SHARE = 0.8;
 /** A tail so many times its least needs no careful steps. */
 const CLEAR = 3;
@@ -81,7 +84,7 @@ interface Window extends RegionSums {
 }
 
 export interface RegionLimit {
-  readonly max: number;
+  max: number;
   exact: number;
   smoothTailMs: number;
   baselineMs: number;
@@ -102,6 +105,9 @@ export interface RegionLimit {
   judgedFrom: number;
   trial: Trial | null;
   nextTrialAt: number;
+  /** What was served before the first of the trials that followed each other, and until when it counts. */
+  heldPerMs: number;
+  heldUntil: number;
   /** What is being filled. */
   readonly window: LimitWindow;
   /** Windows that ended: in flight and served per ms, the oldest first. */
@@ -127,16 +133,18 @@ export function createRegionLimit(max: number): RegionLimit {
     judgedFrom: Number.NEGATIVE_INFINITY,
     trial: null,
     nextTrialAt: 0,
+    heldPerMs: 0,
+    heldUntil: 0,
     window: createLimitWindow(),
     seen: [],
   };
 }
 
 /** The limit, as a whole number. */
-export function limitOf({ exact, peak, nextPeak, seen }: RegionLimit): number {
+export function limitOf({ max, exact, peak, nextPeak, seen }: RegionLimit): number {
   const isKnown = seen.length >= FEWEST_WINDOWS;
   const cap = isKnown ? Math.max(CAP_FLOOR, PEAK_TIMES * Math.max(peak, nextPeak)) : Number.POSITIVE_INFINITY;
-  return Math.max(1, Math.floor(Math.min(exact, cap)));
+  return Math.max(1, Math.floor(Math.min(max, exact, cap)));
 }
 
 /** Takes an isolate's report in; ends the window when it is long enough. */
@@ -163,6 +171,8 @@ function endWindow(limit: RegionLimit, sums: RegionSums, now: number): void {
 function decide(limit: RegionLimit, window: Window, now: number): void {
   const calls = callsIn(limit.window);
   const { refused, timedOut, throttled, turnedAway } = limit.window;
+  // In the first windows not everybody has reported what is in flight.
+  if (refused > timedOut && limit.seen.length < LATE_WINDOWS) return;
   if (refused + timedOut >= DROPPED_SHARE * calls || throttled >= THROTTLED_SHARE * calls) {
     cut(limit, Math.min(limit.exact, inflightOf(limit)) * BACKOFF, window.tailMs, now);
     return;
@@ -226,7 +236,8 @@ function cut(limit: RegionLimit, to: number, tailMs: number, now: number): void 
 
 function tryLess(limit: RegionLimit, target: number, { servedPerMs, tailMs }: Window, now: number): void {
   if (target >= limitOf(limit)) return;
-  limit.trial = { limit: limitOf(limit), servedPerMs };
+  const reference = now < limit.heldUntil ? Math.max(limit.heldPerMs, servedPerMs) : servedPerMs;
+  limit.trial = { limit: limitOf(limit), servedPerMs: reference };
   limit.judgedFrom = now + SETTLE_MS + tailMs;
   limit.gentleUntil = now + GENTLE_MS;
   limit.ceiling = target;
@@ -237,7 +248,11 @@ function tryLess(limit: RegionLimit, target: number, { servedPerMs, tailMs }: Wi
 
 function judgeTrial(limit: RegionLimit, trial: Trial, { servedPerMs, tailMs }: Window, now: number): void {
   limit.trial = null;
-  if (servedPerMs >= HELD_SHARE * trial.servedPerMs) return;
+  if (servedPerMs >= HELD_SHARE * trial.servedPerMs) {
+    limit.heldPerMs = trial.servedPerMs;
+    limit.heldUntil = now + CHAIN_MS;
+    return;
+  }
   limit.exact = trial.limit;
   limit.ceiling = trial.limit;
   limit.baselineMs = tailMs;
@@ -250,7 +265,7 @@ function grow(limit: RegionLimit, inflight: number, now: number): void {
   const step = limit.isUntried ? limit.exact : Math.sqrt(limit.exact);
   if (limit.exact < limit.ceiling) limit.exact = Math.min(limit.ceiling, limit.exact + step);
   else if (now >= limit.holdUntil) {
-    limit.exact += now < limit.gentleUntil ? 1 : step;
+    limit.exact += now < limit.gentleUntil ? Math.max(1, GENTLE_STEP * limit.exact) : step;
     limit.ceiling = limit.exact;
   }
 }

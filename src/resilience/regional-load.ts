@@ -40,13 +40,18 @@ export function isLoadRegional(load: RegionalLoad, now: number): boolean {
   return now < load.until;
 }
 
-/** Takes a verdict in. The cursor moves at once. */
-export function takeLoadVerdict(load: RegionalLoad, shed: ShedLoop, verdict: LoadVerdict): void {
+/** Takes a verdict in. The cursor moves at once. `unreported`: retries that the hub did not know of. */
+export function takeLoadVerdict(
+  load: RegionalLoad,
+  shed: ShedLoop,
+  verdict: LoadVerdict,
+  unreported: number,
+): void {
   load.until = Number.POSITIVE_INFINITY;
   load.limit = verdict.limit;
   load.ceiling = verdict.ceiling;
   load.hasSpare = verdict.hasSpare;
-  load.retries = verdict.retries;
+  load.retries = Math.max(0, verdict.retries - unreported);
   shed.cursor = verdict.cursor;
   shed.fraction = verdict.fraction;
   shed.cut = verdict.cut;

@@ -12,7 +12,7 @@ const SLOTS = 10;
 const SLOT_MS = BUDGET_WINDOW_MS / SLOTS;
 
 export interface RetryBudget {
-  readonly share: number;
+  share: number;
   readonly originals: Int32Array;
   readonly retries: Int32Array;
   originalsTotal: number;

@@ -17,14 +17,14 @@ import type { LatencyHistogram } from "./latency.ts";
 import { createLatencyHistogram, recordLatency } from "./latency.ts";
 import { LEVEL_COUNT } from "./level.ts";
 import type { LoadSums } from "./load-sums.ts";
-import { createLoadSums, noteSample } from "./load-sums.ts";
+import { createLoadSums, noteOriginalLoad, noteSample } from "./load-sums.ts";
 import { Outcome } from "./outcome.ts";
 import type { RandomSource } from "./random.ts";
 import { nextRandom } from "./random.ts";
 import type { RegionalLoad } from "./regional-load.ts";
 import { createRegionalLoad, isLoadRegional, takeRegionalRetry } from "./regional-load.ts";
 import type { RetryBudget } from "./retry-budget.ts";
-import { createRetryBudget, depositOriginal, takeRetry } from "./retry-budget.ts";
+import { createRetryBudget, depositOriginal, noteRetries, takeRetry } from "./retry-budget.ts";
 import type { TargetLoads } from "./target-choice.ts";
 import { createTargetLoads } from "./target-choice.ts";
 import type { TargetEjections } from "./target-ejection.ts";
@@ -147,7 +147,7 @@ export function admitLevel(control: UpstreamControl, level: number, position: nu
 
 /** The request went on to be tried: it is an original that retries may be measured by. */
 export function noteOriginal(control: UpstreamControl, now: number): void {
-  control.sums.originals++;
+  noteOriginalLoad(control.sums, now);
   if (control.retryBudget !== null) depositOriginal(control.retryBudget, now);
 }
 
@@ -187,6 +187,7 @@ export function finishTry(
   random: RandomSource,
 ): void {
   const { breaker, bulkhead, limit } = control;
+  let isRefused = false;
   if (result.outcome === Outcome.ok) {
     recordLatency(control.latency, result.latencyMs);
     control.servedAt = now;
@@ -202,6 +203,7 @@ export function finishTry(
       result.fate,
       now,
     );
+    isRefused = tooMany;
     if (tooMany || isCrowdedOut(control, result, now)) outcome = Outcome.ignored;
     if (result.fate > 0) control.tally.signals++;
   }
@@ -209,6 +211,8 @@ export function finishTry(
   if (breaker !== null) recordBreaker(control, breaker, token, outcome, result, now, random);
   bulkhead.ceiling = ceilingOf(control, now);
   if (limit.current !== bulkhead.permits.limit) resizeBulkhead(bulkhead, limit.current, now);
+  // What was in flight beyond it was refused: nobody may take its place.
+  if (isRefused) bulkhead.draining = 0;
   leaveBulkhead(bulkhead, permit, now);
 }
 
@@ -221,7 +225,10 @@ export function scheduleRetry(control: UpstreamControl, now: number): boolean {
   const { breaker, retryBudget, regional, shed } = control;
   const phase = breaker === null ? "closed" : phaseAt(breaker, now);
   if (retryBudget === null || phase !== "closed" || shed.cursor < LEVEL_COUNT) return false;
-  const taken = isLoadRegional(regional, now) ? takeRegionalRetry(regional) : takeRetry(retryBudget, now);
+  const isRegional = isLoadRegional(regional, now);
+  const taken = isRegional ? takeRegionalRetry(regional) : takeRetry(retryBudget, now);
+  // The own budget knows of all: it goes on when the hub is gone.
+  if (taken && isRegional) noteRetries(retryBudget, 1, now);
   if (taken) control.sums.retries++;
   return taken;
 }

@@ -29,7 +29,7 @@ export function takeLoad(control: UpstreamControl, now: number): LoadNews | null
 /** Takes the region's word in: cursor, permits, retries. */
 export function followLoad(control: UpstreamControl, verdict: LoadVerdict, now: number): void {
   const { bulkhead, limit, regional } = control;
-  takeLoadVerdict(regional, control.shed, verdict);
+  takeLoadVerdict(regional, control.shed, verdict, control.sums.retries);
   if (control.breaker?.state.phase === "ramp") placeOnRamp(control, now);
   limit.follow(verdict.limit);
   bulkhead.ceiling = ceilingOf(control, now);
@@ -63,9 +63,12 @@ export function runTick(control: UpstreamControl, now: number): void {
   tickCursor(shed, tally, now, holding, rampPassing(control, now));
 }
 
-/** Whether requests stand in line here while the region has permits to spare. */
+/** Whether requests stand in line here for want of permits that the region has to spare. */
 export function wantsPermits({ regional, bulkhead }: UpstreamControl, now: number): boolean {
-  return regional.hasSpare && bulkhead.line.length > 0 && isLoadRegional(regional, now);
+  const { line, permits } = bulkhead;
+  // What the isolate's own limit holds back, no hub can give.
+  const isBound = permits.limit >= regional.limit;
+  return regional.hasSpare && isBound && line.length > 0 && isLoadRegional(regional, now);
 }
 
 /** Permits that are never passed: see bulkhead.ts. */

@@ -91,11 +91,11 @@ export function leaveLine(line: WaitingLine, waiter: Waiter, now: number): boole
   return true;
 }
 
-/** Takes out the one whose turn it is, or null. Those whose deadline has passed are skipped and dropped. */
-export function callNext(line: WaitingLine, now: number): Waiter | null {
+/** The one whose turn it is, still in line, or null. Those before it whose deadline has passed are dropped. */
+export function nextInLine(line: WaitingLine, now: number): Waiter | null {
   for (let waiter = firstInLine(line, now); waiter !== null; waiter = firstInLine(line, now)) {
-    leaveLine(line, waiter, now);
     if (waiter.deadline > now) return waiter;
+    leaveLine(line, waiter, now);
     waiter.settle(NO_PERMIT);
   }
   return null;

@@ -56,7 +56,10 @@ export interface PhaseChange {
 export interface Policy {
   arrive(request: SimulatedRequest): void;
   read(): PolicyReading;
+  /** Of each isolate's breaker. */
   readonly phaseChanges: readonly PhaseChange[];
+  /** Of the breaker of a region's hub, where there is one. */
+  readonly regionChanges?: readonly PhaseChange[];
   /** Tries that were not a request's first. */
   readonly retries: number;
   /** Requests refused for room while a less important one stood in line. Must stay 0. */

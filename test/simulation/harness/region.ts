@@ -14,6 +14,7 @@ import { HubLink } from "../../../src/region/hub-link.ts";
 import { createReplica } from "../../../src/region/replica.ts";
 import { nextRandom } from "../../../src/resilience/random.ts";
 import type { PhaseChange, Policy, PolicyFactory, PolicyReading, SimulatedRequest, World } from "./policy.ts";
+import { EPOCH_MS } from "./clock.ts";
 import type { TidegateOptions } from "./tidegate-options.ts";
 import { DEFAULT_OPTIONS } from "./tidegate-options.ts";
 import { TidegatePolicy } from "./tidegate-policy.ts";
@@ -38,7 +39,7 @@ export function region(options: RegionOptions): PolicyFactory {
   return { name: `region of ${options.isolates}`, create: (world) => new Region(world, options) };
 }
 
-class Region implements Policy {
+export class Region implements Policy {
   readonly #world: World;
   readonly #options: RegionOptions;
   readonly #isolates: TidegatePolicy[];
@@ -46,6 +47,8 @@ class Region implements Policy {
   readonly #all: TidegatePolicy[];
   readonly #rows = new Map<string, Uint8Array>();
   readonly #sessions = new Map<string, number>();
+  /** Moves of the region's breaker before its hub was killed. */
+  readonly #earlierChanges: PhaseChange[] = [];
   hub: Hub;
   #replacedAtMs = 0;
   #owed = 0;
@@ -123,6 +126,7 @@ class Region implements Policy {
 
   #restartHub(): void {
     const { boot, durableEpoch } = this.hub;
+    this.#earlierChanges.push(...changesOf(this.hub));
     const stored = readStoredHub({ boot, durableEpoch, states: this.#rows, sessions: this.#sessions });
     this.hub = bootHub(REGION, 0, stored, this.#world.clock.now);
   }
@@ -172,6 +176,10 @@ class Region implements Policy {
     return this.#all.flatMap(({ phaseChanges }) => phaseChanges);
   }
 
+  get regionChanges(): readonly PhaseChange[] {
+    return [...this.#earlierChanges, ...changesOf(this.hub)];
+  }
+
   get retries(): number {
     return this.#sum(({ retries }) => retries);
   }
@@ -187,6 +195,13 @@ class Region implements Policy {
   #sum(of: (isolate: Policy) => number): number {
     return this.#all.reduce((total, isolate) => total + of(isolate), 0);
   }
+}
+
+function changesOf({ transitions }: Hub): PhaseChange[] {
+  return transitions.flatMap(({ at, from, to, reason, openForMs = 0 }) => {
+    const isWhole = at !== undefined && from !== undefined && to !== undefined && reason !== undefined;
+    return isWhole ? [{ atMs: at - EPOCH_MS, from, to, reason, openForMs }] : [];
+  });
 }
 
 function planOf({ upstream, retry }: TidegateOptions): UpstreamPlanPart {

@@ -66,7 +66,10 @@ export interface RunResult {
   readonly levelBreaches: number;
   /** Permits that are still out a minute after everything has ended. */
   readonly permitsLeaked: number;
+  /** Of each isolate's breaker. */
   readonly phaseChanges: readonly PhaseChange[];
+  /** Of the breaker of the region; of the isolates, where there is none. */
+  readonly regionChanges: readonly PhaseChange[];
 }
 
 const CLASSES = 4;
@@ -113,6 +116,7 @@ export function runScenario(scenario: Scenario): RunResult {
     levelBreaches: policy.levelBreaches,
     permitsLeaked: policy.permitsOutAt(clock.now + 60_000),
     phaseChanges: policy.phaseChanges,
+    regionChanges: policy.regionChanges ?? policy.phaseChanges,
   };
 }
 

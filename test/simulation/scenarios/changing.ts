@@ -1,9 +1,10 @@
 // S2, S3, S4 and S7: a load that steps up and down, a spike of what can be missed, an upstream that turns
-// slow, and a network cut at high load. One isolate, which decides for itself.
+// slow, and a network cut at high load. Regions of isolates with their hub.
 
 import type { BreakerOptions } from "../../../src/resilience/breaker.ts";
 import { goodput, latencyQuantile, successShare, usefulShare } from "../harness/measures.ts";
 import { retriesWithoutBudget } from "../harness/plain-policies.ts";
+import { region } from "../harness/region.ts";
 import type { RunResult, SecondTally } from "../harness/run.ts";
 import {
   CUT_ENDS_MS,
@@ -21,7 +22,7 @@ import type { UpstreamModelOptions } from "../harness/upstream-model.ts";
 import type { Upstream } from "../region-breaker/upstream.ts";
 import { slowBetween } from "../region-breaker/upstream.ts";
 import { World } from "../region-breaker/world.ts";
-import { withBreaker, withMax } from "./options.ts";
+import { regionOf, withBreaker, withMax } from "./options.ts";
 import { secondsUntil, sum } from "./recovery.ts";
 import type { Entry, Measure, MeasureOptions } from "./row.ts";
 import { atLeast, atMost, told } from "./row.ts";
@@ -29,24 +30,36 @@ import { atLeast, atMost, told } from "./row.ts";
 const STORM_BEGINS_MS = 10_000;
 const STORM_ENDS_MS = 30_000;
 const SPIKE_ENDS_MS = 40_000;
+const SLOW_CALLS = withBreaker({ slowCallMs: 250 });
 
 export const CHANGING: readonly Entry[] = [
-  step("S2.1", "0.5x to 5x and back, 100/s", SMALL_UPSTREAM),
-  step("S2.2", "0.5x to 5x and back, 1,000/s", LARGE_UPSTREAM),
-  step("S2.3", "0.5x to 5x and back, 100/s; max of 40", SMALL_UPSTREAM, withMax(40)),
-  spike("S3.1", "what can be missed multiplies by 12, 100/s", SMALL_UPSTREAM),
-  spike("S3.2", "what can be missed multiplies by 12, 1,000/s", LARGE_UPSTREAM),
-  { id: "S4.1", what: "30 times as slow at 0 % errors, no slowCall", measure: measureSlow },
-  { id: "S4.2", what: "the same with slowCall of 250 ms, one isolate", measure: measureSlowTrip },
+  step("S2.1", 100, 1),
+  step("S2.2", 100, 10),
+  step("S2.3", 1000, 1),
+  step("S2.4", 1000, 10),
+  step("S2.5", 100, 10, 40),
+  spike("S3.1", 100),
+  spike("S3.2", 1000),
+  { id: "S4.1", what: "30 times as slow at 0 % errors, no slowCall; a region of 10", measure: measureSlow },
+  {
+    id: "S4.2",
+    what: "the same with slowCall of 250 ms",
+    measure: (options) => measureSlowTrip(options),
+  },
   {
     id: "S4.3",
-    what: "500 ms instead of 15, slowCall of 100 ms, a region of 25 isolates",
+    what: "500 ms instead of 15, slowCall of 100 ms, a region of 25 isolates, 80/s",
     measure: measureSlowRegion,
   },
   {
+    id: "S4.4",
+    what: "S4.2 for one isolate, no hub",
+    measure: (options) => measureSlowTrip(options, tidegate(SLOW_CALLS)),
+  },
+  {
     id: "S7.1",
-    what: "a cut of 10 s at 280/s of 300/s, tries of 1 s, one retry",
-    measure: measureCut,
+    what: "a cut of 10 s at 280/s of 300/s, tries of 1 s, one retry; a region of 10",
+    measure: (options) => measureCut(options),
     note: "the breaker's ramp alone takes `rampUp`, 10 s",
   },
   {
@@ -56,12 +69,20 @@ export const CHANGING: readonly Entry[] = [
   },
 ];
 
-function step(id: string, what: string, upstream: UpstreamModelOptions, options = DEFAULT_OPTIONS): Entry {
+function upstreamOf(perSecond: 100 | 1000): UpstreamModelOptions {
+  return perSecond === 100 ? SMALL_UPSTREAM : LARGE_UPSTREAM;
+}
+
+function step(id: string, perSecond: 100 | 1000, isolates: number, max?: number): Entry {
+  const options = max === undefined ? DEFAULT_OPTIONS : withMax(max);
+  const policy = region({ isolates, options });
   return {
     id,
-    what,
+    what:
+      `0.5x to 5x of ${perSecond}/s and back; ${regionOf(isolates)}` +
+      (max === undefined ? "" : `, max of ${max}`),
     measure: ({ seeds }) => {
-      const results = seeds.map((seed) => loadStep({ policy: tidegate(options), seed, upstream }));
+      const results = seeds.map((seed) => loadStep({ policy, seed, upstream: upstreamOf(perSecond) }));
       return [
         atLeast(
           "P0 success",
@@ -90,12 +111,13 @@ function untilFullAdmission(result: RunResult): number {
   return secondsUntil(result, STORM_ENDS_MS, ({ offered, ok }) => sum(ok) === sum(offered));
 }
 
-function spike(id: string, what: string, upstream: UpstreamModelOptions): Entry {
+function spike(id: string, perSecond: 100 | 1000): Entry {
+  const policy = region({ isolates: 10 });
   return {
     id,
-    what,
+    what: `what can be missed multiplies by 12, ${perSecond}/s; a region of 10`,
     measure: ({ seeds }) => {
-      const results = seeds.map((seed) => prefetchSpike({ policy: tidegate(), seed, upstream }));
+      const results = seeds.map((seed) => prefetchSpike({ policy, seed, upstream: upstreamOf(perSecond) }));
       const during = (trafficClass: number): number[] =>
         results.map((result) => successShare(result, trafficClass, STORM_BEGINS_MS, SPIKE_ENDS_MS));
       return [
@@ -117,7 +139,7 @@ function criticalTimeouts({ classes: [{ endings, offered }] }: RunResult): numbe
 }
 
 function measureSlow({ seeds }: MeasureOptions): Measure[] {
-  const results = seeds.map((seed) => slowUpstream({ policy: tidegate(), seed }));
+  const results = seeds.map((seed) => slowUpstream({ policy: region({ isolates: 10 }), seed }));
   return [
     atMost("the limit is halved after", "seconds", 10, results.map(untilHalved)),
     atMost("P0 timeouts", "share", 0.01, results.map(criticalTimeouts)),
@@ -141,15 +163,17 @@ function untilHalved({ seconds }: RunResult): number {
   return at < 0 ? Number.POSITIVE_INFINITY : at + 1 - since;
 }
 
-function isolateOpensAfter({ phaseChanges }: RunResult): number {
-  const opened = phaseChanges.find(({ to }) => to === "open");
+function opensAfter({ regionChanges }: RunResult): number {
+  const opened = regionChanges.find(({ to }) => to === "open");
   return ((opened?.atMs ?? Number.POSITIVE_INFINITY) - SLOW_FROM_MS) / 1000;
 }
 
-function measureSlowTrip({ seeds }: MeasureOptions): Measure[] {
-  const options = withBreaker({ slowCallMs: 250 });
-  const results = seeds.map((seed) => slowUpstream({ policy: tidegate(options), seed }));
-  return [atMost("open after", "seconds", 3, results.map(isolateOpensAfter))];
+function measureSlowTrip(
+  { seeds }: MeasureOptions,
+  policy = region({ isolates: 10, options: SLOW_CALLS }),
+): Measure[] {
+  const results = seeds.map((seed) => slowUpstream({ policy, seed }));
+  return [atMost("open after", "seconds", 3, results.map(opensAfter))];
 }
 
 function slowForHalfAMinute(): Upstream {
@@ -171,7 +195,7 @@ function servedLate(result: RunResult): number {
 }
 
 function measureCut({ seeds }: MeasureOptions, breaker: Partial<BreakerOptions> = {}): Measure[] {
-  const policy = tidegate(withBreaker(breaker, 1000));
+  const policy = region({ isolates: 10, options: withBreaker(breaker, 1000) });
   const results = seeds.map((seed) => networkCut({ policy, seed }));
   const without = seeds.map((seed) => networkCut({ policy: retriesWithoutBudget(1000, 2), seed }));
   return [

@@ -14,7 +14,12 @@ export function withBreaker(
   return { ...DEFAULT_OPTIONS, upstream: { ...upstream, timeoutMs, breaker } };
 }
 
-/** `concurrency.max`, of one isolate. */
+/** `concurrency.max`, of a region; of an isolate that has no hub. */
 export function withMax(max: number): TidegateOptions {
   return { ...DEFAULT_OPTIONS, upstream: { ...upstream, concurrency: { ...upstream.concurrency, max } } };
+}
+
+/** How a row speaks of a region. */
+export function regionOf(isolates: number): string {
+  return `a region of ${isolates === 1 ? "one isolate" : `${isolates} isolates`}`;
 }

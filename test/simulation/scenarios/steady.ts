@@ -1,63 +1,58 @@
 // S1: steady loads from half to ten times the capacity, at small and large upstreams, at such that queue and
-// such that refuse.
+// such that refuse, for regions of some isolates; and for isolates whose hub cannot be reached.
 
 import { fleet } from "../harness/fleet.ts";
 import { goodput, successShare } from "../harness/measures.ts";
 import type { PolicyFactory } from "../harness/policy.ts";
 import type { RunResult } from "../harness/run.ts";
+import { region } from "../harness/region.ts";
 import { LARGE_UPSTREAM, SMALL_UPSTREAM, steadyLoad } from "../harness/scenarios.ts";
 import { tidegate } from "../harness/tidegate-policy.ts";
 import type { UpstreamModelOptions } from "../harness/upstream-model.ts";
 import type { Entry, Measure, MeasureOptions } from "./row.ts";
 import { atLeast, never, told } from "./row.ts";
-import { withBreaker, withMax } from "./options.ts";
+import { regionOf, withMax } from "./options.ts";
 import { sum } from "./recovery.ts";
 
 export const LOADS = [0.5, 0.8, 1, 1.5, 2, 3, 5, 10] as const;
 
+const REGIONS = [1, 3, 10] as const;
+
+interface Kind {
+  readonly upstream: UpstreamModelOptions;
+  readonly what: string;
+}
+
+const KINDS: readonly Kind[] = [
+  { upstream: SMALL_UPSTREAM, what: "100/s, an upstream that queues" },
+  { upstream: LARGE_UPSTREAM, what: "1,000/s, an upstream that queues" },
+  { upstream: { ...SMALL_UPSTREAM, beyond: "refuse" }, what: "100/s, one that refuses" },
+  { upstream: { ...LARGE_UPSTREAM, beyond: "refuse" }, what: "1,000/s, one that refuses" },
+];
+const [, LARGE_QUEUE, , LARGE_REFUSAL] = KINDS;
+
 export const STEADY: readonly Entry[] = [
-  steady("S1.1", "0.5x to 10x of 100/s, an upstream that queues", SMALL_UPSTREAM, tidegate()),
-  steady(
-    "S1.2",
-    "0.5x to 10x of 100/s, one that refuses",
-    { ...SMALL_UPSTREAM, beyond: "refuse" },
-    tidegate(),
+  ...KINDS.flatMap((kind, at) =>
+    REGIONS.map((isolates, index) =>
+      steady(`S1.${at * REGIONS.length + index + 1}`, kind, regionOf(isolates), region({ isolates })),
+    ),
   ),
-  steady("S1.3", "0.5x to 10x of 1,000/s, an upstream that queues", LARGE_UPSTREAM, tidegate()),
+  steady("S1.13", LARGE_QUEUE, "ten isolates, no hub", fleet(tidegate(), { isolates: 10, churn: 0 })),
+  steady("S1.14", LARGE_REFUSAL, "ten isolates, no hub", fleet(tidegate(), { isolates: 10, churn: 0 })),
   steady(
-    "S1.4",
-    "0.5x to 10x of 1,000/s, one that refuses",
-    { ...LARGE_UPSTREAM, beyond: "refuse" },
-    tidegate(),
-  ),
-  steady(
-    "S1.5",
-    "0.5x to 10x of 1,000/s, one that queues; ten isolates, each for itself",
-    LARGE_UPSTREAM,
-    fleet(tidegate(), { isolates: 10, churn: 0 }),
-  ),
-  steady(
-    "S1.6",
-    "0.5x to 10x of 1,000/s, one that refuses; ten isolates, each for itself",
-    { ...LARGE_UPSTREAM, beyond: "refuse" },
-    fleet(tidegate(), { isolates: 10, churn: 0 }),
-  ),
-  steady(
-    "S1.7",
-    "S1.4 with consecutive of 10",
-    { ...LARGE_UPSTREAM, beyond: "refuse" },
-    tidegate(withBreaker({ consecutive: 10 })),
-  ),
-  steady(
-    "S1.8",
-    "S1.5 with max of 30 for each isolate",
-    LARGE_UPSTREAM,
+    "S1.15",
+    LARGE_QUEUE,
+    "ten isolates, no hub, max of 30 for each",
     fleet(tidegate(withMax(30)), { isolates: 10, churn: 0 }),
   ),
 ];
 
-function steady(id: string, what: string, upstream: UpstreamModelOptions, policy: PolicyFactory): Entry {
-  return { id, what, measure: (options) => measureSteady(options, upstream, policy) };
+function steady(id: string, { upstream, what }: Kind, who: string, policy: PolicyFactory): Entry {
+  return {
+    id,
+    what: `0.5x to 10x of ${what}; ${who}`,
+    measure: (options) => measureSteady(options, upstream, policy),
+  };
 }
 
 function measureSteady(
@@ -94,9 +89,9 @@ function measureSteady(
     atLeast("goodput from 1x on", "share", 0.95, lowest(full, goodput)),
     told("worst at", "times", worstLoads(full, goodput)),
     told(
-      "breaker openings",
+      "openings of the region's breaker",
       "count",
-      total(({ phaseChanges }) => phaseChanges.filter(({ to }) => to === "open").length),
+      total(({ regionChanges }) => regionChanges.filter(({ to }) => to === "open").length),
     ),
     never(
       "G1 breaches",
@@ -113,7 +108,7 @@ function measureSteady(
 export function successByLoad(seeds: readonly number[]): { times: number; shares: number[] }[] {
   return LOADS.map((times) => {
     const results = seeds.map((seed) =>
-      steadyLoad({ policy: tidegate(), seed, upstream: LARGE_UPSTREAM }, times),
+      steadyLoad({ policy: region({ isolates: 10 }), seed, upstream: LARGE_UPSTREAM }, times),
     );
     const shareOf = (trafficClass: number): number =>
       sum(results.map((result) => successShare(result, trafficClass))) / results.length;

@@ -1,16 +1,15 @@
-// S12, S13 and S14: a hub that is gone while isolates come and go and clients cancel; a tenant that is twenty
-// times as noisy as it was; tasks of several requests each. Isolates decide for themselves.
+// S12, S13 and S14: a hub that is gone or begins anew while isolates come and go and clients cancel; a tenant
+// that is twenty times as noisy as it was; tasks of several requests each. Regions of ten isolates.
 
 import { createRandom, nextRandom } from "../../../src/resilience/random.ts";
 import { VirtualClock } from "../harness/clock.ts";
-import type { FleetOptions } from "../harness/fleet.ts";
-import { fleet } from "../harness/fleet.ts";
 import { goodput } from "../harness/measures.ts";
 import type { Ending, PolicyFactory, SimulatedRequest } from "../harness/policy.ts";
+import type { RegionOptions } from "../harness/region.ts";
+import { region } from "../harness/region.ts";
 import { runScenario } from "../harness/run.ts";
 import { LARGE_UPSTREAM, USUAL_MIX, steadyLoad } from "../harness/scenarios.ts";
 import { DEFAULT_OPTIONS } from "../harness/tidegate-options.ts";
-import { tidegate } from "../harness/tidegate-policy.ts";
 import { UpstreamModel, capacityOf } from "../harness/upstream-model.ts";
 import { failingAt } from "../region-breaker/upstream.ts";
 import { World } from "../region-breaker/world.ts";
@@ -24,12 +23,17 @@ export const TENANTS: readonly Entry[] = [
     what: "no hub from 10 s to 70 s, 10 % of 100 isolates replaced each second, 1 % errors, 200/s",
     measure: measureNoHub,
   },
-  lossy("S12.2", 0, "one isolate; nothing is lost"),
-  lossy("S12.3", 0.01, "one isolate; of 1 % of the requests nothing is ever heard again"),
-  lossy("S12.4", 0.1, "one isolate; of 10 % of the requests nothing is ever heard again"),
-  lossy("S12.5", 0, "ten isolates, 2 % of them replaced each second", { isolates: 10, churn: 0.02 }),
-  lossy("S12.6", 0, "ten isolates, 10 % of them replaced each second", { isolates: 10, churn: 0.1 }),
-  lossy("S12.7", 0, "the same with max of 30 for each isolate", { isolates: 10, churn: 0.1 }, withMax(30)),
+  rough("S12.2", "no hub from 10 s to 70 s", { isHubGone }),
+  rough("S12.3", "the hub begins anew after 20 s with what it had stored", { hubRestartsAtMs: 20_000 }),
+  rough("S12.4", "2 % of the isolates replaced each second", { churn: 0.02 }),
+  rough("S12.5", "10 % of the isolates replaced each second", { churn: 0.1 }),
+  rough("S12.6", "no hub from 10 s to 70 s, 10 % of the isolates replaced each second", {
+    isHubGone,
+    churn: 0.1,
+  }),
+  rough("S12.7", "the same with max of 200", { isHubGone, churn: 0.1, options: withMax(200) }),
+  rough("S12.8", "of 1 % of the requests nothing is ever heard again", {}, 0.01),
+  rough("S12.9", "of 10 % of the requests nothing is ever heard again", {}, 0.1),
   noisy("S13.1", 1),
   noisy("S13.2", 0.25),
   noisy("S13.3", 0.1),
@@ -62,19 +66,21 @@ function measureNoHub({ seeds }: MeasureOptions): Measure[] {
   ];
 }
 
-function lossy(
-  id: string,
-  cancelled: number,
-  who: string,
-  isolates?: FleetOptions,
-  options = DEFAULT_OPTIONS,
-): Entry {
-  const policy = isolates === undefined ? tidegate(options) : fleet(tidegate(options), isolates);
+type Roughness = Omit<RegionOptions, "isolates">;
+
+function rough(id: string, what: string, options: Roughness, cancelled = 0): Entry {
+  const policy = region({ isolates: 10, ...options });
   return {
     id,
-    what: `1.5x of 1,000/s; ${who}`,
+    what: `1.5x of 1,000/s; a region of 10; ${what}`,
     measure: ({ seeds, isShort }) => {
-      const load = { policy, upstream: LARGE_UPSTREAM, cancelled, durationMs: isShort ? 20_000 : 60_000 };
+      const durationMs = options.isHubGone === undefined ? 60_000 : 90_000;
+      const load = {
+        policy,
+        upstream: LARGE_UPSTREAM,
+        cancelled,
+        durationMs: isShort ? durationMs / 3 : durationMs,
+      };
       const results = seeds.map((seed) => steadyLoad({ ...load, seed }, 1.5));
       const kept = results.map(
         ({ classes: [{ ok, offered, endings }] }) => ok / (offered - (endings.cancelled ?? 0)),
@@ -106,7 +112,7 @@ const NOISE = 20;
 function noisy(id: string, share: number): Entry {
   return {
     id,
-    what: `one of ten tenants at 6 % of 1,000/s each goes up 20 times; a tenant's share is ${share}`,
+    what: `one of ten tenants at 6 % of 1,000/s each goes up 20 times; a region of 10, shares of ${share}`,
     measure: ({ seeds }) => {
       const runs = seeds.map((seed) => runNoisy(seed, share));
       return [
@@ -191,7 +197,10 @@ function runNoisy(
   const result = runScenario({
     seed,
     durationMs: 80_000,
-    policy: watched(tidegate({ ...DEFAULT_OPTIONS, tenants: { of: tenantOf, share } }), seen),
+    policy: watched(
+      region({ isolates: 10, options: { ...DEFAULT_OPTIONS, tenants: { of: tenantOf, share } } }),
+      seen,
+    ),
     upstream: LARGE_UPSTREAM,
     rates: (atMs) =>
       USUAL_MIX.map((part) => part * TENANT_LOAD * capacity * (TENANT_COUNT - 1 + weight(atMs))),
@@ -236,7 +245,7 @@ const FAN_OUT_TIMES = 2;
 function fanOut(id: string, calls: number): Entry {
   return {
     id,
-    what: `tasks of ${calls} calls one after another, 2x of 1,000/s; 300 users, one class`,
+    what: `tasks of ${calls} calls one after another, 2x of 1,000/s; a region of 10, 300 users, one class`,
     measure: ({ seeds, isShort }) => {
       const shares = seeds.map((seed) => runTasks(seed, calls, isShort ? 15_000 : 60_000));
       const best = 1 / FAN_OUT_TIMES;
@@ -260,7 +269,8 @@ function runTasks(seed: number, calls: number, durationMs: number): number {
     then.delete(request);
     goOn?.(ending);
   };
-  const policy = tidegate().create({ clock, random: createRandom(seed ^ 0x27d4eb2f), upstream, conclude });
+  const world = { clock, random: createRandom(seed ^ 0x27d4eb2f), upstream, conclude };
+  const policy = region({ isolates: 10 }).create(world);
   const tally = { tasks: 0, whole: 0, calls: 0 };
   const call = (user: string, left: number): void => {
     const id = `${seed}-${tally.calls++}`;

@@ -7,7 +7,7 @@ import {
   SHORTEST_HOLD_MS,
   WINDOW_SAMPLES,
 } from "../../../src/resilience/aimd-limit.ts";
-import { SampleFate, createFixedLimit } from "../../../src/resilience/concurrency-limit.ts";
+import { SampleFate, START_LIMIT, createFixedLimit } from "../../../src/resilience/concurrency-limit.ts";
 import { fc, test } from "./property.ts";
 
 interface Sample {
@@ -39,11 +39,24 @@ class Feed {
 }
 
 describe("the adaptive limit", () => {
-  it("starts at its maximum and stays there while nothing is wrong", ({ expect }) => {
+  it("starts at its maximum, or where a cold upstream starts, and stays there while nothing is wrong", ({
+    expect,
+  }) => {
+    for (const max of [100, 1000]) {
+      const feed = new Feed(max);
+      feed.windows(100, { inflight: 30 });
+      expect(feed.limit.current).toBe(Math.min(max, START_LIMIT));
+      expect(feed.limit.ceiling).toBe(max);
+    }
+  });
+
+  it("doubles while half of it is in use, until something has been cut", ({ expect }) => {
     const feed = new Feed(1000);
-    feed.windows(100, { inflight: 30 });
-    expect(feed.limit.current).toBe(1000);
-    expect(feed.limit.criticalExtra).toBe(0);
+    const limits = [1, 2, 3].map(() => {
+      feed.windows(1, { inflight: feed.limit.current / 2 });
+      return feed.limit.current;
+    });
+    expect(limits).toEqual([2 * START_LIMIT, 1000, 1000]);
   });
 
   test("stays between one and its maximum, whatever it sees", () => {
@@ -67,9 +80,9 @@ describe("the adaptive limit", () => {
         return sequence.every(({ waitMs, ...sample }) => {
           feed.now += waitMs;
           feed.one(sample);
-          const { current, criticalExtra } = feed.limit;
-          const whole = Number.isInteger(current) && Number.isInteger(criticalExtra);
-          return whole && current >= 1 && criticalExtra >= 0 && current + criticalExtra <= max;
+          const { current, ceiling } = feed.limit;
+          const whole = Number.isInteger(current) && Number.isInteger(ceiling);
+          return whole && current >= 1 && current <= max && ceiling >= 1 && ceiling <= max;
         });
       }),
     );
@@ -105,7 +118,7 @@ describe("the adaptive limit", () => {
     feed.windows(2, { inflight: 20 });
     expect(feed.one({ inflight: 20, fate: SampleFate.refused })).toBe(false);
     expect(feed.one({ inflight: DROP_FLOOR, fate: SampleFate.refused })).toBe(false);
-    expect(feed.limit.current).toBe(1000);
+    expect(feed.limit.current).toBe(START_LIMIT);
   });
 
   it("an upstream that refuses all is found to be failing after one round trip", ({ expect }) => {
@@ -146,7 +159,7 @@ describe("the adaptive limit", () => {
     feed.windows(2, { inflight: 5 });
     feed.one({ inflight: 5, latencyMs: 10_000, fate: SampleFate.timedOut });
     feed.windows(3, { inflight: 5 });
-    expect(feed.limit.current).toBe(1000);
+    expect(feed.limit.current).toBe(START_LIMIT);
   });
 
   it("half of a window throttled shrinks it, less does not", ({ expect }) => {
@@ -196,17 +209,25 @@ describe("the adaptive limit", () => {
     const feed = new Feed(1000);
     feed.windows(10, { inflight: 50, latencyMs: 100 });
     feed.windows(50, { inflight: 80, latencyMs: 200 });
-    expect(feed.limit.current).toBe(1000);
+    expect(feed.limit.current).toBe(START_LIMIT);
   });
 
-  it("netflix: shrinks when requests queue, and lets the most important exceed it meanwhile", ({
-    expect,
-  }) => {
+  it("netflix: shrinks when requests queue, at once to what would be borne", ({ expect }) => {
     const feed = new Feed(1000);
     feed.windows(5, { inflight: 10, latencyMs: 100 });
-    for (let step = 2; step < 12; step++) feed.windows(1, { inflight: 30 * step, latencyMs: 100 * step });
-    expect(feed.limit.current).toBeLessThan(400);
-    expect(feed.limit.criticalExtra).toBeGreaterThanOrEqual(10);
+    feed.windows(1, { inflight: 120, latencyMs: 400 });
+    expect(feed.limit.current).toBe(START_LIMIT);
+    feed.windows(1, { inflight: 120, latencyMs: 400 });
+    // In flight * (2 * baseline + 25) / latency.
+    expect(feed.limit.current).toBe(Math.floor((120 * 225) / 400));
+  });
+
+  it("congestion never cuts below what twice the usual latency needs", ({ expect }) => {
+    const feed = new Feed(1000);
+    feed.windows(5, { inflight: 50, latencyMs: 200 });
+    feed.windows(4, { inflight: 60, latencyMs: 2000 });
+    // Windows take 200 ms now, in which twenty are served: 2 * 200 * 0.1 = 40; borne were 60 * 425 / 2000.
+    expect(feed.limit.current).toBe(40);
   });
 
   it("latency alone never cuts below its floor", ({ expect }) => {
@@ -231,10 +252,9 @@ describe("the adaptive limit", () => {
       feed.windows(1, { inflight: Math.min(100, feed.limit.current), latencyMs: 600 });
       least = Math.min(least, feed.limit.current);
     }
-    expect(least).toBeLessThan(90);
-    expect(least).toBeGreaterThan(40);
+    // Borne were 100 * (2 * 20 + 25) / 600.
+    expect(least).toBe(LATENCY_FLOOR);
     expect(feed.limit.current).toBeGreaterThanOrEqual(100);
-    expect(feed.limit.criticalExtra).toBe(0);
   });
 
   it("netflix: without samples it does not change", ({ expect }) => {
@@ -252,11 +272,68 @@ describe("the adaptive limit", () => {
   });
 });
 
+describe("the adaptive limit under a region's hub", () => {
+  it("goes along with its share where nothing else binds it", ({ expect }) => {
+    const { limit } = new Feed(1000);
+    const limits = [50, 80, 30, 300, 2000].map((share) => {
+      limit.follow(share);
+      return limit.current;
+    });
+    expect(limits).toEqual([50, 80, 30, 300, 1000]);
+    expect(limit.ceiling).toBe(1000);
+  });
+
+  it("keeps to what it has cut by itself, and grows no further than its share", ({ expect }) => {
+    const feed = new Feed(1000);
+    feed.limit.follow(100);
+    feed.one({ inflight: 61, latencyMs: 1, fate: SampleFate.refused });
+    feed.limit.follow(100);
+    expect(feed.limit.current).toBe(60);
+    feed.limit.follow(20);
+    feed.limit.follow(40);
+    expect(feed.limit.current).toBe(40);
+    feed.now += SHORTEST_HOLD_MS + 1;
+    feed.windows(100, { inflight: 40 });
+    expect(feed.limit.current).toBe(40);
+  });
+
+  it("goes on from its share, up to what is configured, when the hub is gone", ({ expect }) => {
+    const feed = new Feed(1000);
+    feed.limit.follow(40);
+    feed.limit.follow(null);
+    expect(feed.limit.current).toBe(40);
+    feed.windows(1, { inflight: 40 });
+    expect(feed.limit.current).toBe(80);
+  });
+
+  it("takes many samples alike in as one", ({ expect }) => {
+    const limits = [1, 20].map((count) => {
+      const { limit } = new Feed(1000);
+      for (let taken = 0; taken < 20; taken += count) {
+        limit.absorb(100, 200, 9_000, SampleFate.timedOut, 10_000, count);
+      }
+      limit.turn(200, 10_000);
+      return limit.current;
+    });
+    expect(limits).toEqual([180, 180]);
+  });
+});
+
 describe("the fixed limit", () => {
   it("stays where it is and explains no failure away", ({ expect }) => {
     const limit = createFixedLimit(7);
     expect(limit.observe(1, 100, 100, 0, SampleFate.refused, 1)).toBe(false);
+    expect(limit.absorb(1, 100, 0, SampleFate.timedOut, 1, 50)).toBe(false);
+    limit.turn(100, 1);
     limit.forget();
-    expect([limit.current, limit.criticalExtra]).toEqual([7, 0]);
+    expect([limit.current, limit.ceiling]).toEqual([7, 7]);
+  });
+
+  it("is the isolate's part while a hub says which", ({ expect }) => {
+    const limit = createFixedLimit(7);
+    limit.follow(3);
+    expect([limit.current, limit.ceiling]).toEqual([3, 7]);
+    limit.follow(null);
+    expect(limit.current).toBe(7);
   });
 });

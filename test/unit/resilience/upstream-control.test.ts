@@ -12,19 +12,19 @@ import type {
 import { createRandom } from "../../../src/resilience/random.ts";
 import {
   LEASE_SLACK_MS,
-  RAMP_FLOOR_PER_SECOND,
   admitLevel,
   admitTry,
   cancelTry,
   createUpstreamControl,
   finishTry,
-  mayRetry,
   noteArrival,
   noteOriginal,
   refreshTargets,
+  scheduleRetry,
   settleRequest,
   takeUpstreamPermit,
 } from "../../../src/resilience/upstream-control.ts";
+import { RAMP_FLOOR_PER_SECOND } from "../../../src/resilience/upstream-loops.ts";
 
 const random = createRandom(1);
 const START_MS = 1_800_000_000_000;
@@ -67,7 +67,7 @@ interface Held {
 
 function begin(control: UpstreamControl, now: number): Held {
   const token = admitTry(control, now);
-  const permit = token === NOT_ADMITTED ? NO_PERMIT : takeUpstreamPermit(control, now);
+  const permit = token === NOT_ADMITTED ? NO_PERMIT : takeUpstreamPermit(control, 1, now);
   return { token, permit, startedAt: now, inflight: control.bulkhead.permits.inUse };
 }
 
@@ -117,20 +117,20 @@ describe("one upstream", () => {
   it("cockatiel: does not retry while open, nor while shedding", ({ expect }) => {
     const control = controlOf();
     noteOriginal(control, START_MS);
-    expect(mayRetry(control, START_MS)).toBe(true);
+    expect(scheduleRetry(control, START_MS)).toBe(true);
     control.shed.cursor = LEVEL_COUNT - 1;
-    expect(mayRetry(control, START_MS)).toBe(false);
+    expect(scheduleRetry(control, START_MS)).toBe(false);
     control.shed.cursor = LEVEL_COUNT;
     for (let index = 0; index < 5; index++) run(control, FAILED, START_MS);
-    expect(mayRetry(control, START_MS + 1)).toBe(false);
-    expect(mayRetry(controlOf({ retryBudget: null }), START_MS)).toBe(false);
+    expect(scheduleRetry(control, START_MS + 1)).toBe(false);
+    expect(scheduleRetry(controlOf({ retryBudget: null }), START_MS)).toBe(false);
   });
 
   it("resilience4j: without a breaker every call is admitted and nothing is recorded", ({ expect }) => {
     const control = controlOf({ breaker: null });
     for (let index = 0; index < 100; index++) run(control, FAILED, START_MS);
     expect(begin(control, START_MS).token).not.toBe(NOT_ADMITTED);
-    expect(mayRetry(control, START_MS)).toBe(true);
+    expect(scheduleRetry(control, START_MS)).toBe(true);
   });
 
   it("one bad target of two is ejected and opens no breaker, nor do its late failures", ({ expect }) => {
@@ -168,8 +168,8 @@ describe("one upstream", () => {
   it("the permit of a request that never comes back is there again after its time-out", ({ expect }) => {
     const control = controlOf({ concurrency: { max: 1, waiting: 0, maxWaitMs: 100, adaptive: false } });
     begin(control, START_MS);
-    expect(takeUpstreamPermit(control, START_MS + OPTIONS.timeoutMs)).toBe(NO_PERMIT);
-    expect(takeUpstreamPermit(control, START_MS + OPTIONS.timeoutMs + LEASE_SLACK_MS)).not.toBe(NO_PERMIT);
+    expect(takeUpstreamPermit(control, 1, START_MS + OPTIONS.timeoutMs)).toBe(NO_PERMIT);
+    expect(takeUpstreamPermit(control, 1, START_MS + OPTIONS.timeoutMs + LEASE_SLACK_MS)).not.toBe(NO_PERMIT);
   });
 
   it("refusals while the breaker is open do not move the cursor", ({ expect }) => {

@@ -2,6 +2,7 @@
 
 import { noShedding, plainConcurrencyLimit } from "../plain-policies.ts";
 import type { PolicyFactory } from "../policy.ts";
+import { region } from "../region.ts";
 import { tidegate } from "../tidegate-policy.ts";
 import type { UpstreamModelOptions } from "../upstream-model.ts";
 import { dagor } from "./dagor.ts";
@@ -12,6 +13,7 @@ import { netflixGradient2, netflixTold, netflixVegas } from "./netflix.ts";
 export function comparedPolicies({ servers }: UpstreamModelOptions): readonly PolicyFactory[] {
   return [
     tidegate(),
+    region({ isolates: 10 }),
     netflixTold(servers),
     netflixVegas(servers),
     netflixGradient2(servers),

@@ -1,0 +1,311 @@
+import { describe, it } from "vitest";
+import { START_LIMIT } from "../../../src/resilience/concurrency-limit.ts";
+import { bucketOf } from "../../../src/resilience/latency.ts";
+import { createLimitWindow, fillWindow, tailOf } from "../../../src/resilience/limit-window.ts";
+import type { LoadNews } from "../../../src/resilience/load-sums.ts";
+import {
+  CAP_FLOOR,
+  FEWEST_CALLS,
+  LIMIT_FLOOR,
+  LIMIT_WINDOW_MS,
+  LONGEST_LIMIT_WINDOW_MS,
+  WINDOW_CALLS,
+  createRegionLimit,
+  learnLimit,
+  limitOf,
+} from "../../../src/resilience/region-limit.ts";
+import { fc, test } from "./property.ts";
+
+const ISOLATES = 10;
+
+/** What a region did within a second, all alike. */
+interface Second {
+  readonly inflight: number;
+  readonly latencyMs?: number;
+  readonly served?: number;
+  readonly refused?: number;
+  readonly throttled?: number;
+  readonly timedOut?: number;
+  /** Requests that were turned away before they were sent. */
+  readonly shed?: number;
+}
+
+function newsOf(second: Second, spanMs = 1000): LoadNews {
+  const { latencyMs = 100, served = 1000, refused = 0, throttled = 0, timedOut = 0, shed = 0 } = second;
+  const ended = served + refused + throttled + timedOut;
+  return {
+    spanMs,
+    arrivals: [],
+    settled: ended + shed,
+    ok: served,
+    signals: 0,
+    lineBusyMs: 0,
+    served: served === 0 ? [] : [bucketOf(latencyMs), served],
+    refused,
+    throttled,
+    timedOut,
+    busyMs: 0,
+    refusedInflight: 0,
+    originals: ended,
+    retries: 0,
+  };
+}
+
+/** What the limit sees of calls that take so long. */
+function tailMs(latencyMs: number): number {
+  const window = createLimitWindow();
+  fillWindow(window, newsOf({ inflight: 1, latencyMs }), 0);
+  return tailOf(window, 0.9);
+}
+
+/** A limit that hears of its region once a second. */
+class Feed {
+  readonly limit: ReturnType<typeof createRegionLimit>;
+  now = 1_800_000_000_000;
+
+  constructor(max = 1000) {
+    this.limit = createRegionLimit(max);
+  }
+
+  get current(): number {
+    return limitOf(this.limit);
+  }
+
+  seconds(count: number, second: Second): void {
+    for (let index = 0; index < count; index++) {
+      this.now += 1000;
+      const { inflight, served = 1000 } = second;
+      const sums = { inflight, servedPerMs: served / 1000, isolates: ISOLATES };
+      learnLimit(this.limit, newsOf(second), sums, this.now);
+    }
+  }
+}
+
+/** A region that serves 100 at a time within 100 ms and then queues: 400 of them take 400 ms. */
+function queueing(): Feed {
+  const feed = new Feed();
+  feed.seconds(6, { inflight: 100, latencyMs: 100 });
+  feed.seconds(1, { inflight: 400, latencyMs: 400 });
+  return feed;
+}
+
+/** Vegas' beta and what many isolates need, halved. */
+function alphaOf(limit: number): number {
+  return (6 * Math.log10(limit) + Math.sqrt(limit * ISOLATES) / 2) / 2;
+}
+
+describe("a region's limit while nothing is wrong", () => {
+  it("starts at its maximum, or where a cold upstream starts, and stays there", ({ expect }) => {
+    for (const max of [100, 1000]) {
+      const feed = new Feed(max);
+      feed.seconds(60, { inflight: 60 });
+      expect(feed.current).toBe(Math.min(max, START_LIMIT));
+    }
+  });
+
+  it("doubles while half of it is in use, up to its maximum, until something has been cut", ({ expect }) => {
+    const feed = new Feed();
+    const limits = [START_LIMIT / 2, START_LIMIT, 500].map((inflight) => {
+      feed.seconds(1, { inflight });
+      return feed.current;
+    });
+    expect(limits).toEqual([2 * START_LIMIT, 1000, 1000]);
+  });
+
+  it("does not grow while less than half of it is in use", ({ expect }) => {
+    const feed = queueing();
+    const cut = feed.current;
+    feed.seconds(120, { inflight: cut / 2 - 1 });
+    expect(feed.current).toBe(cut);
+    feed.seconds(1, { inflight: cut / 2 + 1 });
+    expect(feed.current).toBeGreaterThan(cut);
+  });
+
+  it("never passes five times what was in flight within a minute, or a hundred", ({ expect }) => {
+    const feed = new Feed();
+    feed.seconds(6, { inflight: 30 });
+    expect(feed.current).toBe(5 * 30);
+    feed.seconds(1, { inflight: 40 });
+    expect(feed.current).toBe(5 * 40);
+    feed.seconds(30, { inflight: 10 });
+    expect(feed.current).toBe(5 * 40);
+    feed.seconds(60, { inflight: 10 });
+    expect(feed.current).toBe(CAP_FLOOR);
+  });
+
+  it("waits for enough calls before it judges, and with little traffic for five seconds", ({ expect }) => {
+    const feed = new Feed();
+    const refusing = { inflight: 50, served: 0 };
+    const sums = { inflight: 50, servedPerMs: 0, isolates: ISOLATES };
+    feed.seconds(1, { ...refusing, refused: WINDOW_CALLS - 1 });
+    expect(feed.current).toBe(START_LIMIT);
+    learnLimit(feed.limit, newsOf({ ...refusing, refused: 1 }), sums, feed.now + 10);
+    expect(feed.current).toBe(45);
+    const quiet = new Feed();
+    quiet.seconds(1, { ...refusing, refused: FEWEST_CALLS });
+    quiet.now += LONGEST_LIMIT_WINDOW_MS - LIMIT_WINDOW_MS - 1001;
+    quiet.seconds(1, { ...refusing, refused: 0 });
+    expect(quiet.current).toBe(START_LIMIT);
+    learnLimit(quiet.limit, newsOf({ ...refusing, refused: 0 }), sums, quiet.now + 1);
+    expect(quiet.current).toBe(45);
+  });
+});
+
+describe("queueing at the upstream", () => {
+  it("cuts to what was in flight at its best latency, and half of what may wait", ({ expect }) => {
+    const feed = queueing();
+    const baselineMs = tailMs(100);
+    const smoothMs = baselineMs + 0.3 * (tailMs(400) - baselineMs);
+    const expected = (400 * baselineMs) / smoothMs + alphaOf(START_LIMIT);
+    expect(feed.current).toBe(Math.floor(expected));
+  });
+
+  it("cuts to no less than half in one step, unless it is clear", ({ expect }) => {
+    const limits = [700, 20_000].map((latencyMs) => {
+      const feed = new Feed();
+      feed.seconds(6, { inflight: 100, latencyMs: 100 });
+      feed.seconds(1, { inflight: 240, latencyMs });
+      return feed.current;
+    });
+    expect(limits[0]).toBe(240 / 2);
+    expect(limits[1]).toBeLessThan(240 / 4);
+  });
+
+  it("tolerates what a divided limit needs", ({ expect }) => {
+    const feed = new Feed();
+    feed.seconds(6, { inflight: 100, latencyMs: 100 });
+    feed.seconds(60, { inflight: 120, latencyMs: 130 });
+    expect(feed.current).toBe(START_LIMIT);
+  });
+
+  it("does not judge a cut by what was begun before it", ({ expect }) => {
+    const feed = queueing();
+    const cut = feed.current;
+    feed.seconds(2, { inflight: 390, latencyMs: 400 });
+    expect(feed.current).toBe(cut);
+  });
+
+  it("gives back what a cut has cost: served less, it was not our doing", ({ expect }) => {
+    const feed = queueing();
+    const cut = feed.current;
+    feed.seconds(2, { inflight: cut, latencyMs: 400 });
+    feed.seconds(1, { inflight: cut, latencyMs: 400, served: 900 });
+    // And grows by one from there.
+    expect(feed.current).toBe(START_LIMIT + 1);
+    // This latency is the usual one now, and nothing is tried for half a minute.
+    feed.seconds(20, { inflight: 220, latencyMs: 900, served: 900 });
+    expect(feed.current).toBeGreaterThanOrEqual(START_LIMIT);
+    feed.seconds(20, { inflight: 220, latencyMs: 900, served: 900 });
+    expect(feed.current).toBeLessThan(START_LIMIT);
+  });
+
+  it("keeps a cut that has cost no more than chance does", ({ expect }) => {
+    const feed = queueing();
+    const cut = feed.current;
+    feed.seconds(2, { inflight: 100, latencyMs: 100 });
+    feed.seconds(2, { inflight: 100, latencyMs: 100, served: 940 });
+    expect(feed.current).toBe(cut);
+  });
+
+  it("is no reason while more in flight has gone along with more served", ({ expect }) => {
+    const feed = new Feed();
+    for (const inflight of [60, 70, 80, 90, 100]) feed.seconds(1, { inflight, served: 10 * inflight });
+    for (const inflight of [150, 200, 250]) {
+      feed.seconds(1, { inflight, latencyMs: 400, served: 10 * inflight });
+    }
+    expect(feed.current).toBe(START_LIMIT);
+  });
+});
+
+describe("an upstream that refuses", () => {
+  it("cuts a little for a half percent of 503s, to what was in flight and a twentieth", ({ expect }) => {
+    const limits = [
+      { inflight: 200, refused: 4 },
+      { inflight: 200, refused: 6 },
+      { inflight: 250, refused: 6 },
+    ].map(({ inflight, refused }) => {
+      const feed = new Feed(256);
+      feed.seconds(1, { inflight, refused, served: 1000 - refused });
+      return feed.current;
+    });
+    expect(limits).toEqual([256, 1.05 * 200, Math.floor(0.98 * 256 - 1)]);
+  });
+
+  it("lets growth rest for five seconds, then ten, up to forty while it goes on", ({ expect }) => {
+    const feed = new Feed();
+    const rests: number[] = [];
+    for (let round = 0; round < 6; round++) {
+      feed.seconds(1, { inflight: 200, refused: 10 });
+      const cut = feed.current;
+      const from = feed.now;
+      while (feed.current <= cut) feed.seconds(1, { inflight: cut });
+      rests.push((feed.now - from) / 1000);
+    }
+    for (const [round, seconds] of [5, 10, 20, 40, 40, 40].entries()) {
+      expect(rests[round]).toBeGreaterThanOrEqual(seconds);
+      expect(rests[round]).toBeLessThanOrEqual(seconds + 1);
+    }
+  });
+
+  it("is given nine tenths of what it had when it pushes a tenth back, or throttles half", ({ expect }) => {
+    const pushes = [
+      { refused: 50, timedOut: 50, served: 900 },
+      { timedOut: 99, served: 901 },
+      { throttled: 500, served: 500 },
+      { throttled: 499, served: 501 },
+    ];
+    const limits = pushes.map((push) => {
+      const feed = new Feed(256);
+      feed.seconds(1, { inflight: 150, ...push });
+      return feed.current;
+    });
+    expect(limits).toEqual([0.9 * 150, 256, 0.9 * 150, 256]);
+  });
+});
+
+describe("a limit that turns requests away", () => {
+  it("tries a fifth less when its best latency may have been learned in a queue", ({ expect }) => {
+    const limits = [0, 100].map((shed) => {
+      const feed = new Feed(256);
+      feed.seconds(1, { inflight: 250, latencyMs: 300, shed });
+      return feed.current;
+    });
+    expect(limits).toEqual([256, 0.8 * 250]);
+  });
+});
+
+describe("whatever it sees", () => {
+  const reports = fc.array(
+    fc.record({
+      waitMs: fc.nat({ max: 6000 }),
+      inflight: fc.oneof(fc.constant(0), fc.double({ min: 0, max: 5000, noNaN: true })),
+      latencyMs: fc.integer({ min: 1, max: 60_000 }),
+      served: fc.nat({ max: 3000 }),
+      refused: fc.oneof(fc.constant(0), fc.nat({ max: 500 })),
+      throttled: fc.oneof(fc.constant(0), fc.nat({ max: 500 })),
+      timedOut: fc.oneof(fc.constant(0), fc.nat({ max: 500 })),
+      shed: fc.nat({ max: 5000 }),
+    }),
+    { maxLength: 100 },
+  );
+
+  test("it is a whole number from its floor to its maximum, and no more than five times the peak", () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 2000 }), reports, (max, sequence) => {
+        const feed = new Feed(max);
+        let peak = 0;
+        return sequence.every(({ waitMs, ...second }) => {
+          feed.now += waitMs;
+          const before = feed.limit.seen.length;
+          feed.seconds(1, second);
+          const { current } = feed;
+          peak = Math.max(peak, second.inflight);
+          const isCapped = before < 5 || current <= Math.max(CAP_FLOOR, Math.floor(5 * peak));
+          return (
+            Number.isInteger(current) && current >= Math.min(LIMIT_FLOOR, max) && current <= max && isCapped
+          );
+        });
+      }),
+    );
+  });
+});
