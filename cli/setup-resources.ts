@@ -1,5 +1,5 @@
-// What wrangler.toml names and a deploy needs to be there already, with wrangler's commands that look for it and
-// create it. Durable Objects come with the deploy.
+// What wrangler.toml names and a deploy needs to be there already, with wrangler's commands that look for
+// it and create it. Durable Objects come with the deploy.
 import { WRANGLER_TOML } from "./project.ts";
 
 export interface Resource {

@@ -1,5 +1,5 @@
-// `tidegate setup`: creates what wrangler.toml names in the account that wrangler is logged in to: queues, with
-// those for dead letters, and buckets. What exists stays as it is, so it can be run again at any time.
+// `tidegate setup`: creates what wrangler.toml names in the account that wrangler is logged in to: queues,
+// with those for dead letters, and buckets. What exists stays as it is, so it can be run again at any time.
 import { parseOptions } from "./arguments.ts";
 import { print, report } from "./output.ts";
 import { declaredResources, type Resource } from "./setup-resources.ts";

@@ -12,6 +12,7 @@ import { acceptBatch } from "../src/delivery/core/accept.ts";
 import { claimJobs } from "../src/delivery/core/claim.ts";
 import { describeOutbox } from "../src/delivery/core/describe.ts";
 import type { Pending, PullReply, PullRequest } from "../src/delivery/core/event-protocol.ts";
+import { claimFollowers } from "../src/delivery/core/follow.ts";
 import { SECRET_BYTES, parseJobId, parseOutboxName, secretOf } from "../src/delivery/core/job-id.ts";
 import { cancelJob, listDead, readResult, readStatus, skipDead } from "../src/delivery/core/operate.ts";
 import type {
@@ -108,9 +109,12 @@ export class Outbox extends DurableObject<OutboxBindings> implements OutboxCalls
     if (checked.kind === "malformed") return checked;
     const { book, reads } = this.#keeper;
     const context = { reads, now: Date.now(), random: () => Math.random() };
-    const settled = checked.request.settlements.map((each) => settleJob(book, each, context));
-    this.#keeper.commit(settled.flatMap(({ writes }) => writes));
-    return { kind: "answered", outcomes: settled.map(({ outcome }) => outcome) };
+    const { settlements, next } = checked.request;
+    const settled = settlements.map((each) => settleJob(book, each, context));
+    const outcomes = settled.map(({ outcome }) => outcome);
+    const { jobs, writes } = claimFollowers(book, outcomes, next, context);
+    this.#keeper.commit([...settled.flatMap((each) => each.writes), ...writes]);
+    return { kind: "answered", outcomes, next: jobs };
   }
 
   async status(id: string): Promise<StatusReply> {

@@ -57,7 +57,8 @@ export class Keeper {
     this.#state = state;
     this.reads = outboxReads(sql);
     this.failpoints = new Failpoints(state, () => bindings().TIDEGATE_LOCAL === "1");
-    this.book = bootBook(name, readStoredOutbox(sql), Date.now());
+    const queue = bindings().TIDEGATE_LOCAL === "1" ? "forgets" : "keeps";
+    this.book = bootBook(name, readStoredOutbox(sql), Date.now(), queue);
     this.#log = new OutboxLog(outboxName(name), this.book.alert.raised);
     const { book, reads, failpoints } = this;
     const common = { book, state, failpoints, log: this.#log };

@@ -1,4 +1,4 @@
-// The pointers of a batch, sorted: by outbox and region, each job once with all the messages that point at it.
+// The pointers of a batch, sorted: by outbox and region, each job once with all messages that point at it.
 
 import { isRegion } from "../crdt/slot-id.ts";
 import { DEFAULT_REGION } from "../region/placement.ts";
@@ -45,8 +45,7 @@ export function sortBatch({ messages }: QueueBatch): SortedBatch {
       unread.push(message);
       continue;
     }
-    // Never from the environment: a consumer runs anywhere.
-    const region = isRegion(body.region) ? body.region : DEFAULT_REGION;
+    const region = regionIn(body);
     const key = JSON.stringify([body.outbox, region]);
     const known = groups.get(key);
     const byId = known?.messages ?? new Map<string, QueueMessage[]>();
@@ -57,4 +56,9 @@ export function sortBatch({ messages }: QueueBatch): SortedBatch {
     byId.set(body.id, [...(byId.get(body.id) ?? []), message]);
   }
   return { groups: [...groups.values()].map(({ group }) => group), unread };
+}
+
+/** Never from the environment: a consumer runs anywhere. */
+export function regionIn({ region }: { readonly region: string }): string {
+  return isRegion(region) ? region : DEFAULT_REGION;
 }

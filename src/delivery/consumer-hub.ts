@@ -35,8 +35,7 @@ export class ProbeQueue {
     if (hub === null || breaker === null || this.#waiting.has(upstream)) return false;
     this.#waiting.add(upstream);
     try {
-      const until = Date.now() + PROBE_WAIT_MS;
-      while (Date.now() < until) {
+      for (let waitedMs = 0; waitedMs < PROBE_WAIT_MS; waitedMs += POLL_MS) {
         const now = Date.now();
         const { regional, state } = breaker;
         // Nobody leases probes here; or the region has closed the circuit, or opened it again.
@@ -59,8 +58,7 @@ export class ProbeQueue {
 export async function tellNews(engine: Engine, shell: Keeper): Promise<void> {
   const { hub } = engine;
   if (hub === null) return;
-  const until = Date.now() + VERDICT_WAIT_MS;
-  while (!hub.link.syncEarly() && Date.now() < until) {
+  for (let waitedMs = 0; waitedMs < VERDICT_WAIT_MS && !hub.link.syncEarly(); waitedMs += POLL_MS) {
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
   hub.keepBegun(shell);

@@ -1,7 +1,7 @@
 // Tells outboxes how deliveries went: what ends within a few ms goes into one call. A call that fails is made
 // again, each time to a fresh stub; settlements are fenced, so one that comes twice changes nothing.
 
-import { MAX_BATCH_JOBS, type Settlement } from "./core/protocol.ts";
+import { MAX_BATCH_JOBS, type ClaimedJob, type NextTerms, type Settlement } from "./core/protocol.ts";
 import type { OutboxNamespace } from "./consumer-outboxes.ts";
 import { outboxNamed } from "./consumer-outboxes.ts";
 
@@ -16,12 +16,21 @@ interface Waiting {
   readonly done: (told: boolean) => void;
 }
 
+/** Who takes jobs that follow on what was settled. */
+export interface Followers {
+  /** Terms for so many of them; null: none is wanted any more. */
+  terms(outbox: string, jobs: number): NextTerms | null;
+  take(outbox: string, jobs: readonly ClaimedJob[], leaseUntil: number): void;
+}
+
 export class Settler {
   readonly #outboxes: OutboxNamespace;
+  readonly #followers: Followers;
   readonly #waiting = new Map<string, Waiting[]>();
 
-  constructor(outboxes: OutboxNamespace) {
+  constructor(outboxes: OutboxNamespace, followers: Followers) {
     this.#outboxes = outboxes;
+    this.#followers = followers;
   }
 
   /** Resolves when the outbox has heard it: true; or could not be told: false. */
@@ -51,8 +60,14 @@ export class Settler {
   async #tell(outbox: string, settlements: readonly Settlement[]): Promise<boolean> {
     for (const pauseMs of [...PAUSES_MS, null]) {
       try {
-        const reply = await outboxNamed(this.#outboxes, outbox).settle({ settlements });
-        if (reply.kind === "answered") return true;
+        const terms = this.#followers.terms(outbox, settlements.length);
+        const askedAt = Date.now();
+        const request = terms === null ? { settlements } : { settlements, next: terms };
+        const reply = await outboxNamed(this.#outboxes, outbox).settle(request);
+        if (reply.kind === "answered") {
+          this.#followers.take(outbox, reply.next ?? [], askedAt + (terms?.leaseMs ?? 0));
+          return true;
+        }
         return await this.#tellEach(outbox, settlements, reply.field);
       } catch (error) {
         if (pauseMs === null) logFault("settle-failed", outbox, error);

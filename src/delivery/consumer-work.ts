@@ -55,12 +55,14 @@ export function createWork(group: PointerGroup, place: Place | null): Work {
 }
 
 export class WorkList {
-  readonly #works: readonly Work[];
+  readonly #works: Work[];
   readonly #outboxes: OutboxNamespace;
   readonly #claimant: string;
+  /** What may still bring jobs. */
+  readonly #pending = new Set<Promise<unknown>>();
 
   constructor(works: readonly Work[], outboxes: OutboxNamespace, claimant: string) {
-    this.#works = works;
+    this.#works = [...works];
     this.#outboxes = outboxes;
     this.#claimant = claimant;
   }
@@ -68,7 +70,7 @@ export class WorkList {
   /** The next job, or null when there is none any more. It counts as under way. */
   async next(): Promise<Task | null> {
     for (;;) {
-      const claims = this.#works.flatMap(({ claiming }) => claiming ?? []);
+      const claims = [...this.#works.flatMap(({ claiming }) => claiming ?? []), ...this.#pending];
       const open = this.#works.filter(
         ({ ids, tasks, claiming }) => tasks.length > 0 || (ids.length > 0 && claiming === null),
       );
@@ -89,7 +91,34 @@ export class WorkList {
     }
   }
 
-  /** Nothing more is begun: jobs that are held, and messages that were not looked at, whose sweep will come. */
+  get works(): readonly Work[] {
+    return this.#works;
+  }
+
+  /** More jobs may come until this resolves. */
+  expect(news: Promise<unknown>): void {
+    this.#pending.add(news);
+    void news.finally(() => this.#pending.delete(news));
+  }
+
+  /** Adds a job that is leased already. */
+  add(work: Work, job: ClaimedJob, leaseUntil: number): void {
+    if (!this.#works.includes(work)) this.#works.push(work);
+    work.tasks.push({ work, job, leaseUntil });
+  }
+
+  find(outbox: string, region: string): Work | undefined {
+    return this.#works.find(({ group }) => group.outbox === outbox && group.region === region);
+  }
+
+  /** How long a lease of so many jobs has to be. */
+  leaseMs({ deliveryMs }: Pick<Work, "deliveryMs">, jobs: number): number {
+    const lanes = Math.max(1, Math.floor(MAX_FETCHES / this.#works.length));
+    const wholeMs = Math.ceil(jobs / lanes) * deliveryMs + LEASE_SLACK_MS;
+    return Math.min(Math.max(wholeMs, MIN_LEASE_MS), MAX_LEASE_MS);
+  }
+
+  /** Nothing more is begun: jobs that are held, and messages that were not looked at. */
   stop(): { readonly held: readonly Task[]; readonly left: readonly (readonly [Work, string])[] } {
     return {
       held: this.#works.flatMap((work) => work.tasks.splice(0)),
@@ -100,9 +129,7 @@ export class WorkList {
   async #claim(work: Work): Promise<void> {
     const ids = work.ids.splice(0, work.batch);
     const { group, place } = work;
-    const lanes = Math.max(1, Math.floor(MAX_FETCHES / this.#works.length));
-    const wholeMs = Math.ceil(ids.length / lanes) * work.deliveryMs + LEASE_SLACK_MS;
-    const leaseMs = Math.min(Math.max(wholeMs, MIN_LEASE_MS), MAX_LEASE_MS);
+    const leaseMs = this.leaseMs(work, ids.length);
     const claimedAt = Date.now();
     const outcomes = await this.#askFor(group.outbox, ids, leaseMs);
     if (outcomes === null) {

@@ -1,5 +1,5 @@
-// The consumer of the queue of pointers: claims the jobs of a batch, delivers at most six at a time, and tells
-// the outboxes how each went.
+// The consumer of the queue of pointers: claims the jobs of a batch, delivers at most six at a time, and
+// tells the outboxes how each went.
 //
 //   an upstream's failure is an outcome of its job, never one of the batch
 //   each message is acknowledged by itself, once its job's outcome is stored or there is nothing to do
@@ -11,9 +11,11 @@ import type { Shell } from "../edge/shell.ts";
 import type { Bindings } from "../edge/engine.ts";
 import { ProbeQueue, askVerdicts, tellNews } from "./consumer-hub.ts";
 import type { QueueBatch } from "./consumer-batch.ts";
-import { sortBatch } from "./consumer-batch.ts";
+import { regionIn, sortBatch } from "./consumer-batch.ts";
+import { parseOutboxName } from "./core/job-id.ts";
+import type { Followers } from "./consumer-settle.ts";
 import { Settler, logFault } from "./consumer-settle.ts";
-import type { Task } from "./consumer-work.ts";
+import type { Task, Work } from "./consumer-work.ts";
 import { MAX_FETCHES, WorkList, acknowledge, createWork } from "./consumer-work.ts";
 import type { Place } from "./consumer-places.ts";
 import { placeOf } from "./consumer-places.ts";
@@ -23,6 +25,8 @@ import type { OutboxNamespace } from "./consumer-outboxes.ts";
 
 /** The platform ends a consumer after 15 minutes. */
 export const MAX_CONSUME_MS = 12 * 60_000;
+/** So long a batch goes on with the jobs that follow those of its pointers in the order of a key. */
+export const MAX_FOLLOW_MS = 5_000;
 /** By then all that was begun must be over: a little before the platform's end. */
 const MAX_RUN_MS = 14 * 60_000;
 /** A queue that the configuration does not know may be another version's, which comes or goes. */
@@ -51,17 +55,35 @@ export async function consumeBatch(batch: QueueBatch, parts: ConsumerParts): Pro
       upstream === null ? [] : askVerdicts(engine, upstream, parts.shell),
     ),
   );
-  const consumption: Consumption = {
-    list: new WorkList(works, parts.outboxes, batch.queue),
-    settler: new Settler(parts.outboxes),
-    startedAt: Date.now(),
-    told: [],
-    shell: parts.shell,
-  };
+  const list = new WorkList(works, parts.outboxes, batch.queue);
+  const startedAt = Date.now();
+  const settler = new Settler(parts.outboxes, {
+    terms(outbox, jobs) {
+      const work = works.find(({ group }) => group.outbox === outbox);
+      if (consumption.isOver || work === undefined || Date.now() >= startedAt + MAX_FOLLOW_MS) return null;
+      return { leaseMs: list.leaseMs(work, jobs), claimant: batch.queue };
+    },
+    take(outbox, jobs, leaseUntil) {
+      for (const { id, fence, ...job } of jobs) {
+        if (consumption.isOver) {
+          const { outcome } = OUT_OF_TIME;
+          parts.shell.waitUntil(consumption.late.settle(outbox, { id, fence, outcome, tookMs: 0 }));
+          continue;
+        }
+        const region = regionIn(job);
+        const work = list.find(outbox, region) ?? newWork(outbox, region, parts, probes);
+        list.add(work, { ...job, id, fence }, leaseUntil);
+      }
+    },
+  });
+  const late = new Settler(parts.outboxes, NOBODY_FOLLOWS);
+  const { shell } = parts;
+  const consumption: Consumption = { list, settler, late, startedAt, told: [], shell, isOver: false };
   await Promise.all(Array.from({ length: MAX_FETCHES }, () => runLane(consumption)));
+  consumption.isOver = true;
   release(consumption);
   await Promise.all(consumption.told);
-  const engines = new Set(works.flatMap(({ place, hasTried }) => (hasTried && place?.engine) || []));
+  const engines = new Set(list.works.flatMap(({ place, hasTried }) => (hasTried && place?.engine) || []));
   await Promise.all([...engines].map((engine) => tellNews(engine, parts.shell)));
 }
 
@@ -71,7 +93,13 @@ interface Consumption {
   readonly startedAt: number;
   readonly told: Promise<void>[];
   readonly shell: ConsumerParts["shell"];
+  /** Of what ends behind the batch. */
+  readonly late: Settler;
+  /** Nothing is begun any more. */
+  isOver: boolean;
 }
+
+const NOBODY_FOLLOWS: Followers = { terms: () => null, take: () => {} };
 
 async function runLane(consumption: Consumption): Promise<void> {
   while (Date.now() < consumption.startedAt + MAX_CONSUME_MS) {
@@ -101,11 +129,11 @@ async function waitFor(delivery: Promise<Delivered>, place: Place | null): Promi
 }
 
 /** It goes on by itself: its lease is long enough, and its message has nothing more to say. */
-function leave({ settler, shell }: Consumption, { work, job }: Task, delivery: Promise<Delivered>): void {
+function leave({ late, shell }: Consumption, { work, job }: Task, delivery: Promise<Delivered>): void {
   const { id, fence } = job;
   acknowledge(work, id);
   shell.waitUntil(
-    delivery.then(({ outcome, tookMs }) => settler.settle(work.group.outbox, { id, fence, outcome, tookMs })),
+    delivery.then(({ outcome, tookMs }) => late.settle(work.group.outbox, { id, fence, outcome, tookMs })),
   );
 }
 
@@ -127,9 +155,14 @@ const OUT_OF_TIME: Delivered = {
   tookMs: 0,
 };
 
-function tell({ settler, told }: Consumption, { work, job }: Task, { outcome, tookMs }: Delivered): void {
+function tell(
+  { list, settler, told }: Consumption,
+  { work, job }: Task,
+  { outcome, tookMs }: Delivered,
+): void {
   const { id, fence } = job;
   const settled = settler.settle(work.group.outbox, { id, fence, outcome, tookMs });
+  if (job.key !== null) list.expect(settled);
   // What could not be told runs again when its lease is over: the outbox sees to that, not this message.
   told.push(settled.then(() => acknowledge(work, id)));
 }
@@ -139,6 +172,13 @@ function release(consumption: Consumption): void {
   const { held, left } = consumption.list.stop();
   for (const task of held) tell(consumption, task, OUT_OF_TIME);
   for (const [work, id] of left) acknowledge(work, id);
+}
+
+/** Work of a region that no pointer of the batch came from. */
+function newWork(outbox: string, region: string, parts: ConsumerParts, probes: ProbeQueue): Work {
+  const { kind = "queue", queue = "" } = parseOutboxName(outbox) ?? {};
+  const group = { outbox, kind, queue, region, messages: new Map() };
+  return createWork(group, placeOf(group, parts, probes));
 }
 
 /** The bucket of bodies that are too large for a row; null where the Worker has none. */

@@ -74,6 +74,8 @@ function noteAnswer(rest: Rest, outcome: DeliveryOutcome, now: number): void {
     outcome.kind === "failed" && outcome.status === null && outcome.endpoint !== "unharmed";
   rest.unanswered = isUnanswered ? rest.unanswered + 1 : 0;
   if (rest.unanswered >= MAX_UNANSWERED) rest.until = now + REST_MS;
+  // Its outbox ends what waits; what has been claimed already need not be tried.
+  if (outcome.kind === "failed" && outcome.endpoint === "gone") rest.until = now + SLOW_REST_MS;
 }
 
 async function runOnce(

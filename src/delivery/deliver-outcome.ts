@@ -6,8 +6,8 @@
 //   no answer, or one that is none            failed, if anything may have reached the upstream
 //   circuit open, shed, no permit, no target  deferred: nothing was tried
 //
-// A deferred job comes back when the circuit may close, a second later while that is being found out, else after
-// a time that doubles with each deferral.
+// A deferred job comes back when the circuit may close, a second later while that is being found out, else
+// after a time that doubles with each deferral.
 
 import { parseRetryAfterMs } from "../http/retry-after.ts";
 import { Verdict, problemOf } from "../edge/verdict.ts";

@@ -1,6 +1,5 @@
 // The request for one delivery. What was accepted is already edited for the upstream; here comes what every
-// try adds: its place in the trace, the time that is left, and the key by which the upstream knows a
-// repetition.
+// try adds: its place in the trace, the time that is left, and the key by which a repetition is known.
 
 import { formatTraceparent } from "../http/trace-context.ts";
 import { takesNoBody } from "../edge/checks.ts";

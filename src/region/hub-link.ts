@@ -142,8 +142,8 @@ export class HubLink {
   }
 
   /**
-   * Syncs before its time, for an isolate that may have nothing to do for long after this: what its last calls
-   * came to must not wait for the next ones. False: it is too early, or a sync is on its way.
+   * Syncs before its time, for an isolate that may have nothing to do for long after this: what its last
+   * calls came to must not wait for the next ones. False: it is too early, or a sync is on its way.
    */
   syncEarly(): boolean {
     const { syncing, sentAt } = this.replica;

@@ -1,5 +1,5 @@
-// Queued routes from outside, through `tidegate start`: what is accepted reaches its upstream, with its key, also
-// after the upstream was down and after everything was killed.
+// Queued routes from outside, through `tidegate start`: what is accepted reaches its upstream, with its key,
+// also after the upstream was down and after everything was killed.
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, beforeEach, describe, it } from "vitest";
 import {

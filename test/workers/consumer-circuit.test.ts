@@ -1,5 +1,5 @@
-// The consumer and what protects an upstream: a circuit that opens parks jobs, probes are few, the hub is that
-// of the pointers' region. And the ends of the pipeline: dead letters, the real queue.
+// The consumer and what protects an upstream: a circuit that opens parks jobs, probes are few, the hub is
+// that of the pointers' region. And the ends of the pipeline: dead letters, the real queue.
 
 import { abortAllDurableObjects } from "cloudflare:test";
 import { env } from "cloudflare:workers";

@@ -1,4 +1,4 @@
-// What the tests of the consumer share: a gateway whose upstream is a function, batches of pointers, real outboxes.
+// What the tests of the consumer share: a gateway whose upstream is a function, and batches of pointers.
 
 import { createExecutionContext, createMessageBatch, getQueueResult } from "cloudflare:test";
 import { env } from "cloudflare:workers";

@@ -290,3 +290,57 @@ describe("a batch", () => {
     expect(views.filter(({ attempts }) => attempts > 0)).toHaveLength(rig.seen.length);
   });
 });
+
+describe("the order of a key", () => {
+  it("is kept, and one batch goes on from job to job", async () => {
+    const outbox = await newOutbox();
+    const rig = newConsumer({ queues: [outbox] });
+    const jobs = Array.from({ length: 20 }, (_, index) =>
+      item({ key: index % 2 ? "odd" : "even", path: `/${index}` }),
+    );
+    const ids = await acceptAll(outbox, jobs);
+    await rig.consume(pointers(outbox, ids.slice(0, 2)));
+    const paths = rig.seen.map(({ url }) => Number(new URL(url).pathname.slice(1)));
+    expect(paths.filter((path) => path % 2 === 0)).toEqual([0, 2, 4, 6, 8, 10, 12, 14, 16, 18]);
+    expect(paths.filter((path) => path % 2 === 1)).toEqual([1, 3, 5, 7, 9, 11, 13, 15, 17, 19]);
+    expect((await outbox.describe()).depth).toBe(0);
+  });
+
+  it("stops at a job that has to wait, and at nobody else's", async () => {
+    const outbox = await newOutbox();
+    const rig = newConsumer({ queues: [outbox] });
+    const keys = ["a", "a", "a", "b", "b", null];
+    const ids = await acceptAll(
+      outbox,
+      keys.map((key, index) => item({ key, path: `/${index}` })),
+    );
+    rig.answer = ({ url }) => new Response(null, { status: url.endsWith("/1") ? 503 : 200 });
+    await rig.consume(pointers(outbox, [ids[0], ids[3]]));
+    expect(rig.seen.map(({ url }) => new URL(url).pathname).toSorted()).toEqual(["/0", "/1", "/3", "/4"]);
+    const views = await Promise.all(ids.map((id) => viewOf(outbox, id)));
+    expect(views.map(({ status }) => status)).toEqual([
+      "succeeded",
+      "deferred",
+      "queued",
+      "succeeded",
+      "succeeded",
+      "queued",
+    ]);
+    expect((await outbox.describe()).running).toBe(0);
+  });
+
+  it("gives way to other batches after a while", async () => {
+    const outbox = await newOutbox();
+    const rig = newConsumer({ queues: [outbox] });
+    const clock = stopClock();
+    const ids = await acceptAll(outbox, items(12, { key: "k" }));
+    rig.answer = () => {
+      clock.advance(1_000);
+      return new Response();
+    };
+    await rig.consume(pointers(outbox, ids));
+    expect(rig.seen).toHaveLength(5);
+    const { running, depth } = await outbox.describe();
+    expect([running, depth]).toEqual([0, 7]);
+  });
+});

@@ -7,7 +7,16 @@ import type { OutboxName } from "./job-id.ts";
 import { joinLane, setRunning } from "./lanes.ts";
 import type { StoredOutbox } from "./storage.ts";
 
-export function bootBook(name: OutboxName, stored: StoredOutbox, now: number): Book {
+/**
+ * The book as of now. `queue`: whether the Cloudflare Queue has what was sent before the boot. One in memory,
+ * as in local development, has forgotten it, so everything that may run is published again.
+ */
+export function bootBook(
+  name: OutboxName,
+  stored: StoredOutbox,
+  now: number,
+  queue: "keeps" | "forgets" = "keeps",
+): Book {
   const book = createBook(name, now);
   restoreRow(book, stored, now);
   for (const { seq, key, blocks } of stored.deadKeys) if (blocks) joinLane(book.lanes, key, seq);
@@ -19,7 +28,10 @@ export function bootBook(name: OutboxName, stored: StoredOutbox, now: number): B
   restoreClaims(book, stored);
   // An outbox that starts again and again must not repeat itself each time.
   const canRepeat = book.republishedAt + VISIBILITY_MS <= now;
-  for (const job of book.live.values()) restorePlace(book, job, canRepeat, now);
+  for (const job of book.live.values()) {
+    if (queue === "forgets") goOn(book, job, now);
+    else restorePlace(book, job, canRepeat, now);
+  }
   for (const { name: gateName, refusing } of stored.gates) {
     const terms = parseGateName(gateName);
     if (terms !== null) gateOf(book.gates, terms).refusing = refusing;

@@ -26,7 +26,6 @@
 import type { TrafficClass } from "../../resilience/level.ts";
 import type { Pending, PullReply, PullRequest, SubscriptionRoute } from "./event-protocol.ts";
 import type { JobTarget, Malformed } from "./job-content.ts";
-import type { SettleReply, SettleRequest } from "./settle-protocol.ts";
 import type {
   CancelReply,
   CancelRequest,
@@ -41,6 +40,7 @@ import type {
   SkipReply,
   StatusReply,
 } from "./job-protocol.ts";
+import type { SettleReply, SettleRequest } from "./settle-protocol.ts";
 
 export {
   MAX_HEADER_CHARS,
@@ -60,6 +60,7 @@ export {
 } from "./job-content.ts";
 export type {
   DeliveryOutcome,
+  NextTerms,
   SettleOutcome,
   SettleReply,
   SettleRequest,

@@ -26,6 +26,7 @@ import {
   type Idempotency,
   type JobTarget,
   type Malformed,
+  type NextTerms,
   type Pointer,
   type QueueTerms,
   type ReplayRequest,
@@ -177,9 +178,17 @@ export function checkClaim(input: unknown): Checked<ClaimRequest> {
 
 export function checkSettle(input: unknown): Checked<SettleRequest> {
   if (!isFields(input)) return malformed("request");
-  const { settlements } = input;
+  const { settlements, next } = input;
   if (!isListOf(settlements, MAX_BATCH_JOBS, isSettlement)) return malformed("settlements");
-  return { kind: "valid", request: { settlements } };
+  if (next === undefined) return { kind: "valid", request: { settlements } };
+  if (!isNextTerms(next)) return malformed("next");
+  return { kind: "valid", request: { settlements, next } };
+}
+
+function isNextTerms(value: unknown): value is NextTerms {
+  if (!isFields(value)) return false;
+  const { leaseMs, claimant } = value;
+  return isWhole(leaseMs, MIN_LEASE_MS, MAX_LEASE_MS) && isText(claimant, MAX_REQUEST_ID_CHARS);
 }
 
 function isSettlement(value: unknown): value is Settlement {

@@ -1,8 +1,8 @@
-// What a consumer says of how a delivery went, and what it is answered. Everybody imports it through
-// protocol.ts.
+// How deliveries went, as a consumer tells an outbox. Everybody imports it through protocol.ts.
 
 import type { JobResult, Malformed } from "./job-content.ts";
 import type { JobView } from "./job-protocol.ts";
+import type { ClaimedJob, ClaimRequest } from "./protocol.ts";
 
 export type DeliveryOutcome =
   | { readonly kind: "succeeded"; readonly result: JobResult }
@@ -36,7 +36,12 @@ export interface Settlement {
 
 export interface SettleRequest {
   readonly settlements: readonly Settlement[];
+  /** Also gives the next job of each key that has been freed; absent: none is wanted. */
+  readonly next?: NextTerms;
 }
+
+/** As in a claim. */
+export type NextTerms = Pick<ClaimRequest, "leaseMs" | "claimant">;
 
 export type SettleOutcome =
   | { readonly kind: "settled"; readonly id: string; readonly job: JobView }
@@ -45,5 +50,9 @@ export type SettleOutcome =
   | { readonly kind: "unknown"; readonly id: string };
 
 export type SettleReply =
-  | { readonly kind: "answered"; readonly outcomes: readonly SettleOutcome[] }
+  | {
+      readonly kind: "answered";
+      readonly outcomes: readonly SettleOutcome[];
+      readonly next?: readonly ClaimedJob[];
+    }
   | Malformed;
