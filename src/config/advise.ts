@@ -1,6 +1,7 @@
 // Advice on a configuration that is valid but may not do what its author wants. One line each.
 
 import { limitAdvice } from "./advise-limits.ts";
+import { subscriptionAdvice } from "./advise-subscriptions.ts";
 import { formatPath } from "./error-lines.ts";
 import type { Plan, QueuePlan, RoutePlan } from "./plan.ts";
 import { coversRoute } from "./route-cover.ts";
@@ -24,6 +25,7 @@ export function adviseConfig(plan: Plan): readonly string[] {
     ...classAdvice(plan.routes),
     ...plan.limits.flatMap(limitAdvice),
     ...plan.queues.flatMap(queueAdvice),
+    ...subscriptionAdvice(plan),
     ...unusedAdvice(plan),
   ];
 }
@@ -86,11 +88,12 @@ function queueAdvice({ name, orderBy, terms }: QueuePlan): string[] {
   return advice;
 }
 
-function unusedAdvice({ upstreams, limits, counters, routes, queues }: Plan): string[] {
+function unusedAdvice({ upstreams, limits, counters, routes, queues, subscriptions }: Plan): string[] {
   const destinations = routes.map(({ destination }) => destination);
   const usedUpstreams = new Set([
     ...destinations.flatMap((each) => (each.kind === "upstream" ? each.upstream : [])),
     ...queues.map(({ upstream }) => upstream),
+    ...subscriptions.flatMap(({ deliver }) => (deliver.kind === "upstream" ? deliver.upstream : [])),
   ]);
   const usedQueues = new Set(destinations.flatMap((each) => (each.kind === "queue" ? each.queue : [])));
   const usedLimits = new Set(routes.flatMap((route) => route.limits));

@@ -56,12 +56,10 @@ describe("the configuration", () => {
 
 describe("what is not available yet", () => {
   expectLines([
-    ["subscriptions: not available in this version", minimalConfig({ subscriptions: {} })],
     ["relays: not available in this version", minimalConfig({ relays: {} })],
     ["reactions: not available in this version", minimalConfig({ reactions: {} })],
     ["sagas: not available in this version", minimalConfig({ sagas: {} })],
     ["routes[0].saga: not available in this version", withRoute({ upstream: undefined, saga: "checkout" })],
-    ["routes[0].event: not available in this version", withRoute({ upstream: undefined, event: "x.y" })],
   ]);
 });
 
