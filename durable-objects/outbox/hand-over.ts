@@ -9,6 +9,7 @@ import type { PublishedEvent, Route, Routes } from "../../src/delivery/core/rout
 import {
   afterHandOver,
   endHandedOn,
+  firstKept,
   learnRoutes,
   nextHandOverAt,
   subscriptionItem,
@@ -48,6 +49,7 @@ export class HandOver {
 
   constructor(parts: HandOverParts) {
     this.#parts = parts;
+    parts.book.keptFrom = firstKept(parts.routes, parts.book.lastSeq);
   }
 
   learn(told: readonly SubscriptionRoute[], config: string): Write[] {
@@ -57,8 +59,8 @@ export class HandOver {
   }
 
   /** When the alarm should call `run`; null: never, as things are. */
-  get nextAt(): number | null {
-    return nextHandOverAt(this.#parts.routes);
+  nextAt(now: number): number | null {
+    return nextHandOverAt(this.#parts.routes, now);
   }
 
   pending(): Record<string, Pending> {

@@ -180,7 +180,7 @@ export class Keeper {
 
   #nextAt(now: number): number | null {
     const wakeAt = nextWakeAt(this.book, now, this.#publisher.mayPublish);
-    const handOverAt = this.handOver?.nextAt ?? null;
+    const handOverAt = this.handOver?.nextAt(now) ?? null;
     if (handOverAt === null) return wakeAt;
     return Math.max(now + 10, Math.min(wakeAt ?? Number.POSITIVE_INFINITY, handOverAt));
   }

@@ -167,12 +167,8 @@ function hold(route: Route, forMs: number, reason: string, now: number): void {
 /** Ends events that every subscription has which is not held. */
 export function endHandedOn(book: Book, routes: Routes, now: number): Write[] {
   let upTo = book.lastSeq;
-  let keptFrom = Number.POSITIVE_INFINITY;
-  for (const { scanned, reason } of routes.values()) {
-    if (reason === null) upTo = Math.min(upTo, scanned);
-    if (scanned < book.lastSeq) keptFrom = Math.min(keptFrom, scanned + 1);
-  }
-  book.keptFrom = keptFrom;
+  for (const { scanned, reason } of routes.values()) if (reason === null) upTo = Math.min(upTo, scanned);
+  book.keptFrom = firstKept(routes, book.lastSeq);
   const writes: Write[] = [];
   for (const job of book.live.values()) {
     if (job.seq > upTo) break;
@@ -191,9 +187,20 @@ export function endHandedOn(book: Book, routes: Routes, now: number): Write[] {
   return writes.length === 0 ? [] : [...writes, ...watchDepth(book, now)];
 }
 
-/** When a subscription that is held may go on; null: none is. */
-export function nextHandOverAt(routes: Routes): number | null {
+/** When to look after subscriptions that are held or have not answered yet; null: there are none. */
+export function nextHandOverAt(routes: Routes, now: number): number | null {
   let next = Number.POSITIVE_INFINITY;
-  for (const { heldUntil, reason } of routes.values()) if (reason !== null) next = Math.min(next, heldUntil);
+  for (const { heldUntil, reason, isBusy } of routes.values()) {
+    // If this boot does not live to see the answer, the next one is woken.
+    if (isBusy) next = Math.min(next, now + MAX_HOLD_MS);
+    else if (reason !== null) next = Math.min(next, heldUntil);
+  }
   return Number.isFinite(next) ? next : null;
+}
+
+/** The first event that a subscription has not got yet; infinite: all have all. */
+export function firstKept(routes: Routes, lastSeq: number): number {
+  let first = Number.POSITIVE_INFINITY;
+  for (const { scanned } of routes.values()) if (scanned < lastSeq) first = Math.min(first, scanned + 1);
+  return first;
 }
