@@ -120,7 +120,6 @@ export function checkEvent(event: CloudEvent): InvalidEvent | TooLargeEvent | nu
     const rule = text === null ? null : textRule(text);
     if (rule !== null) return { kind: "invalid", at, rule };
   }
-  const invalid = (at: string, rule: string): InvalidEvent => ({ kind: "invalid", at, rule });
   if (!URI_REFERENCE.test(source)) return invalid("source", "must be a URI reference");
   if (dataSchema !== null && !/^[A-Za-z][A-Za-z0-9+.-]*:/.test(dataSchema)) {
     return invalid("dataschema", "must be an absolute URI");
@@ -132,10 +131,14 @@ export function checkEvent(event: CloudEvent): InvalidEvent | TooLargeEvent | nu
   return checkExtensions(event.extensions) ?? checkDataSize(event.data);
 }
 
+function invalid(at: string, rule: string): InvalidEvent {
+  return { kind: "invalid", at, rule };
+}
+
 function checkExtensions(extensions: CloudEvent["extensions"]): InvalidEvent | null {
   const entries = Object.entries(extensions);
   if (entries.length > MAX_EXTENSIONS) {
-    return { kind: "invalid", at: "extensions", rule: `must be at most ${MAX_EXTENSIONS}` };
+    return invalid("extensions", `must be at most ${MAX_EXTENSIONS}`);
   }
   for (const [at, value] of entries) {
     const named = isExtensionName(at) ? null : "must be named in lower-case letters and digits";
@@ -143,7 +146,7 @@ function checkExtensions(extensions: CloudEvent["extensions"]): InvalidEvent | n
       typeof value === "number" && !Number.isSafeInteger(value) ? "must be a whole number" : null;
     const text = typeof value === "string" && value !== "" ? textRule(value) : null;
     const rule = named ?? number ?? text;
-    if (rule !== null) return { kind: "invalid", at, rule };
+    if (rule !== null) return invalid(at, rule);
   }
   return null;
 }

@@ -1,5 +1,5 @@
-// Change events of databases, as Debezium's JSON converter writes them, as CloudEvents. (Those that Debezium
-// writes as CloudEvents by itself need nothing of this.)
+// Change events of databases, as Debezium's JSON converter writes them, as CloudEvents. (Those that
+// Debezium writes as CloudEvents by itself need nothing of this.)
 //
 //   a change of a table      type     <table>.created | updated | deleted | read | truncated
 //                            source   /debezium/<connector>/<server>
@@ -9,9 +9,10 @@
 //                            data     the payload as it came: before, after, source, op
 //   a row of an outbox table (aggregatetype, aggregateid, type, payload), inserted: the event that it holds
 //
-// Debezium delivers at least once. An id is made of the change's place in the log and of what it says, so the
-// same change has the same id each time. Tombstones carry nothing and are skipped; so are changes of outbox
-// rows that are no insertions: relays delete and mark those (Debezium's outbox event router does the same).
+// Debezium delivers at least once. An id is made of the change's place in the log and of what it says, so
+// the same change has the same id each time. Tombstones carry nothing and are skipped; so are changes of
+// outbox rows that are no insertions: relays delete and mark those (Debezium's outbox event router does the
+// same).
 
 import { KEY_EXTENSION, checkEvent, type CloudEvent } from "./cloud-event.ts";
 import type { InvalidEvent, TooLargeEvent } from "./cloud-event.ts";
@@ -42,7 +43,7 @@ const OPERATIONS: Readonly<Record<string, string>> = {
   r: "read",
   t: "truncated",
 };
-/** Where connectors say at which place of the log a change stands: Postgres, MySQL, SQL Server, Oracle, MongoDB. */
+/** Where connectors say at which place of the log a change stands. */
 const POSITIONS = [
   "lsn",
   "file",
@@ -124,7 +125,7 @@ function outboxEvent(change: Change, row: Readonly<Record<string, unknown>>): Ch
   const { payload } = row;
   const isText = typeof payload === "string";
   const isJson = !isText || parseJson(payload) !== undefined;
-  const text = isText && isJson ? payload : JSON.stringify(payload);
+  const text = isText ? payload : JSON.stringify(payload);
   return checked({
     ...envelope(change),
     id: words(row, "id") ?? "",
@@ -132,9 +133,7 @@ function outboxEvent(change: Change, row: Readonly<Record<string, unknown>>): Ch
     subject: aggregate === null ? key : key === null ? aggregate : `${aggregate}/${key}`,
     dataContentType: isJson ? "application/json" : "text/plain",
     extensions: key === null ? {} : { [KEY_EXTENSION]: key },
-    data: isJson
-      ? { kind: "json", text }
-      : { kind: "bytes", bytes: new TextEncoder().encode(String(payload)) },
+    data: isJson ? { kind: "json", text } : { kind: "bytes", bytes: new TextEncoder().encode(text) },
   });
 }
 

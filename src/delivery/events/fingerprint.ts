@@ -1,5 +1,5 @@
-// A short name for a text: FNV-1a with 64 bits over its UTF-8 (draft-eastlake-fnv). It tells apart what was not
-// made to look the same; it keeps no secret and resists nobody.
+// A short name for a text: FNV-1a with 64 bits over its UTF-8 (draft-eastlake-fnv). It tells apart what was
+// not made to look the same; it keeps no secret and resists nobody.
 
 const OFFSET = 0xcbf29ce484222325n;
 const PRIME = 0x100000001b3n;

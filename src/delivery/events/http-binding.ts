@@ -4,8 +4,8 @@
 //   batch        content-type: application/cloudevents-batch+json    several of them
 //   binary       ce-id, ce-source, ce-type ... and the payload's own content-type; the payload is the body
 //
-// Header values (section 3.1.3.2): a space, `"`, `%` and everything outside of U+0021..U+007E is written as the
-// percent-encoded bytes of its UTF-8; read is either that or a quoted text.
+// Header values (section 3.1.3.2): a space, `"`, `%` and everything outside of U+0021..U+007E is written as
+// the percent-encoded bytes of its UTF-8; read is either that or a quoted text.
 
 import {
   MAX_DATA_BYTES,

@@ -7,6 +7,7 @@ import {
   NO_DATA,
   SPEC_VERSION,
   checkEvent,
+  dataBytes,
   isJsonType,
   type CloudEvent,
   type EventData,
@@ -29,7 +30,7 @@ export type ParsedEvents =
   | TooLargeEvent;
 
 const TEXT_ATTRIBUTES = ["id", "source", "type", "subject", "time", "datacontenttype", "dataschema"];
-const REQUIRED = ["id", "source", "type"];
+const REQUIRED = new Set(["id", "source", "type"]);
 
 /** One event from its JSON text. */
 export function parseStructured(text: string): ParsedEvent {
@@ -39,7 +40,7 @@ export function parseStructured(text: string): ParsedEvent {
   if (members.get("specversion") !== SPEC_VERSION) return invalid("specversion", `must be "${SPEC_VERSION}"`);
   for (const name of TEXT_ATTRIBUTES) {
     const member = members.get(name);
-    if (member === undefined && REQUIRED.includes(name)) return invalid(name, "is required");
+    if (member === undefined && REQUIRED.has(name)) return invalid(name, "is required");
     if (member !== undefined && typeof member !== "string") return invalid(name, "must be a text");
   }
   const attribute = (name: string): string | null => {
@@ -96,7 +97,7 @@ export function writeStructured(event: CloudEvent): string {
   const member =
     data.kind === "json" && (event.dataContentType === null || isJsonType(event.dataContentType))
       ? `"data":${data.text}`
-      : `"data_base64":"${encodeBase64(data.kind === "json" ? new TextEncoder().encode(data.text) : data.bytes)}"`;
+      : `"data_base64":"${encodeBase64(dataBytes(data))}"`;
   return `${attributes.slice(0, -1)},${member}}`;
 }
 

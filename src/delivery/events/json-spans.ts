@@ -1,6 +1,6 @@
-// Where the parts of a JSON text stand. A payload is handed on as the text that it came as: parsing and writing
-// it again would round large numbers (64-bit keys of databases), and reorder keys that look like numbers.
-// It reads over a text that JSON.parse has taken; of any other it says nothing.
+// Where the parts of a JSON text stand. A payload is handed on as the text that it came as: parsing and
+// writing it again would round large numbers (64-bit keys of databases), and reorder keys that look like
+// numbers. It reads over a text that JSON.parse has taken; of any other it says nothing.
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;

@@ -1,5 +1,5 @@
-// CloudEvents over HTTP: the specification's own examples, every rule that a message can break, and that what is
-// written is read as the same event, here and by the reference library.
+// CloudEvents over HTTP: the specification's own examples, every rule that a message can break, and that
+// what is written is read as the same event, here and by the reference library.
 
 import { HTTP } from "cloudevents";
 import { describe, expect, it } from "vitest";
@@ -37,6 +37,11 @@ function binary(headers: Record<string, string>, body = "") {
 }
 
 const MINIMAL = { specversion: "1.0", id: "1", source: "/s", type: "t" };
+
+const many = (count: number) => Array.from({ length: count }, () => MINIMAL);
+
+const extensions = (count: number) =>
+  Object.fromEntries(Array.from({ length: count }, (_, n) => [`e${n}`, "x"]));
 
 function onlyEvent(read: ReturnType<typeof readHttpEvents>): CloudEvent {
   if (read.kind !== "events" || read.events.length !== 1) throw new Error(JSON.stringify(read));
@@ -138,8 +143,6 @@ describe("structured mode", () => {
   });
 
   it("takes exactly the bounds and nothing beyond", () => {
-    const extensions = (count: number) =>
-      Object.fromEntries(Array.from({ length: count }, (_, n) => [`e${n}`, "x"]));
     expect(structured({ ...MINIMAL, ...extensions(MAX_EXTENSIONS) }).kind).toBe("events");
     expect(structured({ ...MINIMAL, ...extensions(MAX_EXTENSIONS + 1) }).kind).toBe("invalid");
     expect(structured({ ...MINIMAL, data: "x".repeat(MAX_DATA_BYTES - 2) }).kind).toBe("events");
@@ -164,7 +167,6 @@ describe("batch mode", () => {
   });
 
   it("holds a bounded number", () => {
-    const many = (count: number) => Array.from({ length: count }, () => MINIMAL);
     expect(structured(many(MAX_BATCH_EVENTS), BATCH_TYPE).kind).toBe("events");
     expect(structured(many(MAX_BATCH_EVENTS + 1), BATCH_TYPE)).toMatchObject({ kind: "invalid", at: "body" });
   });
@@ -195,8 +197,8 @@ describe("binary mode", () => {
   it("reads quoted values, escapes of any case, and refuses what is neither", () => {
     expect(decodeHeaderValue(String.raw`"a \"b\" %41"`)).toBe('a "b" A');
     expect(decodeHeaderValue("Euro%20%e2%82%ac")).toBe("Euro \u20ac");
-    for (const wrong of ["100%", "%zz", "%ff", '"open', "%E2%82"])
-      expect(decodeHeaderValue(wrong)).toBeNull();
+    const wrong = ["100%", "%zz", "%ff", '"open', "%E2%82"];
+    expect(wrong.map(decodeHeaderValue)).toEqual(wrong.map(() => null));
   });
 
   it.for<[string, Record<string, string>, string, string]>([
