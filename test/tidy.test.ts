@@ -31,7 +31,11 @@ const IMPORT_RULES: readonly { from: string; to: (folder: string) => boolean; pa
   ...EVENTING.map((from) => ({ from, to: within([...FOUNDATIONS, ...EVENTING]), packages: /^$/ })),
   { from: "src/hub", to: within([...FOUNDATIONS, "src/hub"]), packages: /^$/ },
   { from: "src/delivery/core", to: within(PURE), packages: /^$/ },
-  { from: "src/config", to: within([...FOUNDATIONS, "src/config"]), packages: /^(?!cloudflare:|node:)/ },
+  {
+    from: "src/config",
+    to: within([...FOUNDATIONS, ...EVENTING, "src/config"]),
+    packages: /^(?!cloudflare:|node:)/,
+  },
   {
     from: "src/region",
     to: within([...PURE, "src/hub", "src/region"]),
