@@ -12,7 +12,7 @@ import * as is from "typescript/unstable/ast/is";
 import { describe, it } from "vitest";
 
 const ROOT = new URL("../", import.meta.url);
-const SOURCES = "{src,durable-objects,cli,bench,test}/**/*.{ts,mjs}";
+const SOURCES = "{src,durable-objects,cli,bench,test,examples}/**/*.{ts,mjs}";
 const MAX_LINES = 300;
 const MAX_TEST_LINES = 500;
 const MAX_FUNCTION_LINES = 70;
@@ -159,6 +159,7 @@ function checkExports(file: Parsed): Violation[] {
   const mayDefault =
     file.path === "src/index.ts" ||
     file.path.endsWith(".config.ts") ||
+    /^examples\/[^/]+\/src\/index\.ts$/.test(file.path) ||
     file.path.startsWith("bench/overhead/workers/");
   return file.nodes.flatMap((node) => {
     if (

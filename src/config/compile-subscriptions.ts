@@ -72,7 +72,7 @@ function compileDeliver(
 }
 
 function termsOf(
-  { alertAt }: SubscriptionParsed,
+  { highWatermark, alertAt }: SubscriptionParsed,
   delivery: SubscriptionTerms["delivery"],
 ): SubscriptionTerms {
   // A webhook's sender says when to try again; these bounds only let it.
@@ -81,7 +81,7 @@ function termsOf(
       ? { attempts: MAX_TRIES, delayMs: 1_000, maxDelayMs: MAX_RETRY_AFTER_MS * (1 + RETRY_JITTER) }
       : { attempts: 10, delayMs: DEFAULT_QUEUE_DELAY_MS, maxDelayMs: DEFAULT_QUEUE_MAX_DELAY_MS };
   return {
-    highWatermark: 20_000,
+    highWatermark,
     resumeAt: 0.7,
     alertAt,
     maxAgeMs: EVENT_MAX_AGE_MS,

@@ -199,6 +199,8 @@ export interface SubscriptionConfig {
   deliver: WebhookConfig | SubscribedUpstreamConfig | { binding: string } | { pull: true };
   /** Whether events of one partition key (else of one subject) come one after the other. Default: false. */
   ordered?: boolean;
+  /** Events that may wait in its outbox; what comes then waits in that of all events. Default: 20,000. */
+  highWatermark?: number;
   /** Waiting events from which, after a minute, an alert is raised. Default: 10,000. */
   alertAt?: number;
 }

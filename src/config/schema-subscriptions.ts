@@ -17,6 +17,7 @@ import {
 } from "./fields.ts";
 import { oneOf, text, type Parsed } from "./fields.ts";
 import { parseSecretHeaderValue, type HeaderValue } from "./header-fields.ts";
+import { MAX_HIGH_WATERMARK } from "./schema-queues.ts";
 
 /** Secrets of one endpoint, while one takes another's place. */
 export const MAX_WEBHOOK_SECRETS = 10;
@@ -80,6 +81,7 @@ export const subscriptionSchema = exactObject({
   ),
   deliver,
   ordered: z.prefault(flag(), false),
+  highWatermark: z.prefault(integer(1, MAX_HIGH_WATERMARK), 20_000),
   alertAt: z.prefault(integer(1), 10_000),
 });
 
