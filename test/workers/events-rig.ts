@@ -65,12 +65,17 @@ export function eventItem(published: CloudEvent): AcceptItem {
 export async function publish(
   published: readonly CloudEvent[],
   subscriptions: readonly SubscriptionRoute[],
+  { keyed = false }: { readonly keyed?: boolean } = {},
 ): Promise<readonly AcceptOutcome[]> {
+  const items = published.map((each) => {
+    const idempotency = { key: `${subscriptions[0]?.name ?? ""}/${each.id}`, fingerprint: "a".repeat(64) };
+    return keyed ? { ...eventItem(each), idempotency } : eventItem(each);
+  });
   const request = {
     region: "weur",
     config: "c",
     terms: TERMS,
-    items: published.map(eventItem),
+    items,
     refused: 0,
     subscriptions,
   };

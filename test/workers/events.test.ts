@@ -3,8 +3,10 @@
 import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import type { Outbox } from "../../durable-objects/outbox.ts";
+import type { SubscriptionRoute } from "../../src/delivery/core/event-protocol.ts";
+import type { Settlement } from "../../src/delivery/core/protocol.ts";
 import { event, eventIds, events, outboxOf, publish, subscription } from "./events-rig.ts";
-import { bind, stopClock } from "./outbox-rig.ts";
+import { bind, stopClock, written } from "./outbox-rig.ts";
 
 const clocks: { restore(): void }[] = [];
 afterEach(() => clocks.splice(0).forEach((clock) => clock.restore()));
@@ -115,6 +117,51 @@ describe("a published event", () => {
     expect(first[0].sequence < first[1].sequence).toBe(true);
   });
 });
+
+describe("an event's price", () => {
+  it("is 4 rows, and 4 for each subscription that pulls it, deletions included", async () => {
+    const of = subscription();
+    await publish([event("first")], [of]);
+    await handedOn(of, 1);
+    const log = await written(events(), async () => {
+      await publishMany(of, "a");
+      await handedOn(of, EVENTS + 1);
+      await vi.waitFor(async () => expect((await events().describe()).depth).toBe(0), SOON);
+    });
+    expect(log.rows / EVENTS + 1).toBeLessThan(4.3);
+    const one = await written(outboxOf(of), async () => {
+      await publishMany(of, "b");
+      await handedOn(of, 2 * EVENTS + 1);
+      for (let left = 2 * EVENTS + 1; left > EVENTS; left -= 100) {
+        const reply = await outboxOf(of).pull({ max: 100, leaseMs: 30_000 });
+        if (reply.kind !== "pulled") throw new Error(reply.field);
+        await outboxOf(of).settle({ settlements: reply.jobs.map(({ id, fence }) => acked(id, fence)) });
+      }
+    });
+    expect(one.rows / EVENTS + 1).toBeLessThan(4.5);
+    console.log(
+      `${log.rows / EVENTS} rows per event and ${one.rows / EVENTS} per subscription, before deletion`,
+    );
+  });
+});
+
+async function handedOn(of: SubscriptionRoute, count: number): Promise<void> {
+  await vi.waitFor(async () => expect((await outboxOf(of).describe()).depth).toBe(count), SOON);
+}
+
+async function publishMany(of: SubscriptionRoute, prefix: string): Promise<void> {
+  for (let sent = 0; sent < EVENTS; sent += 10) {
+    const batch = Array.from({ length: 10 }, (_, index) => event(`${prefix}${sent + index}`));
+    await publish(batch, [of], { keyed: true });
+  }
+}
+
+const EVENTS = 500;
+
+function acked(id: string, fence: number): Settlement {
+  const result = { status: 200, headers: [], body: null };
+  return { id, fence, tookMs: 0, outcome: { kind: "succeeded", result } };
+}
 
 const TERMS_OF_FULL = {
   highWatermark: 2,

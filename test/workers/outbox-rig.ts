@@ -190,3 +190,34 @@ export function stopClock(): { advance(ms: number): void; restore(): void } {
   const spy = vi.spyOn(Date, "now").mockImplementation(() => now);
   return { advance: (ms) => (now += ms), restore: () => spy.mockRestore() };
 }
+
+/** Rows and alarms that an outbox writes while `work` runs, by what each statement says of itself. */
+export async function written(
+  stub: Stub,
+  work: () => Promise<unknown>,
+): Promise<{ rows: number; alarms: number }> {
+  const cursors: { readonly rowsWritten: number }[] = [];
+  const spies = await runInDurableObject(stub, (_, { storage }) => {
+    const own = storage.sql;
+    const prototype: SqlStorage = Object.getPrototypeOf(own);
+    const { exec } = prototype;
+    const rows = vi.spyOn(prototype, "exec").mockImplementation(function count(
+      this: SqlStorage,
+      query,
+      ...bindings
+    ) {
+      const cursor = exec.call(this, query, ...bindings);
+      if (this === own) cursors.push(cursor);
+      return cursor;
+    });
+    return { rows, alarms: vi.spyOn(storage, "setAlarm") };
+  });
+  await work();
+  const alarms = spies.alarms.mock.calls.length;
+  spies.rows.mockRestore();
+  spies.alarms.mockRestore();
+  const rows = await runInDurableObject(stub, () =>
+    cursors.reduce((sum, cursor) => sum + cursor.rowsWritten, 0),
+  );
+  return { rows, alarms };
+}

@@ -1,5 +1,5 @@
-// The outbox of one subscription: what is pulled, a webhook's receiver that fails for good, a bound Worker. And the
-// outbox of the events beside outboxes that say nothing.
+// The outbox of one subscription: what is pulled, a webhook's receiver that fails for good, a bound Worker.
+// And the outbox of the events beside outboxes that say nothing.
 
 import {
   createExecutionContext,
@@ -45,7 +45,8 @@ function frozen(): ReturnType<typeof stopClock> {
 async function pull(of: SubscriptionRoute, leaseMs = 30_000): Promise<readonly ClaimedJob[]> {
   const reply = await outboxOf(of).pull({ max: 10, leaseMs });
   if (reply.kind !== "pulled") throw new Error(reply.field);
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the same jobs: a stub's type knows no pairs
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the same jobs: a stub's type knows no
+  // pairs
   return reply.jobs as readonly ClaimedJob[];
 }
 

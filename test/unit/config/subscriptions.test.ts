@@ -1,5 +1,5 @@
-// Subscriptions of a configuration: every rule with the line that it gives, defaults, what the Plan holds, advice
-// and bindings.
+// Subscriptions of a configuration: every rule with the line that it gives, defaults, what the Plan holds,
+// advice and bindings.
 
 import { describe, it } from "vitest";
 import { adviseConfig } from "../../../src/config/advise.ts";
