@@ -5,7 +5,7 @@ import type { Engine, Upstream } from "../edge/engine.ts";
 import type { Shell } from "../edge/shell.ts";
 import type { PointerGroup } from "./consumer-batch.ts";
 import type { ProbeQueue } from "./consumer-hub.ts";
-import { MAX_CLAIM_JOBS } from "./consumer-work.ts";
+import { MAX_CLAIM_JOBS, MAX_FETCHES } from "./consumer-work.ts";
 import type { ClaimedJob } from "./core/protocol.ts";
 import type { ClaimBucket } from "./deliver-body.ts";
 import { asEventOutcome, asRequest, eventDelivery } from "./deliver-event.ts";
@@ -15,12 +15,16 @@ import { deliver } from "./deliver.ts";
 
 /** A subscription's events go out one by one, so few of them wait behind each other in a claim. */
 const EVENT_BATCH = 12;
+/** What one receiver takes of a consumer: half of it, so that a slow one leaves the other half. */
+const EVENT_LANES = MAX_FETCHES / 2;
 
 export interface Place {
   readonly engine: Engine;
   readonly shell: Pick<Shell, "waitUntil">;
   /** Jobs of one claim. */
   readonly batch: number;
+  /** Deliveries under way at one time. */
+  readonly most: number;
   /** How long one delivery may take. */
   readonly deliveryMs: number;
   /** How long the others of its batch wait for a delivery; it goes on behind them. null: until it is over. */
@@ -56,6 +60,7 @@ export function placeOf(group: PointerGroup, parts: PlaceParts, probes: ProbeQue
       engine,
       shell,
       batch: EVENT_BATCH,
+      most: EVENT_LANES,
       deliveryMs,
       patienceMs,
       noteSlow,
@@ -86,6 +91,7 @@ function queuePlace(queue: QueuePlan, engine: Engine, parts: PlaceParts, probes:
     engine,
     shell,
     batch: queue.batch,
+    most: MAX_FETCHES,
     deliveryMs,
     patienceMs: null,
     noteSlow: () => {},

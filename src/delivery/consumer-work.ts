@@ -31,6 +31,8 @@ export interface Work {
   /** null: the configuration does not know the queue. */
   readonly place: Place | null;
   readonly batch: number;
+  /** Deliveries under way at one time. */
+  readonly most: number;
   /** How long one delivery may take. */
   readonly deliveryMs: number;
   readonly ids: string[];
@@ -45,6 +47,7 @@ export function createWork(group: PointerGroup, place: Place | null): Work {
     group,
     place,
     batch: Math.min(place?.batch ?? MAX_CLAIM_JOBS, MAX_CLAIM_JOBS),
+    most: place?.most ?? MAX_FETCHES,
     deliveryMs: place?.deliveryMs ?? 0,
     ids: [...group.messages.keys()],
     tasks: [],
@@ -72,7 +75,8 @@ export class WorkList {
     for (;;) {
       const claims = [...this.#works.flatMap(({ claiming }) => claiming ?? []), ...this.#pending];
       const open = this.#works.filter(
-        ({ ids, tasks, claiming }) => tasks.length > 0 || (ids.length > 0 && claiming === null),
+        ({ ids, tasks, claiming, underWay, most }) =>
+          underWay < most && (tasks.length > 0 || (ids.length > 0 && claiming === null)),
       );
       if (open.length === 0 && claims.length === 0) return null;
       if (open.length === 0) {

@@ -29,6 +29,8 @@ export const MAX_CONSUME_MS = 12 * 60_000;
 export const MAX_FOLLOW_MS = 5_000;
 /** By then all that was begun must be over: a little before the platform's end. */
 const MAX_RUN_MS = 14 * 60_000;
+/** Lanes that stay, however many receivers are slow. */
+const MIN_LANES = 2;
 /** A queue that the configuration does not know may be another version's, which comes or goes. */
 export const UNKNOWN_QUEUE_MS = 10_000;
 
@@ -78,7 +80,16 @@ export async function consumeBatch(batch: QueueBatch, parts: ConsumerParts): Pro
   });
   const late = new Settler(parts.outboxes, NOBODY_FOLLOWS);
   const { shell } = parts;
-  const consumption: Consumption = { list, settler, late, startedAt, told: [], shell, isOver: false };
+  const consumption: Consumption = {
+    list,
+    settler,
+    late,
+    startedAt,
+    told: [],
+    shell,
+    lanes: MAX_FETCHES,
+    isOver: false,
+  };
   await Promise.all(Array.from({ length: MAX_FETCHES }, () => runLane(consumption)));
   consumption.isOver = true;
   release(consumption);
@@ -95,6 +106,8 @@ interface Consumption {
   readonly shell: ConsumerParts["shell"];
   /** Of what ends behind the batch. */
   readonly late: Settler;
+  /** Those that have not ended with a slow receiver. */
+  lanes: number;
   /** Nothing is begun any more. */
   isOver: boolean;
 }
@@ -105,15 +118,14 @@ async function runLane(consumption: Consumption): Promise<void> {
   while (Date.now() < consumption.startedAt + MAX_CONSUME_MS) {
     const task = await consumption.list.next();
     if (task === null) return;
+    const { promise: done, resolve: free } = Promise.withResolvers<void>();
+    if (task.work.most < MAX_FETCHES) consumption.list.expect(done);
     const delivery = run(task, consumption.startedAt);
     const delivered = await waitFor(delivery, task.work.place);
     task.work.underWay--;
-    if (delivered === null) {
-      leave(consumption, task, delivery);
-      // Its connection is this lane's: it goes with it.
-      return;
-    }
-    tell(consumption, task, delivered);
+    free();
+    if (delivered !== null) tell(consumption, task, delivered);
+    else if (leave(consumption, task, delivery)) return;
   }
 }
 
@@ -128,13 +140,20 @@ async function waitFor(delivery: Promise<Delivered>, place: Place | null): Promi
   return delivered;
 }
 
-/** It goes on by itself: its lease is long enough, and its message has nothing more to say. */
-function leave({ late, shell }: Consumption, { work, job }: Task, delivery: Promise<Delivered>): void {
+/**
+ * It goes on by itself: its lease is long enough, and its message has nothing more to say. True: its connection
+ * was this lane's, which ends with it; the last lanes go on for all others.
+ */
+function leave(consumption: Consumption, { work, job }: Task, delivery: Promise<Delivered>): boolean {
+  const { late, shell } = consumption;
   const { id, fence } = job;
   acknowledge(work, id);
   shell.waitUntil(
     delivery.then(({ outcome, tookMs }) => late.settle(work.group.outbox, { id, fence, outcome, tookMs })),
   );
+  const ends = consumption.lanes > MIN_LANES;
+  if (ends) consumption.lanes -= 1;
+  return ends;
 }
 
 async function run({ job, work, leaseUntil }: Task, startedAt: number): Promise<Delivered> {

@@ -24,6 +24,8 @@ export const MAX_UNANSWERED = 3;
 export const REST_MS = 10_000;
 /** The same for one that is only slow. */
 export const SLOW_REST_MS = 2_000;
+/** An event is put off for so long at most. */
+export const MAX_REST_MS = 5 * 60_000;
 /** To say how it went. */
 const SLACK_MS = 2_000;
 
@@ -57,7 +59,7 @@ export function eventDelivery(subscription: Subscription, engine: Engine): Event
     },
     async run(job) {
       const startedAt = Date.now();
-      if (rest.until > startedAt) return { outcome: resting(rest.until - startedAt), tookMs: 0 };
+      if (rest.until > startedAt) return { outcome: resting(rest.until - startedAt, job), tookMs: 0 };
       const outcome = await runOnce(job, subscription, engine);
       noteAnswer(rest, outcome, Date.now());
       return { outcome, tookMs: Math.max(0, Date.now() - startedAt) };
@@ -65,8 +67,14 @@ export function eventDelivery(subscription: Subscription, engine: Engine): Event
   };
 }
 
-function resting(forMs: number): DeliveryOutcome {
-  return { kind: "deferred", forMs, reason: "its endpoint did not answer, and rests" };
+/** Longer each time: what waits for a receiver that is gone must not cost a row every few seconds. */
+function resting(leastMs: number, { deferrals = 0 }: ClaimedJob): DeliveryOutcome {
+  const forMs = Math.min(SLOW_REST_MS * 2 ** Math.min(deferrals, 20), MAX_REST_MS);
+  return {
+    kind: "deferred",
+    forMs: Math.max(leastMs, forMs),
+    reason: "its endpoint did not answer, and rests",
+  };
 }
 
 function noteAnswer(rest: Rest, outcome: DeliveryOutcome, now: number): void {

@@ -16,6 +16,7 @@ import { createGateway } from "../../src/edge/gateway.ts";
 import { event, eventIds, eventItem, events, outboxOf, publish, subscription } from "./events-rig.ts";
 import {
   OK,
+  claim,
   TERMS,
   UNAVAILABLE,
   acceptAll,
@@ -151,6 +152,20 @@ describe("a webhook's receiver", () => {
     }
     expect((await failing.describe()).endpoint?.disabled).toMatchObject({ reason: "days-of-failure" });
     expect((await sporadic.describe()).endpoint?.disabled).toBeNull();
+  });
+
+  it("that fails two hundred times in a minute is still sent to", async () => {
+    const stub = await receiver();
+    const sent = Array.from({ length: 100 }, (_, index) => eventItem(event(`e${index}`)));
+    for (const ids of [await acceptAll(stub, sent, terms), await acceptAll(stub, sent, terms)]) {
+      const jobs = (await claim(stub, ids)).filter((each) => each.kind === "claimed");
+      await settle(stub, jobs, UNAVAILABLE);
+    }
+    const { depth, endpoint } = await stub.describe();
+    expect({ depth, endpoint }).toMatchObject({
+      depth: 200,
+      endpoint: { failuresInRow: 200, disabled: null },
+    });
   });
 
   it("is not blamed for what never reached it", async () => {
