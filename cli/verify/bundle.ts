@@ -11,7 +11,7 @@ export const BUNDLE_BUDGET_BYTES = 60 * 1024;
  * What it must not pass, gzip. The budget was set for a gateway; the objects of regions and ledgers, which
  * only their own isolates run, are a third of what is uploaded. It is here so that growth is noticed.
  */
-export const BUNDLE_CEILING_BYTES = 76 * 1024;
+export const BUNDLE_CEILING_BYTES = 150 * 1024;
 
 interface ForbiddenString {
   readonly text: string;

@@ -15,7 +15,7 @@ export const MAX_FETCHES = 6;
 /** Jobs of one claim: five rounds of fetches. */
 export const MAX_CLAIM_JOBS = 5 * MAX_FETCHES;
 /** For a body from the bucket, a probe, and to say how it went. */
-const LEASE_SLACK_MS = 15_000;
+const LEASE_SLACK_MS = 10_000;
 
 /** A job and what to do with it. */
 export interface Task {

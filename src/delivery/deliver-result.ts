@@ -7,7 +7,7 @@ import { MAX_HEADER_CHARS, type HeaderPairs, type JobResult } from "./core/proto
 /** At most this much of a body is kept. */
 export const MAX_RESULT_BODY_BYTES = 64 * 1024;
 /** A body that has not ended by then is kept as far as it came. */
-export const RESULT_BODY_MS = 10_000;
+export const RESULT_BODY_MS = 5_000;
 /** Says that the body was longer, or broke off, and how many bytes of it are kept. */
 export const TRUNCATED = "x-tidegate-truncated";
 /** What says something of the body as it was sent, not as it is kept. */

@@ -4,6 +4,7 @@
 import type { BulkheadAnswer, BulkheadAsk } from "../hub/load-protocol.ts";
 import { MAX_BULKHEAD_CHARS } from "../hub/load-protocol.ts";
 import type { Bulkhead } from "../resilience/bulkhead.ts";
+import { resizeBulkhead } from "../resilience/bulkhead.ts";
 import type { Permits } from "../resilience/permits.ts";
 import type { Engine } from "./engine.ts";
 
@@ -46,14 +47,21 @@ export function askForBulkheads(shared: readonly SharedBulkhead[]): BulkheadAsk[
 export function followBulkheads(
   shared: ReadonlyMap<string, SharedBulkhead>,
   answers: readonly BulkheadAnswer[],
+  now: number,
 ): void {
   for (const { name, limit } of answers) {
     const known = shared.get(name);
-    if (known !== undefined) known.permits.limit = Math.min(limit, known.max);
+    if (known !== undefined) resize(known, Math.min(limit, known.max), now);
   }
 }
 
 /** Without a hub each isolate has what is configured. */
-export function widenBulkheads(shared: readonly SharedBulkhead[]): void {
-  for (const { permits, max } of shared) permits.limit = max;
+export function widenBulkheads(shared: readonly SharedBulkhead[], now: number): void {
+  for (const each of shared) resize(each, each.max, now);
+}
+
+/** New room goes to those who stand in line. */
+function resize({ permits, bulkhead }: SharedBulkhead, limit: number, now: number): void {
+  if (bulkhead === null) permits.limit = limit;
+  else resizeBulkhead(bulkhead, limit, now);
 }

@@ -81,9 +81,9 @@ export function createUpstreamSource(
       }
     },
     bulkheadAsks: () => askForBulkheads(shared),
-    followBulkheads: (answers) => followBulkheads(sharedByName, answers),
+    followBulkheads: (answers, now) => followBulkheads(sharedByName, answers, now),
     takeMetrics,
-    standAlone: () => widenBulkheads(shared),
+    standAlone: (now) => widenBulkheads(shared, now),
     hasUrgentNews: (now) =>
       upstreams.some(({ control }) => {
         const regional = control.breaker?.regional ?? null;

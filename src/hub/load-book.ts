@@ -6,7 +6,7 @@
 // for the next one. What is kept over a restart: load-status.ts.
 
 import type { ShedLoop, ShedTally } from "../resilience/cursor.ts";
-import { createShedLoop, createShedTally, isTickDue, tickCursor } from "../resilience/cursor.ts";
+import { createShedLoop, createShedTally, forgetFates, isTickDue, tickCursor } from "../resilience/cursor.ts";
 import { nextRandom } from "../resilience/random.ts";
 import { ISOLATE_START_LIMIT, START_LIMIT } from "../resilience/concurrency-limit.ts";
 import type { RegionLimit } from "../resilience/region-limit.ts";
@@ -43,6 +43,8 @@ export interface LoadBook {
   readonly demands: Demands;
   /** The breaker's generation at the last turn of the cursor's loop. */
   generation: number;
+  /** Whether the upstream has refused calls, or left them unanswered, since then. */
+  isPushedBack: boolean;
   /** What a single isolate has told of its own limit; null: there are several. */
   alone: number | null;
   /** Since when nobody else has spoken; infinite: there are several. */
@@ -67,6 +69,7 @@ export function noteReportedLoad(hub: Hub, session: string, entry: LoadEntry, no
     servedPerMs: served / Math.max(1, entry.spanMs),
   });
   addArrivals(book, entry);
+  if (entry.refused + entry.throttled + entry.timedOut > 0) book.isPushedBack = true;
   if (book.budget !== null) {
     depositOriginals(book.budget, entry.originals, now);
     noteRetries(book.budget, entry.retries, now);
@@ -130,8 +133,8 @@ function shareAmong({ demands }: LoadBook, session: string, limit: number, isYou
 }
 
 /**
- * One isolate alone: its limit is the region's, with room to grow. Not before others had the time to speak: after
- * a restart, or a silence, one of many is the first.
+ * One isolate alone: its limit is the region's, with room to grow. Not before others had the time to speak:
+ * after a restart, or a silence, one of many is the first.
  */
 function followAlone(book: LoadBook, own: number, now: number): void {
   const { limit, demands, terms } = book;
@@ -188,6 +191,7 @@ function loadBookOf(hub: Hub, terms: LoadTerms, now: number): LoadBook | null {
     budget: createBudget(terms),
     demands: new Map(),
     generation: 0,
+    isPushedBack: false,
     alone: null,
     aloneSince: Number.POSITIVE_INFINITY,
     stored: { status: null, at: now },
@@ -253,7 +257,8 @@ function addArrivals({ tally, demands }: LoadBook, entry: LoadEntry): void {
 
 /**
  * A turn of the cursor's loop, when it is due. What was refused in another phase is no evidence in this
- * one.
+ * one, and what a ramp refuses none of what the upstream can take: only when that pushes back it is shed
+ * for, too.
  */
 function turn(hub: Hub, book: LoadBook, now: number): void {
   if (!isTickDue(book.shed, book.tally, now)) return;
@@ -261,7 +266,11 @@ function turn(hub: Hub, book: LoadBook, now: number): void {
   const generation = state?.generation ?? 0;
   const isOtherPhase = generation !== book.generation;
   book.generation = generation;
-  const holding = state?.phase === "open" || state?.phase === "half-open" || isOtherPhase;
-  if (state?.phase === "ramp" && isOtherPhase) book.shed.cut = 0;
+  if (isOtherPhase) {
+    forgetFates(book.shed);
+    book.isPushedBack = false;
+  }
+  const isRamp = state?.phase === "ramp" && !book.isPushedBack;
+  const holding = state?.phase === "open" || state?.phase === "half-open" || isOtherPhase || isRamp;
   tickCursor(book.shed, book.tally, now, holding, 1);
 }

@@ -184,7 +184,7 @@ export class HubLink {
       if (reply === null) {
         this.tally.failed++;
         failSync(this.replica, askedAt);
-        this.upstreams?.standAlone();
+        this.upstreams?.standAlone(this.#ports.now());
         return;
       }
       const now = this.#ports.now();
@@ -192,7 +192,7 @@ export class HubLink {
       if (reply.kind !== "synced") return;
       this.upstreams?.follow(reply.verdicts ?? [], now);
       this.upstreams?.followLoads(reply.loads ?? [], now);
-      this.upstreams?.followBulkheads(reply.bulkheads ?? []);
+      this.upstreams?.followBulkheads(reply.bulkheads ?? [], now);
     });
   }
 

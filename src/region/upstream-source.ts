@@ -16,11 +16,11 @@ export interface UpstreamSource {
   followLoads(verdicts: readonly LoadVerdict[], now: number): void;
   /** Bulkheads of tenants and routes that are in use. */
   bulkheadAsks(): BulkheadAsk[];
-  followBulkheads(answers: readonly BulkheadAnswer[]): void;
+  followBulkheads(answers: readonly BulkheadAnswer[], now: number): void;
   /** What the isolate's metrics have grown by, by series; part of a batch from now on. */
   takeMetrics(): (readonly [series: string, by: number])[];
   /** The hub has not answered: what it gave of bulkheads holds no longer. */
-  standAlone(): void;
+  standAlone(now: number): void;
   /**
    * Whether the hub should hear before its time: of a probe's result, of an opening on own evidence, of
    * requests in line while the region has permits to spare.

@@ -6,7 +6,8 @@
 //   pushed back       limit = 0.9 * in flight when a tenth of a window was refused or timed out, or half of
 //                     it throttled (429); a single one with little in flight says nothing about capacity
 //   congested         lower-quartile latency > 2 * baseline + 25 ms in two windows in a row:
-//                     limit = in flight * what is borne / what it takes, at least 2 * baseline * throughput
+//                     limit = in flight * what is borne / what it takes, at least 2 * baseline * throughput;
+//                     not again before what was in flight has been answered, three times what it takes
 //   in vain           draining to a share s of what was in flight (at most 3/4) has not made it faster than
 //                     1 - 0.4 * (1 - s) of what it took before, or 50 windows at the floor of 20 have not
 //                     helped: not our doing; limit = twice what was in flight, this latency is the baseline
@@ -36,6 +37,8 @@ const TOLERANCE = 2;
 const SLACK_MS = 25;
 const CONGESTED_WINDOWS = 2;
 const SMOOTHING = 1 / 8;
+/** Scattered calls take three times their lower quartile on average. */
+const DRAINED_AFTER = 3;
 const TRIED_SHARE = 0.25;
 const HELP_EXPECTED = 0.4;
 const WINDOWS_AT_FLOOR = 50;
@@ -64,7 +67,6 @@ export class AimdLimit implements ConcurrencyLimit {
   #refusedAt = Number.NEGATIVE_INFINITY;
   #lastCutAt = Number.NEGATIVE_INFINITY;
   readonly #latencies = new Float64Array(KEPT_LATENCIES);
-  #samples = 0;
   #served = 0;
   #inflightOfServed = 0;
   #refused = 0;
@@ -75,6 +77,8 @@ export class AimdLimit implements ConcurrencyLimit {
   #peakServed = 0;
   #nextPeakServed = 0;
   #windowStartedAt = Number.NEGATIVE_INFINITY;
+  /** By then most of what was in flight at the last cut has been answered. */
+  #drainedUntil = 0;
   #congested = 0;
   #atFloor = 0;
   #smoothLatency = 0;
@@ -105,49 +109,37 @@ export class AimdLimit implements ConcurrencyLimit {
     fate: SampleFate,
     now: number,
   ): boolean {
-    const tooMany = this.absorb(latencyMs, inflight, startedAt, fate, now, 1);
-    this.turn(inflightNow, now);
+    const tooMany = this.#note(latencyMs, inflight, startedAt, fate, now);
+    this.#inflightNow = inflightNow;
+    const samples = this.#served + this.#refused + this.#timedOut + this.#throttled;
+    if (samples >= WINDOW_SAMPLES && now - this.#windowStartedAt >= this.#windowMs()) this.#endWindow(now);
     return tooMany;
   }
 
-  absorb(
-    latencyMs: number,
-    inflight: number,
-    startedAt: number,
-    fate: SampleFate,
-    now: number,
-    count: number,
-  ): boolean {
+  #note(latencyMs: number, inflight: number, startedAt: number, fate: SampleFate, now: number): boolean {
     if (this.#windowStartedAt === Number.NEGATIVE_INFINITY) this.#windowStartedAt = startedAt;
     if (inflight > this.#peakInflight) this.#peakInflight = inflight;
     switch (fate) {
       case SampleFate.served:
-        this.#latencies[this.#samples++ % KEPT_LATENCIES] = latencyMs;
-        this.#served += count;
-        this.#inflightOfServed += inflight * count;
+        this.#latencies[this.#served++ % KEPT_LATENCIES] = latencyMs;
+        this.#inflightOfServed += inflight;
         // Where some were refused meanwhile, it was not in flight with as many as were counted.
         if (startedAt > this.#refusedAt && inflight > this.#nextPeakServed) this.#nextPeakServed = inflight;
         return false;
       case SampleFate.throttled:
-        this.#throttled += count;
+        this.#throttled++;
         return false;
       case SampleFate.refused: {
         this.#refusedAt = now;
         const tooMany = this.#refuse(inflight, startedAt, now);
         // One that told the limit where it is has been answered; it does not count twice.
-        if (!tooMany) this.#refused += count;
+        if (!tooMany) this.#refused++;
         return tooMany;
       }
       case SampleFate.timedOut:
-        this.#timedOut += count;
+        this.#timedOut++;
         return false;
     }
-  }
-
-  turn(inflightNow: number, now: number): void {
-    this.#inflightNow = inflightNow;
-    const samples = this.#served + this.#refused + this.#timedOut + this.#throttled;
-    if (samples >= WINDOW_SAMPLES && now - this.#windowStartedAt >= this.#windowMs()) this.#endWindow(now);
   }
 
   follow(limit: number | null): void {
@@ -199,7 +191,6 @@ export class AimdLimit implements ConcurrencyLimit {
     if (pushedBack && now > this.#lastCutAt + WINDOW_MS) this.#backOff(now);
     else if (this.#congested >= CONGESTED_WINDOWS) this.#drain(latency, now);
     else if (!slow && !pushedBack) this.#grow(now);
-    this.#samples = 0;
     this.#served = 0;
     this.#inflightOfServed = 0;
     this.#refused = 0;
@@ -219,12 +210,15 @@ export class AimdLimit implements ConcurrencyLimit {
       this.#endDrainInVain(now);
       return;
     }
+    // What is in flight has stood in the queue of before the cut: that it is slow is no news.
+    if (now < this.#drainedUntil) return;
     const servedPerMs = this.#served / (now - this.#windowStartedAt);
     const needed = Math.max(floor, TOLERANCE * this.#baseline * servedPerMs);
     this.#gentleUntil = now + GENTLE_MS;
     const from = Math.min(this.#exact, Math.max(this.#inflightNow, floor));
     const bearable = (from * (TOLERANCE * this.#baseline + SLACK_MS)) / latency;
     this.#cutTo(Math.min(from, Math.max(needed, bearable)), now);
+    this.#drainedUntil = now + DRAINED_AFTER * latency;
   }
 
   #isInVain(): boolean {
@@ -280,7 +274,7 @@ export class AimdLimit implements ConcurrencyLimit {
   }
 
   #quantile(quantile: number): number {
-    const kept = this.#latencies.subarray(0, Math.min(this.#samples, KEPT_LATENCIES)).toSorted();
+    const kept = this.#latencies.subarray(0, Math.min(this.#served, KEPT_LATENCIES)).toSorted();
     return kept[Math.min(kept.length - 1, Math.floor(kept.length * quantile))];
   }
 

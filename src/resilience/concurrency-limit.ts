@@ -5,10 +5,10 @@
 export const SampleFate = { served: 0, refused: 1, throttled: 2, timedOut: 3 } as const;
 export type SampleFate = (typeof SampleFate)[keyof typeof SampleFate];
 
-/** What an upstream of which nothing is known gets at a time from a region, if it is configured for as many. */
+/** What an unknown upstream gets at a time from a region, if it is configured for as many. */
 export const START_LIMIT = 256;
 /** What it gets from one isolate that no hub has told anything: there may be others. */
-export const ISOLATE_START_LIMIT = 64;
+export const ISOLATE_START_LIMIT = 128;
 
 export interface ConcurrencyLimit {
   /** Whole requests, at least 1. */
@@ -29,17 +29,6 @@ export interface ConcurrencyLimit {
     fate: SampleFate,
     now: number,
   ): boolean;
-  /** Takes `count` samples alike in, as somebody else has seen them; `turn` follows when all are in. */
-  absorb(
-    latencyMs: number,
-    inflight: number,
-    startedAt: number,
-    fate: SampleFate,
-    now: number,
-    count: number,
-  ): boolean;
-  /** Ends the window of samples when it is long enough. */
-  turn(inflightNow: number, now: number): void;
   /**
    * The region's hub has given this isolate so many permits: more it never says. null: the hub is gone.
    */
@@ -54,8 +43,6 @@ export function createFixedLimit(max: number): ConcurrencyLimit {
     current: max,
     ceiling: max,
     observe: () => false,
-    absorb: () => false,
-    turn: () => {},
     follow: (given: number | null) => {
       limit.current = given ?? max;
     },

@@ -152,6 +152,13 @@ function collectTally(loop: ShedLoop, tally: ShedTally, kept: number): void {
   }
 }
 
+/** Forgets what became of requests, and what followed from it; not how many arrived. */
+export function forgetFates(loop: ShedLoop): void {
+  loop.settled = 0;
+  loop.ok = 0;
+  loop.cut = 0;
+}
+
 /** Forgets what a tally has seen. */
 export function emptyTally(tally: ShedTally): void {
   tally.arrivals.fill(0);

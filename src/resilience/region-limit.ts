@@ -9,20 +9,17 @@
 //                   doubled to 40 s while it goes on
 //   pushed back     L = 0.9 * min(L, N) when a tenth of a window was refused or timed out, or half throttled
 //   q > beta        L = N * B / R + beta / 2, at least half of N unless R > 3 B: a trial
-//   q < beta / 2    2 * L until something was cut; then L + sqrt(L) up to what was good before, + 3 % for 30 s,
+//   q < beta / 2    2 * L until something was cut; then L + sqrt(L) up to what was good before, 3 % for 30 s,
 //                   + sqrt(L); only while half of L is in use
-//   at its limit    while requests are turned away and B is of this time: L = 0.8 * N, a trial, because B may
-//                   have been learned in a queue
+//   at its limit    while requests are turned away and B is of this time: L = 0.8 * N, a trial
 //
 // A trial ends when what was begun before it has been reported: if the region serves less by more than chance
 // does, it was not our doing: L returns, B is what is seen now, and no trial follows for 30 s. Where more in
 // flight has lately gone along with more served (correlation over the last windows), latency is no reason.
 //
-//   beta = 6 * log10 L + sqrt(L * isolates) / 2
+//   beta = 6 * log10 L + sqrt(L * isolates) / 2     Vegas' beta, and what a divided limit needs besides
 //
-// Vegas' beta (Netflix concurrency-limits), and what a limit needs that is divided among many who cannot lend
-// each other. It starts at `max`, or at 256 if that is less. It never passes five times the most
-// that was in flight within a minute, or 100.
+// It starts at `max`, or at 256, and never passes 100 or five times the most in flight within a minute.
 
 import { START_LIMIT } from "./concurrency-limit.ts";
 import { correlation } from "./correlation.ts";
@@ -108,7 +105,6 @@ export interface RegionLimit {
   /** What was served before the first of the trials that followed each other, and until when it counts. */
   heldPerMs: number;
   heldUntil: number;
-  /** What is being filled. */
   readonly window: LimitWindow;
   /** Windows that ended: in flight and served per ms, the oldest first. */
   readonly seen: Window[];
@@ -140,7 +136,6 @@ export function createRegionLimit(max: number): RegionLimit {
   };
 }
 
-/** The limit, as a whole number. */
 export function limitOf({ max, exact, peak, nextPeak, seen }: RegionLimit): number {
   const isKnown = seen.length >= FEWEST_WINDOWS;
   const cap = isKnown ? Math.max(CAP_FLOOR, PEAK_TIMES * Math.max(peak, nextPeak)) : Number.POSITIVE_INFINITY;

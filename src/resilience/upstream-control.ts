@@ -64,6 +64,8 @@ export interface UpstreamControl {
   medianMs: number;
   latencies: number;
   rampPlacedAt: number;
+  /** When what is expired was last put away, and what is known of latencies brought up to date. */
+  keptAt: number;
   /** The breaker's generation at the last tick. */
   tickGeneration: number;
   /** When the last request for it came, and when the last call went well. */
@@ -110,6 +112,7 @@ export function createUpstreamControl(options: UpstreamOptions): UpstreamControl
     medianMs: 0,
     latencies: 0,
     rampPlacedAt: 0,
+    keptAt: Number.NEGATIVE_INFINITY,
     tickGeneration: 0,
     arrivedAt: Number.NEGATIVE_INFINITY,
     servedAt: Number.NEGATIVE_INFINITY,

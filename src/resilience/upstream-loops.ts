@@ -4,7 +4,7 @@
 
 import { rampShare } from "./breaker.ts";
 import { resizeBulkhead } from "./bulkhead.ts";
-import { arrivalsPerSecond, followArrivals, isTickDue, placeCursor, tickCursor } from "./cursor.ts";
+import { TICK_MS, arrivalsPerSecond, followArrivals, isTickDue, placeCursor, tickCursor } from "./cursor.ts";
 import { ageLatencies, latencyAt } from "./latency.ts";
 import type { LoadNews } from "./load-sums.ts";
 import { takeLoadNews } from "./load-sums.ts";
@@ -36,9 +36,10 @@ export function followLoad(control: UpstreamControl, verdict: LoadVerdict, now: 
   resizeBulkhead(bulkhead, limit.current, now);
 }
 
-/** While the region steers, the loop's turns are the hub's. */
-export function isOwnTickDue({ shed, tally, regional }: UpstreamControl, now: number): boolean {
-  return !isLoadRegional(regional, now) && isTickDue(shed, tally, now);
+/** While the region steers, the loop's turns are the hub's; the house is kept all the same. */
+export function isOwnTickDue({ shed, tally, regional, keptAt }: UpstreamControl, now: number): boolean {
+  if (isLoadRegional(regional, now)) return now - keptAt >= TICK_MS;
+  return isTickDue(shed, tally, now);
 }
 
 /**
@@ -85,6 +86,7 @@ function leaveRegion({ regional, limit, bulkhead }: UpstreamControl, now: number
 }
 
 function keepHouse(control: UpstreamControl, now: number): void {
+  control.keptAt = now;
   control.tally.lineBusyMs += takeBusyMs(control.bulkhead.line, now);
   ageLatencies(control.latency, now);
   control.medianMs = Math.round(latencyAt(control.latency, 0.5));

@@ -91,7 +91,7 @@ export function leaveLine(line: WaitingLine, waiter: Waiter, now: number): boole
   return true;
 }
 
-/** The one whose turn it is, still in line, or null. Those before it whose deadline has passed are dropped. */
+/** The one whose turn it is, still in line, or null. Those before it who are too late are dropped. */
 export function nextInLine(line: WaitingLine, now: number): Waiter | null {
   for (let waiter = firstInLine(line, now); waiter !== null; waiter = firstInLine(line, now)) {
     if (waiter.deadline > now) return waiter;

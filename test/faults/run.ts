@@ -1,6 +1,6 @@
-// `npm run faults`: a long run of queued routes under faults, through `tidegate start`. Jobs go to an upstream
-// that fails, and is down for a while; everything is killed with SIGKILL in the middle and started again on
-// its data.
+// `npm run faults`: a long run of queued routes under faults, through `tidegate start`. Jobs go to an
+// upstream that fails, and is down for a while; everything is killed with SIGKILL in the middle and started
+// again on its data.
 //
 //   every job that was accepted ends, succeeded or dead with its reason
 //   every one that succeeded has had its effect, and none that was not accepted

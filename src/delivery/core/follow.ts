@@ -1,5 +1,5 @@
-// The next job of a key, given to whoever has just settled the one before it: with order per key, a round through
-// the queue for each job would bound a key to one job a second.
+// The next job of a key, given to whoever has just settled the one before it: with order per key, a round
+// through the queue for each job would bound a key to one job a second.
 
 import type { Book } from "./book.ts";
 import { isRunnable } from "./book.ts";

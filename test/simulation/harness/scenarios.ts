@@ -63,12 +63,15 @@ export function loadStep(options: ScenarioOptions): RunResult {
   return runScenario({ durationMs: 50_000, ...DEFAULTS, ...options, rates });
 }
 
+export const SPIKE_BEGINS_MS = 10_000;
+
 /** S3: at 0.6 of the capacity, what can be missed multiplies by twelve from 10 s to 40 s. */
 export function prefetchSpike(options: ScenarioOptions): RunResult {
   const { upstream } = { ...DEFAULTS, ...options };
   const calm = USUAL_MIX.map((share) => share * 0.6 * capacityOf(upstream));
   const spike = [calm[0], calm[1], calm[2] * 12];
-  const rates = (atMs: number): readonly number[] => (atMs >= 10_000 && atMs < 40_000 ? spike : calm);
+  const rates = (atMs: number): readonly number[] =>
+    atMs >= SPIKE_BEGINS_MS && atMs < 40_000 ? spike : calm;
   return runScenario({ durationMs: 50_000, ...DEFAULTS, ...options, rates });
 }
 

@@ -7,7 +7,7 @@ import { MAX_LOADS, answerLoadAsk, noteReportedLoad, regionLimitOf } from "../..
 import type { LoadEntry, LoadTerms, LoadVerdict } from "../../../src/hub/load-protocol.ts";
 import { SHARE_MS } from "../../../src/hub/load-shares.ts";
 import { noteReportedCalls } from "../../../src/hub/upstream-book.ts";
-import { START_LIMIT } from "../../../src/resilience/concurrency-limit.ts";
+import { ISOLATE_START_LIMIT, START_LIMIT } from "../../../src/resilience/concurrency-limit.ts";
 import { TICK_MS } from "../../../src/resilience/cursor.ts";
 import { LEVEL_COUNT } from "../../../src/resilience/level.ts";
 import { fc, test } from "../resilience/property.ts";
@@ -90,8 +90,9 @@ describe("the cursor of a region", () => {
               lineBusyMs,
             });
           });
-          for (const [index, entry] of entries.entries())
+          for (const [index, entry] of entries.entries()) {
             noteReportedLoad(parted, `i${index}`, entry, now + 1);
+          }
           const sum = (of: (entry: LoadEntry) => number): number =>
             entries.reduce((total, entry) => total + of(entry), 0);
           const seen = entryOf({
@@ -139,8 +140,9 @@ describe("the cursor of a region", () => {
       const terms = { upstream: "shop", breaker, probeMs: 1000 };
       const entry = { terms, ...calls, retryAfterMs: 0, started: 0, probes: [] };
       if (isOpen) noteReportedCalls(hub, "one", entry, SETTLED);
-      for (let tick = 0; tick < 5; tick++)
+      for (let tick = 0; tick < 5; tick++) {
         noteReportedLoad(hub, "one", overload(300), SETTLED + tick * TICK_MS);
+      }
       return ask(hub, "one", SETTLED + 5 * TICK_MS).cursor;
     });
     expect(cursors).toEqual([LEVEL_COUNT, 300]);
@@ -185,7 +187,8 @@ describe("the permits of a region", () => {
     for (let second = 0; second <= 2; second++) ask(hub, "one", SETTLED + second * 1000, { limit: 40 });
     expect(regionLimitOf(hub.loads.get("shop") ?? never())).toBe(START_LIMIT);
     expect(ask(hub, "one", SETTLED + 3000, { limit: 40 }).limit).toBe(40 + 20);
-    expect(ask(hub, "one", SETTLED + 4000, { limit: 100 }).limit).toBe(1.5 * 100);
+    expect(ask(hub, "one", SETTLED + 4000, { limit: ISOLATE_START_LIMIT }).limit).toBe(START_LIMIT);
+    expect(ask(hub, "one", SETTLED + 4500, { limit: 200 }).limit).toBe(1.5 * 200);
     expect(ask(hub, "one", SETTLED + 5000, { limit: 900 }).limit).toBe(1000);
   });
 
@@ -222,7 +225,7 @@ describe("two configurations at once", () => {
     const hub = newHub();
     const other = { ...TERMS, max: 900, retryShare: 0.2 };
     const still = { ...TERMS, adaptive: false, retryShare: null };
-    const push = entryOf({ refused: 500, served: [80, 500], busyMs: 60_000, retries: 10 });
+    const push = entryOf({ timedOut: 500, served: [80, 500], busyMs: 60_000, retries: 10 });
     for (const session of ["one", "two"]) ask(hub, session, SETTLED);
     noteReportedLoad(hub, "one", push, SETTLED + 1000);
     const learned = regionLimitOf(hub.loads.get("shop") ?? never());
@@ -245,8 +248,9 @@ describe("two configurations at once", () => {
 describe("upstreams", () => {
   it("are a bounded number; of others nothing is said", ({ expect }) => {
     const hub = newHub();
-    for (let index = 0; index < MAX_LOADS; index++)
+    for (let index = 0; index < MAX_LOADS; index++) {
       ask(hub, "one", SETTLED, { terms: { ...TERMS, upstream: `u${index}` } });
+    }
     const more = { terms: { ...TERMS, upstream: "more" }, inflight: 1, waiting: 0, limit: 10 };
     expect(answerLoadAsk(hub, "one", more, SETTLED)).toBeNull();
     noteReportedLoad(hub, "one", overload(3, more.terms), SETTLED);

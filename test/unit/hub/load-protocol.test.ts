@@ -64,14 +64,14 @@ describe.for(SHAPES)("%s", ([, check, sample]) => {
   });
 });
 
-describe("terms", () => {
-  function accepts(terms: object): boolean {
-    return (
-      isLoadAsk({ ...ASK, terms: { ...TERMS, ...terms } }) &&
-      isLoadEntry({ ...ENTRY, terms: { ...TERMS, ...terms } })
-    );
-  }
+function accepts(terms: object): boolean {
+  return (
+    isLoadAsk({ ...ASK, terms: { ...TERMS, ...terms } }) &&
+    isLoadEntry({ ...ENTRY, terms: { ...TERMS, ...terms } })
+  );
+}
 
+describe("terms", () => {
   it("name an upstream, a bulkhead within bounds, and a share of retries or none", ({ expect }) => {
     for (const terms of [
       { upstream: "a".repeat(MAX_NAME_CHARS) },
@@ -108,9 +108,11 @@ describe("terms", () => {
   });
 });
 
-describe("counts by index", () => {
-  const full = (length: number): number[] => Array.from({ length }, (_, index) => [index, 1]).flat();
+function full(length: number): number[] {
+  return Array.from({ length }, (_, index) => [index, 1]).flat();
+}
 
+describe("counts by index", () => {
   it("may name every level and every bucket, each within the range", ({ expect }) => {
     expect(isLoadEntry({ ...ENTRY, arrivals: full(LEVEL_COUNT), served: full(LATENCY_BUCKETS) })).toBe(true);
     expect(isLoadEntry({ ...ENTRY, arrivals: [], served: [] })).toBe(true);
@@ -148,14 +150,14 @@ describe("a bulkhead's name", () => {
   });
 });
 
-describe("a sync", () => {
-  function refusedWhole(changes: object): boolean {
-    const hub = newHub("weur");
-    const before = contentOf(hub);
-    const reply = serveSync(hub, { ...syncOf("weur", "s", null), ...changes }, T0);
-    return reply.kind === "refused" && reply.reason === "malformed" && contentOf(hub) === before;
-  }
+function refusedWhole(changes: object): boolean {
+  const hub = newHub("weur");
+  const before = contentOf(hub);
+  const reply = serveSync(hub, { ...syncOf("weur", "s", null), ...changes }, T0);
+  return reply.kind === "refused" && reply.reason === "malformed" && contentOf(hub) === before;
+}
 
+describe("a sync", () => {
   it("is refused whole for one entry that is malformed, or one too many", ({ expect }) => {
     const report = { ...reportOf("s", 1), loads: [ENTRY, { ...ENTRY, ok: -1 }] };
     expect(refusedWhole({ report })).toBe(true);

@@ -1,5 +1,5 @@
-// The retry budget of a region: whatever its isolates do, all of them together schedule no more retries than the
-// budget of one that made all their requests.
+// The retry budget of a region: whatever its isolates do, all of them together schedule no more retries than
+// the budget of one that made all their requests.
 
 import { describe } from "vitest";
 import type { Hub } from "../../../src/hub/hub.ts";

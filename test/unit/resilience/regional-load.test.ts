@@ -139,15 +139,15 @@ describe("retries", () => {
   });
 });
 
-describe("asking for permits at once", () => {
-  /** With so many in line. */
-  function crowded(verdict: Partial<LoadVerdict>): UpstreamControl {
-    const control = steered({ limit: 10, ceiling: 10, ...verdict });
-    while (takeUpstreamPermit(control, 1, NOW) !== NO_PERMIT);
-    waitAtBulkhead(control.bulkhead, 1, NOW + 100, NOW, () => {});
-    return control;
-  }
+/** An isolate with all its permits out and somebody in line. */
+function crowded(verdict: Partial<LoadVerdict>): UpstreamControl {
+  const control = steered({ limit: 10, ceiling: 10, ...verdict });
+  while (takeUpstreamPermit(control, 1, NOW) !== NO_PERMIT);
+  waitAtBulkhead(control.bulkhead, 1, NOW + 100, NOW, () => {});
+  return control;
+}
 
+describe("asking for permits at once", () => {
   it("helps who stands in line while the region has some to spare", ({ expect }) => {
     expect(wantsPermits(crowded({ hasSpare: true }), NOW)).toBe(true);
     expect(wantsPermits(crowded({ hasSpare: false }), NOW)).toBe(false);
