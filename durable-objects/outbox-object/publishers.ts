@@ -35,16 +35,16 @@ export function gatewayPublisher(gateway: Fetching, { token, origin }: GatewayTa
         headers: { authorization: `Bearer ${token}`, "content-type": BATCH_TYPE },
         body: writeBatch(events),
       });
-      return await judgeResponse(await gateway.fetch(request));
+      return judgeResponse(await gateway.fetch(request));
     },
   };
 }
 
-async function judgeResponse(response: Response): Promise<PublishOutcome> {
+function judgeResponse(response: Response): PublishOutcome {
   const retryAfter = response.headers.get("retry-after");
   const retryAfterMs = retryAfter === null ? null : parseRetryAfterMs(retryAfter, Date.now());
-  // A body that nobody reads keeps its connection.
-  await response.body?.cancel();
+  // A body that nobody reads keeps its connection; nobody waits for it either.
+  response.body?.cancel().catch(() => null);
   return judgePublishStatus(response.status, retryAfterMs);
 }
 

@@ -163,6 +163,29 @@ describe("its events", () => {
   });
 });
 
+it("writes a row for each event, and two for a batch that is published", async () => {
+  const stub = env.ORDERS.getByName("price");
+  const cursors: { readonly rowsWritten: number }[] = [];
+  const spy = await runInDurableObject(stub, (_, { storage }) => {
+    const prototype: SqlStorage = Object.getPrototypeOf(storage.sql);
+    const exec = prototype.exec.bind(storage.sql);
+    return vi.spyOn(prototype, "exec").mockImplementation((query, ...bindings) => {
+      const cursor = exec(query, ...bindings);
+      cursors.push(cursor);
+      return cursor;
+    });
+  });
+  await transact(stub, (_, emit) => {
+    for (let index = 0; index < 100; index++) emit("tick", index);
+  });
+  await stub.flushOutbox();
+  spy.mockRestore();
+  const rows = await runInDurableObject(stub, () =>
+    cursors.reduce((sum, { rowsWritten }) => sum + rowsWritten, 0),
+  );
+  expect(rows).toBe(102);
+});
+
 describe("old events", () => {
   it("are deleted, but a number never comes back", async () => {
     const stub = env.ORDERS.getByName("collect");
