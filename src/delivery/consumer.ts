@@ -141,8 +141,8 @@ async function waitFor(delivery: Promise<Delivered>, place: Place | null): Promi
 }
 
 /**
- * It goes on by itself: its lease is long enough, and its message has nothing more to say. True: its connection
- * was this lane's, which ends with it; the last lanes go on for all others.
+ * It goes on by itself: its lease is long enough, and its message has nothing more to say. True: its
+ * connection was this lane's, which ends with it; the last lanes go on for all others.
  */
 function leave(consumption: Consumption, { work, job }: Task, delivery: Promise<Delivered>): boolean {
   const { late, shell } = consumption;

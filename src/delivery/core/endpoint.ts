@@ -29,8 +29,8 @@ export function noteDelivery(book: Book, outcome: DeliveryOutcome, now: number):
 }
 
 /**
- * A busy endpoint fails a hundred times in the first minute of an outage: what disables it is 410, and days of
- * nothing but failure.
+ * A busy endpoint fails a hundred times in the first minute of an outage: what disables it is 410, and days
+ * of nothing but failure.
  */
 function patient(changed: HealthChange, now: number): HealthChange {
   const { health, notices } = changed;
