@@ -20,8 +20,8 @@ const MAX_COLUMNS = 110;
 
 const FOUNDATIONS = ["src/resilience", "src/crdt", "src/http"];
 const PURE = [...FOUNDATIONS, "src/hub", "src/delivery/core"];
-/** What events, webhooks, pull subscriptions and relays decide. */
-const EVENTING = ["events", "webhooks/core", "pull", "relay"].map((folder) => `src/delivery/${folder}`);
+/** What events, webhooks and relays decide. */
+const EVENTING = ["events", "webhooks/core", "relay"].map((folder) => `src/delivery/${folder}`);
 const UNKNOWN_TO_PURE =
   /^(fetch|setTimeout|setInterval|Date\.now|Math\.random|performance\.now|crypto\.\w+)$/;
 
