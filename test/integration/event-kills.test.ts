@@ -1,5 +1,5 @@
-// Events over a kill of everything: what was answered with 202 gets to its subscribers, under the same id. What a
-// consumer had when it died comes again when its lease is over, so this may take a minute.
+// Events over a kill of everything: what was answered with 202 gets to its subscribers, under the same id.
+// What a consumer had when it died comes again when its lease is over, so this may take a minute.
 import { describe, it, vi } from "vitest";
 import { startRegions, startUpstream } from "./rig/index.ts";
 
