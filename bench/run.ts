@@ -8,6 +8,7 @@ import { merge } from "./merge/report.ts";
 import { regionCosts } from "./region-costs/report.ts";
 import { regions } from "./regions/report.ts";
 import { ring0 } from "./ring0/report.ts";
+import { sidecar } from "./sidecar/report.ts";
 import { bundle } from "./bundle.ts";
 import { overload } from "./overload/report.ts";
 import { peersHttp } from "./peers/http-report.ts";
@@ -25,6 +26,7 @@ const RUNNERS = new Map<string, Runner>([
   runnerOf(merge),
   runnerOf(regionCosts),
   runnerOf(regions),
+  runnerOf(sidecar),
   runnerOf(bundle),
 ]);
 

@@ -3,7 +3,8 @@
 import { existsSync, realpathSync, statSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { extname, resolve } from "node:path";
-import { bundle, type Bundle } from "./bundling.ts";
+import { pathToFileURL } from "node:url";
+import type { Bundle } from "./bundling.ts";
 import { nonDataErrors } from "./plain-data.ts";
 import { LIBRARY_ENTRY } from "./project.ts";
 
@@ -38,14 +39,11 @@ async function loadJson(path: string, file: string): Promise<LoadedConfig> {
 }
 
 async function loadModule(path: string, file: string): Promise<LoadedConfig> {
-  const bundled = bundleForNode(path);
+  const bundled = await bundleForNode(path);
   if (!bundled.ok) return { ok: false, errors: bundled.errors, inputs: [path] };
-  const { code } = bundled;
   const inputs = bundled.inputs.filter((input) => !input.includes("/node_modules/"));
   try {
-    const module: Record<string, unknown> = await import(
-      `data:text/javascript;base64,${Buffer.from(code).toString("base64")}`
-    );
+    const module: Record<string, unknown> = await import(bundled.specifier);
     if (module.default === undefined) {
       return { ok: false, errors: [`${file}: has no default export`], inputs };
     }
@@ -55,8 +53,15 @@ async function loadModule(path: string, file: string): Promise<LoadedConfig> {
   }
 }
 
-function bundleForNode(path: string): Bundle {
-  return bundle({
+type Importable =
+  | { readonly ok: true; readonly specifier: string; readonly inputs: readonly string[] }
+  | Extract<Bundle, { ok: false }>;
+
+async function bundleForNode(path: string): Promise<Importable> {
+  const bundling = await import("./bundling.ts").catch(() => null);
+  // An image without the tools of development: Node reads the file as it is, and what it imports itself.
+  if (bundling === null) return { ok: true, specifier: pathToFileURL(path).href, inputs: [path] };
+  const bundled = bundling.bundle({
     entryPoints: [path],
     // esbuild names its inputs relative to the real path of this folder.
     absWorkingDir: realpathSync("."),
@@ -64,6 +69,13 @@ function bundleForNode(path: string): Bundle {
     alias: { tidegate: LIBRARY_ENTRY },
     external: ["cloudflare:*"],
   });
+  if (!bundled.ok) return bundled;
+  const { code, inputs } = bundled;
+  return {
+    ok: true,
+    inputs,
+    specifier: `data:text/javascript;base64,${Buffer.from(code).toString("base64")}`,
+  };
 }
 
 function messageOf(error: unknown): string {

@@ -29,7 +29,7 @@ export function bindLifetime(): string {
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
     process.prependListener(signal, () => process.exit(0));
   }
-  if (hasParentToFollow()) followParent();
+  if (hasParentToFollow()) followParent(() => process.exit(0));
   return folder;
 }
 
@@ -52,16 +52,21 @@ function guardRuntime(folder: string): void {
   });
 }
 
-// A gateway that somebody put into the background by hand outlives its shell; one that npm or npx
-// started has no reason to outlive them.
-function hasParentToFollow(): boolean {
+/**
+ * A gateway that somebody put into the background by hand outlives its shell; one that npm or npx started has
+ * no reason to outlive them.
+ */
+export function hasParentToFollow(): boolean {
   const { env } = process;
   return [env.npm_lifecycle_event, env.npm_command, env.TIDEGATE_FOLLOW_PARENT].some(Boolean);
 }
 
-function followParent(): void {
+/** Calls back once when the parent is gone. */
+export function followParent(gone: () => void): void {
   const parent = process.ppid;
-  setInterval(() => {
-    if (process.ppid !== parent) process.exit(0);
+  const timer = setInterval(() => {
+    if (process.ppid === parent) return;
+    clearInterval(timer);
+    gone();
   }, PARENT_POLL_MS).unref();
 }

@@ -8,6 +8,10 @@ type Command = (args: string[]) => Promise<number | null>;
 
 const COMMANDS: Record<string, { readonly what: string; readonly load: () => Promise<Command> }> = {
   start: { what: "run the gateway on this machine", load: async () => (await import("./start.ts")).start },
+  sidecar: {
+    what: "run the gateway's policies beside a service",
+    load: async () => (await import("./sidecar.ts")).sidecar,
+  },
   check: {
     what: "errors and advice for the configuration",
     load: async () => (await import("./check.ts")).check,

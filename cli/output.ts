@@ -1,14 +1,14 @@
 // What the commands print. Standard output carries results alone (the ready line, the load table); all
 // else goes to standard error. A reader that stops reading costs lines, never the process or its memory.
 
-/** Bytes of standard error that may wait for a slow reader; lines beyond it are dropped and counted. */
-const STDERR_WAITING_BYTES = 4 * 1024 * 1024;
+/** Bytes that may wait for a slow reader of either output; lines beyond it are dropped, of errors counted. */
+const WAITING_BYTES = 4 * 1024 * 1024;
 
 let droppedLines = 0;
 
 /** Writes one line to standard error. */
 export function report(line: string): void {
-  if (process.stderr.writableLength > STDERR_WAITING_BYTES) {
+  if (process.stderr.writableLength > WAITING_BYTES) {
     droppedLines++;
     return;
   }
@@ -22,6 +22,11 @@ export function report(line: string): void {
 /** Writes several lines to standard error. */
 export function reportAll(lines: readonly string[], prefix = ""): void {
   for (const line of lines) report(`${prefix}${line}`);
+}
+
+/** Writes one line of a log to standard output, under the same rule. */
+export function log(line: string): void {
+  if (process.stdout.writableLength <= WAITING_BYTES) process.stdout.write(`${line}\n`);
 }
 
 /** Writes to standard output. */

@@ -1,11 +1,20 @@
 // The Worker. Custom code has its place here: `gateway.app.use("/v1/*", cors())`, before the export.
 
+import { WorkerEntrypoint } from "cloudflare:workers";
 import config from "#config";
 import { createGateway } from "./edge/gateway.ts";
+import { callerOfBinding } from "./sidecar/binding.ts";
 
 const gateway = createGateway(config);
 
 export default gateway.handler;
+
+/** What another Worker binds: `env.SIDECAR.fetch("http://<upstream>.upstream/path")`. */
+export class Sidecar extends WorkerEntrypoint<Record<string, unknown>> {
+  override fetch(request: Request): Response | Promise<Response> {
+    return gateway.callUpstream(request, this.env, this.ctx, callerOfBinding(request, this.ctx.props));
+  }
+}
 
 // What Cloudflare instantiates by name; wrangler.toml lists the same names.
 export { Ledger } from "../durable-objects/ledger.ts";

@@ -57,6 +57,8 @@ const IMPORT_RULES: readonly { from: string; to: (folder: string) => boolean; pa
     to: (folder) => within(["src", "durable-objects"])(folder),
     packages: /^(?!node:)/,
   },
+  // The one part of src that needs Node.
+  { from: "src/sidecar/process", to: (folder) => folder.startsWith("src/"), packages: /^(?!cloudflare:)/ },
   { from: "src", to: (folder) => folder === "src" || folder.startsWith("src/"), packages: /^(?!node:)/ },
 ];
 

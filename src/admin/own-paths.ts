@@ -6,6 +6,7 @@ import { Hono } from "hono";
 import { gatewayPath } from "../http/paths.ts";
 import { makeProblem, sign } from "../edge/answer.ts";
 import { equalSecrets } from "../edge/api-keys.ts";
+import type { Engine } from "../edge/engine.ts";
 import type { Exchange } from "../edge/exchange.ts";
 import type { HubDescription } from "../hub/description.ts";
 import { addToCounter, readCounter } from "./counters.ts";
@@ -33,7 +34,7 @@ interface OwnPathContext {
 export const MAX_CONFIG_BYTES = 32 * 1024 * 1024;
 
 const METRICS_PATH = "/_gateway/metrics";
-const METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8";
+export const METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
 let app: Hono<OwnPathContext> | null = null;
 
@@ -60,16 +61,16 @@ function createOwnPaths(): Hono<OwnPathContext> {
       (authorize(c.env.x, c.req.path, c.req.header("authorization")) ?? (await next())) || undefined,
   );
   own.get("/_gateway/state", async (c) => {
-    const { x } = c.env;
-    const asked = [describeHub(x), describeQueues(x.engine), describeEvents(x.engine)] as const;
+    const { engine } = c.env.x;
+    const asked = [describeHub(engine), describeQueues(engine), describeEvents(engine)] as const;
     const [hub, queues, events] = await Promise.all(asked);
-    return c.json(describeState(x.engine, hub, queues, events, Date.now()));
+    return c.json(describeState(engine, hub, queues, events, Date.now()));
   });
   own.get(METRICS_PATH, async (c) => {
-    const { x } = c.env;
-    const asked = [viewHub(x), describeQueues(x.engine), describeEvents(x.engine)] as const;
+    const { engine } = c.env.x;
+    const asked = [viewHub(engine), describeQueues(engine), describeEvents(engine)] as const;
     const [hub, queues, events] = await Promise.all(asked);
-    const text = renderMetrics(x.engine, hub, queues, events, Date.now());
+    const text = renderMetrics(engine, hub, queues, events, Date.now());
     return c.body(text, 200, { "content-type": METRICS_TYPE });
   });
   addRegionPaths(own);
@@ -116,14 +117,14 @@ function addEventPaths(own: Hono<OwnPathContext>): void {
 }
 
 /** The hub's own description; null when it does not answer, or there is none. */
-async function describeHub(x: Exchange): Promise<HubDescription | null> {
-  return (await x.engine.hub?.ask((hub) => hub.describe())) ?? null;
+export async function describeHub({ hub: own }: Engine): Promise<HubDescription | null> {
+  return (await own?.ask((hub) => hub.describe())) ?? null;
 }
 
 /** What a scrape needs of the hub; null when it does not answer, or there is none. */
-async function viewHub(x: Exchange): Promise<HubView | null> {
-  await x.engine.hub?.settled();
-  const view = x.engine.hub?.ask(async (hub) => {
+export async function viewHub({ hub: own }: Engine): Promise<HubView | null> {
+  await own?.settled();
+  const view = own?.ask(async (hub) => {
     const [description, metrics] = await Promise.all([hub.describe(), hub.metrics()]);
     return { description, metrics };
   });

@@ -2,6 +2,7 @@
 
 import { limitAdvice } from "./advise-limits.ts";
 import { subscriptionAdvice } from "./advise-subscriptions.ts";
+import { isCallRoute } from "./call-routes.ts";
 import { formatPath } from "./error-lines.ts";
 import type { Plan, QueuePlan, RoutePlan } from "./plan.ts";
 import { coversRoute } from "./route-cover.ts";
@@ -18,26 +19,32 @@ const SAFE_METHODS: ReadonlySet<string> = new Set([
   "SEARCH",
 ]);
 
-/** Warnings, each one line that begins with the path of what it is about. */
-export function adviseConfig(plan: Plan): readonly string[] {
+/**
+ * Warnings, each one line that begins with the path of what it is about. `areUpstreamsCalled`: a service may
+ * call every upstream, whether a route names it or not.
+ */
+export function adviseConfig(plan: Plan, areUpstreamsCalled = false): readonly string[] {
   return [
     ...plan.routes.flatMap((route) => routeAdvice(plan, route)),
     ...classAdvice(plan.routes),
     ...plan.limits.flatMap(limitAdvice),
     ...plan.queues.flatMap(queueAdvice),
     ...subscriptionAdvice(plan),
-    ...unusedAdvice(plan),
+    ...unusedAdvice(plan, areUpstreamsCalled),
   ];
 }
 
 function routeAdvice(plan: Plan, route: RoutePlan): string[] {
   const path = formatPath(["routes", route.index]);
   const advice: string[] = [];
-  const shadow = plan.routes.slice(0, route.index).find((earlier) => coversRoute(earlier, route));
+  const isCall = isCallRoute(route);
+  const shadow = plan.routes
+    .slice(0, route.index)
+    .find((earlier) => isCallRoute(earlier) === isCall && coversRoute(earlier, route));
   if (shadow !== undefined) {
     advice.push(`${path}: never reached, routes[${shadow.index}] takes all of its requests first`);
   }
-  if (route.priority === P0 && route.auth === null) {
+  if (route.priority === P0 && route.auth === null && !isCall) {
     advice.push(`${path}.auth: anybody can send P0 requests, which are shed last; set auth: true`);
   }
   if (route.auth === "any" && plan.consumers.length === 0) {
@@ -88,7 +95,10 @@ function queueAdvice({ name, orderBy, terms }: QueuePlan): string[] {
   return advice;
 }
 
-function unusedAdvice({ upstreams, limits, counters, routes, queues, subscriptions }: Plan): string[] {
+function unusedAdvice(
+  { upstreams, limits, counters, routes, queues, subscriptions }: Plan,
+  areUpstreamsCalled: boolean,
+): string[] {
   const destinations = routes.map(({ destination }) => destination);
   const usedUpstreams = new Set([
     ...destinations.flatMap((each) => (each.kind === "upstream" ? each.upstream : [])),
@@ -100,7 +110,7 @@ function unusedAdvice({ upstreams, limits, counters, routes, queues, subscriptio
   const usedCounters = new Set(routes.flatMap((route) => route.count));
   return [
     ...upstreams
-      .filter(({ index }) => !usedUpstreams.has(index))
+      .filter(({ index }) => !areUpstreamsCalled && !usedUpstreams.has(index))
       .map(({ name }) => `upstreams.${name}: no route uses it`),
     ...queues
       .filter(({ index }) => !usedQueues.has(index))

@@ -1,6 +1,7 @@
 // The Plan: what a configuration is compiled to. Immutable; everything that the hot path needs is
 // an index, a number or a ready-made string. Names stay only for logs, metrics and the admin surface.
 
+import { callRoutes } from "./call-routes.ts";
 import type { PathRewrite } from "../http/paths.ts";
 import type { BreakerOptions } from "../resilience/breaker-state.ts";
 import type { TrafficClass } from "../resilience/level.ts";
@@ -31,17 +32,17 @@ export interface Plan {
 }
 
 /**
- * Every route that an exchange may be on, by its index: those that were written, then those of deliveries.
+ * Every route that an exchange may be on, by its index: those that were written, those of deliveries, those
+ * of calls through a sidecar.
  */
-export function allRoutes({
-  routes,
-  queues,
-  subscriptions,
-}: Pick<Plan, "routes" | "queues" | "subscriptions">): readonly RoutePlan[] {
-  const subscribed = subscriptions.flatMap(({ deliver }) =>
+export function allRoutes(
+  plan: Pick<Plan, "routes" | "queues" | "subscriptions" | "upstreams">,
+): readonly RoutePlan[] {
+  const subscribed = plan.subscriptions.flatMap(({ deliver }) =>
     deliver.kind === "upstream" ? deliver.delivery : [],
   );
-  return [...routes, ...queues.map(({ delivery }) => delivery), ...subscribed];
+  const own = [...plan.routes, ...plan.queues.map(({ delivery }) => delivery), ...subscribed];
+  return [...own, ...callRoutes(plan, own.length)];
 }
 
 export interface UpstreamPlan {

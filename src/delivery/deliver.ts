@@ -9,12 +9,14 @@ import { NOBODY } from "../edge/api-keys.ts";
 import { levelOf, refuseHopeless } from "../edge/checks.ts";
 import type { Engine } from "../edge/engine.ts";
 import { Exchange } from "../edge/exchange.ts";
+import { sendByFetch } from "../edge/fetch-carrier.ts";
 import { identify } from "../edge/identity.ts";
 import { InboundHeaders } from "../edge/inbound-headers.ts";
 import { createOutboundBody } from "../edge/outbound-body.ts";
 import { followOverrides } from "../edge/overrides.ts";
 import { reportDelivery } from "../edge/report.ts";
 import type { Shell } from "../edge/shell.ts";
+import { ANYBODY } from "../edge/shell.ts";
 import type { Attempt } from "../edge/tries.ts";
 import { runTry } from "../edge/try.ts";
 import { Verdict } from "../edge/verdict.ts";
@@ -101,7 +103,7 @@ async function runStages(
       upstream: x.upstream,
       path: job.target.request.path,
       body: createOutboundBody(null, { contentLength: null, limitBytes: 0, keep: false }),
-      buildRequest: buildDelivery(loaded.body, signal),
+      send: sendByFetch(buildDelivery(loaded.body, signal)),
       lastTarget: NO_TARGET,
     };
     noteOriginal(x.upstream.control, x.startedAt);
@@ -147,7 +149,8 @@ function openDelivery(
   inbound.requestId = job.requestId;
   inbound.traceparent = job.traceparent;
   const identity = identify(inbound, engine.random);
-  const x = new Exchange(engine, request, inbound, startedAt, identity, shell, null);
+  const around = { caller: ANYBODY, waitUntil: (work: Promise<unknown>) => shell.waitUntil(work) };
+  const x = new Exchange(engine, request, inbound, startedAt, identity, around, null);
   x.rawPath = job.target.request.path.split("?", 1)[0];
   x.route = queue.delivery;
   x.upstream = engine.upstreams[queue.upstream];

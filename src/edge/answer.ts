@@ -14,12 +14,9 @@ import { Verdict, mayFallBack, problemOf } from "./verdict.ts";
 /** Where waiting helps but nobody knows how long. */
 const DEFAULT_RETRY_AFTER_MS = 1000;
 
-/** Runtimes that know WebSockets carry one end on the response. */
-type UpgradeInit = ResponseInit & { webSocket?: unknown };
-
 /** The upstream's answer, its hop-by-hop fields removed and ours added. */
 export function passAnswer(x: Exchange, answer: Response): Response {
-  const response = answer.status === 101 ? acceptUpgrade(answer) : new Response(answer.body, answer);
+  const response = x.engine.carrier.receive(answer);
   const { headers } = response;
   if (answer.status !== 101) removeHopByHop(headers, false);
   if (x.route !== null) {
@@ -109,10 +106,4 @@ export function sign(x: Exchange, response: Response): Response {
   if (x.rateLimit !== null && x.rateLimitPolicy !== null) headers.set("ratelimit-policy", x.rateLimitPolicy);
   if (x.explanation !== null) headers.set("x-tidegate-decision", x.explanation.toString());
   return response;
-}
-
-function acceptUpgrade(answer: Response): Response {
-  const init: UpgradeInit = { status: 101, headers: answer.headers };
-  if ("webSocket" in answer) init.webSocket = answer.webSocket;
-  return new Response(null, init);
 }

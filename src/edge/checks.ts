@@ -20,6 +20,12 @@ import { Verdict, problemOf } from "./verdict.ts";
 
 const CLASS_NAMES = ["P0", "P1", "P2", "P3"] as const;
 
+/** The class of a name in any case; null for anything else. */
+export function classOfName(name: string): TrafficClass | null {
+  const index = CLASS_NAMES.findIndex((known) => known === name.toUpperCase());
+  return index === 0 || index === 1 || index === 2 || index === 3 ? index : null;
+}
+
 /** `P0` to `P3`. */
 export function className(trafficClass: TrafficClass): string {
   return CLASS_NAMES[trafficClass];
@@ -40,7 +46,7 @@ export function checkRequest(x: Exchange): Verdict {
     x.explanation?.note("path", "headers_too_large", { bytes: inbound.bytes, max: MAX_HEADER_BYTES });
     return Verdict.headersTooLarge;
   }
-  if (inbound.via !== null && viaNames(inbound.via, engine.plan.name)) {
+  if (inbound.via !== null && viaNames(inbound.via, engine.plan.name, engine.visitsOfLoop)) {
     return note(x, "path", Verdict.loopDetected);
   }
   return note(x, "path", Verdict.admit);
@@ -87,9 +93,13 @@ export function identifyConsumer(x: Exchange): Verdict {
   return Verdict.admit;
 }
 
-/** The least important of the route's class, the consumer's, and what the client asks for; then the level. */
+/**
+ * The least important of the route's class, the consumer's, the caller's, and what the client asks for; then
+ * the level.
+ */
 export function classify(x: Exchange): Verdict {
   const { engine, inbound, route } = x;
+  const { leastClass, mayNameClass } = x.shell.caller;
   let trafficClass: TrafficClass = route?.priority ?? 1;
   const consumer = consumerAt(engine, x.consumer);
   if (consumer !== null && consumer.priority !== null && consumer.priority > trafficClass) {
@@ -98,6 +108,11 @@ export function classify(x: Exchange): Verdict {
   if (inbound.priority !== null) {
     const wished = leastClassForUrgency(parseUrgency(inbound.priority));
     if (wished > trafficClass) trafficClass = wished;
+  }
+  if (leastClass > trafficClass) trafficClass = leastClass;
+  if (mayNameClass && inbound.trafficClass !== null) {
+    const named = classOfName(inbound.trafficClass);
+    if (named !== null && named > trafficClass) trafficClass = named;
   }
   x.trafficClass = trafficClass;
   x.level = levelOf(x, consumer?.name ?? null);

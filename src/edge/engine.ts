@@ -26,6 +26,7 @@ import type { Subscription } from "./engine-subscriptions.ts";
 import { missingForSubscriptions, resolveSubscriptions } from "./engine-subscriptions.ts";
 import type { KeyRing } from "./api-keys.ts";
 import { createKeyRing, hashKey } from "./api-keys.ts";
+import type { Carrier } from "./carrier.ts";
 import type { RouteTable } from "./route-table.ts";
 import { createRouteTable } from "./route-table.ts";
 
@@ -75,6 +76,9 @@ export interface Engine {
   readonly routes: RouteTable;
   readonly keys: KeyRing;
   readonly random: RandomSource;
+  readonly carrier: Carrier;
+  /** So many times the own name in `via` makes a loop. */
+  readonly visitsOfLoop: number;
   /** `via` of a request that came without one. */
   readonly ownVia: string;
   readonly adminToken: string | null;
@@ -103,6 +107,7 @@ export interface EngineIdentity {
   readonly hub: WorkerHub | null;
   readonly outboxes: Outboxes | null;
   readonly seed: number;
+  readonly carrier: Carrier;
 }
 
 /** What a Plan still needs from the bindings: secrets and targets that are not there. One line each. */
@@ -157,6 +162,8 @@ export function createEngine(
     routes: createRouteTable(plan.routes),
     keys: createKeyRing(keysWithSecrets(plan, bindings)),
     random: createRandom(identity.seed),
+    carrier: identity.carrier,
+    visitsOfLoop: 1,
     ownVia: appendVia(null, plan.name),
     adminToken: textOf(bindings, "ADMIN_TOKEN"),
     metricsToken: textOf(bindings, "METRICS_TOKEN"),

@@ -21,7 +21,7 @@ export class Exchange {
   readonly traceId: string;
   readonly traceFlags: string;
   readonly traceKept: boolean;
-  readonly shell: Pick<Shell, "waitUntil">;
+  readonly shell: Pick<Shell, "waitUntil" | "caller">;
   /** Non-null when an operator asked why. */
   readonly explanation: Explanation | null;
 
@@ -75,7 +75,7 @@ export class Exchange {
     inbound: InboundHeaders,
     startedAt: number,
     identity: RequestIdentity,
-    shell: Pick<Shell, "waitUntil">,
+    shell: Pick<Shell, "waitUntil" | "caller">,
     explanation: Explanation | null,
   ) {
     this.shell = shell;

@@ -23,7 +23,11 @@ import { regionOfRequest } from "../region/placement.ts";
 import { WorkerHub, objectBindingsOf } from "../region/worker-hub.ts";
 import type { Bindings, Engine, EngineIdentity } from "./engine.ts";
 import { createEngine, missingFromBindings, textOf } from "./engine.ts";
+import { FETCH_CARRIER } from "./fetch-carrier.ts";
 import { sharedBulkheads } from "./shared-bulkheads.ts";
+import { inboundOf, outboundOf } from "./outbound.ts";
+import type { Caller } from "./shell.ts";
+import { ANYBODY } from "./shell.ts";
 import { createUpstreamSource } from "./upstream-source.ts";
 import { runPipeline } from "./pipeline.ts";
 
@@ -53,6 +57,13 @@ export interface Gateway {
       context: Pick<RequestContext, "waitUntil">,
     ): Promise<void>;
   };
+  /** Sends a call of another Worker to the upstream that its host names, `<upstream>.upstream`. */
+  readonly callUpstream: (
+    request: Request,
+    bindings: Record<string, unknown>,
+    context: Pick<RequestContext, "waitUntil">,
+    caller: Caller,
+  ) => Response | Promise<Response>;
 }
 
 /** A configuration with errors: `errors` has one line for each. */
@@ -92,6 +103,8 @@ export function createGateway(config: GatewayConfig | CompiledConfig): Gateway {
       },
       queue: (batch, bindings, context) => isolate.consume(batch, bindings, context),
     },
+    callUpstream: (request, bindings, context, caller) =>
+      isolate.callUpstream(request, bindings, context, caller),
   };
 }
 
@@ -114,6 +127,9 @@ class Isolate {
   #plan: Plan;
   /** The one of requests: the first of them tells where this is. */
   #engine: Engine | null = null;
+  /** The same, for requests of the network and for calls of Workers. */
+  #inbound: Engine | null = null;
+  #outbound: Engine | null = null;
   /** One for each region that this isolate has worked for, as a consumer may for any. */
   readonly #engines = new Map<string, Engine>();
 
@@ -127,16 +143,46 @@ class Isolate {
     context: Pick<RequestContext, "waitUntil">,
   ): Response | Promise<Response> {
     try {
-      this.#engine ??= this.#engineOf(regionOf(request, bindings), bindings);
+      this.#inbound ??= inboundOf(this.#engineFor(request, bindings));
     } catch (error) {
       return answerBug(error instanceof Error ? error : new Error(String(error)));
     }
-    return runPipeline(this.#engine, request, {
+    return this.#run(this.#inbound, request, bindings, context, ANYBODY);
+  }
+
+  callUpstream(
+    request: Request,
+    bindings: Bindings,
+    context: Pick<RequestContext, "waitUntil">,
+    caller: Caller,
+  ): Response | Promise<Response> {
+    try {
+      this.#outbound ??= outboundOf(this.#engineFor(request, bindings));
+    } catch (error) {
+      return answerBug(error instanceof Error ? error : new Error(String(error)));
+    }
+    return this.#run(this.#outbound, request, bindings, context, caller);
+  }
+
+  #run(
+    engine: Engine,
+    request: Request,
+    bindings: Bindings,
+    context: Pick<RequestContext, "waitUntil">,
+    caller: Caller,
+  ): Response | Promise<Response> {
+    return runPipeline(engine, request, {
+      caller,
       acceptJob,
       publishRequest,
       answerOwnPath: (x) => answerOwnPath(x, (config) => this.#replaceConfig(config, bindings)),
       waitUntil: (work) => context.waitUntil(work),
     });
+  }
+
+  #engineFor(request: Request, bindings: Bindings): Engine {
+    this.#engine ??= this.#engineOf(regionOf(request, bindings), bindings);
+    return this.#engine;
   }
 
   /** Takes another configuration from now on; requests under way end under the one they began with. */
@@ -150,6 +196,8 @@ class Isolate {
       this.#engines.set(region, buildEngine(this.#plan, bindings, engine, engine));
     }
     this.#engine = this.#engines.get(this.#engine?.region ?? "") ?? null;
+    this.#inbound = null;
+    this.#outbound = null;
     return [];
   }
 
@@ -186,7 +234,11 @@ function regionOf(request: Request, bindings: Bindings): string {
 }
 
 /** What the isolate is called, and its way to the hub of a region. */
-function identifyIsolate(plan: Plan, region: string, bindings: Bindings): Omit<EngineIdentity, "seed"> {
+function identifyIsolate(
+  plan: Plan,
+  region: string,
+  bindings: Bindings,
+): Omit<EngineIdentity, "seed" | "carrier"> {
   const session = crypto.randomUUID();
   const objects = objectBindingsOf(bindings);
   const hub = objects === null ? null : new WorkerHub(objects, region, session, plan.hash);
@@ -198,13 +250,14 @@ function identifyIsolate(plan: Plan, region: string, bindings: Bindings): Omit<E
 function buildEngine(
   plan: Plan,
   bindings: Bindings,
-  isolate: Omit<EngineIdentity, "seed">,
+  isolate: Omit<EngineIdentity, "seed" | "carrier">,
   previous: Engine | null,
 ): Engine {
   const missing = missingFromBindings(plan, bindings);
   if (missing.length > 0) throw new Error(missing.join("\n"));
   const { session, region, hub, outboxes } = isolate;
-  const identity = { session, region, hub, outboxes, seed: crypto.getRandomValues(new Uint32Array(1))[0] };
+  const [seed] = crypto.getRandomValues(new Uint32Array(1));
+  const identity = { session, region, hub, outboxes, seed, carrier: FETCH_CARRIER };
   hub?.configured(plan.hash);
   const engine = createEngine(
     plan,

@@ -22,6 +22,7 @@ export class InboundHeaders {
   forwardedProto: string | null = null;
   forwardedHost: string | null = null;
   deadline: string | null = null;
+  trafficClass: string | null = null;
   prefer: string | null = null;
   adminToken: string | null = null;
   explain: string | null = null;
@@ -50,6 +51,7 @@ const FIELDS = new Map<string, Field>([
   ["x-forwarded-proto", "forwardedProto"],
   ["x-forwarded-host", "forwardedHost"],
   ["x-tidegate-deadline-ms", "deadline"],
+  ["x-tidegate-class", "trafficClass"],
   ["prefer", "prefer"],
   ["x-tidegate-admin", "adminToken"],
   ["x-tidegate-explain", "explain"],

@@ -54,10 +54,15 @@ export function upstreamRequest(
     duplex: "half",
   };
   const request = body === x.request.body ? new Request(url, x.request) : new Request(url, init);
-  editFields(request.headers, x);
-  request.headers.set("traceparent", formatTraceparent(x.traceId, newSpanId(x.engine.random), x.traceFlags));
-  request.headers.set("x-tidegate-deadline-ms", String(Math.max(1, Math.floor(remainingMs))));
+  writeUpstreamFields(request.headers, x, remainingMs);
   return request;
+}
+
+/** Makes the fields that a try sends of those that came in. */
+export function writeUpstreamFields(headers: Headers, x: Exchange, remainingMs: number): void {
+  editFields(headers, x);
+  headers.set("traceparent", formatTraceparent(x.traceId, newSpanId(x.engine.random), x.traceFlags));
+  headers.set("x-tidegate-deadline-ms", String(Math.max(1, Math.floor(remainingMs))));
 }
 
 /** The fields of a request that is stored for later, edited as if it were sent now. */

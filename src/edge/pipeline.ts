@@ -118,6 +118,9 @@ function tellHub(x: Exchange): void {
 
 function openExchange(engine: Engine, request: Request, shell: Shell): Exchange {
   const inbound = readInboundHeaders(request.headers);
+  const { address, host } = shell.caller;
+  if (address !== null) inbound.clientAddress = address;
+  if (host !== null) inbound.host = host;
   const explanation = asksWhy(engine, inbound) ? new Explanation() : null;
   const identity = identify(inbound, engine.random);
   return new Exchange(engine, request, inbound, Date.now(), identity, shell, explanation);

@@ -14,9 +14,10 @@ export interface RouteTable {
   readonly router: SmartRouter<number>;
 }
 
-export function createRouteTable(routes: readonly RoutePlan[]): RouteTable {
+/** Looks among `tried`, in this order; all of them are in `routes` at their index. */
+export function createRouteTable(routes: readonly RoutePlan[], tried = routes): RouteTable {
   const router = new SmartRouter<number>({ routers: [new RegExpRouter(), new TrieRouter()] });
-  for (const route of routes) router.add(ANY_METHOD, route.path, route.index);
+  for (const route of tried) router.add(ANY_METHOD, route.path, route.index);
   return { routes, router };
 }
 

@@ -10,9 +10,8 @@ import { takesNoBody } from "./checks.ts";
 import type { Upstream } from "./engine.ts";
 import type { Exchange } from "./exchange.ts";
 import type { OutboundBody } from "./outbound-body.ts";
-import { createOutboundBody } from "./outbound-body.ts";
-import type { RequestBuilder } from "./outbound-request.ts";
-import { isUpgrade, upstreamPath, upstreamRequest } from "./outbound-request.ts";
+import { isUpgrade, upstreamPath } from "./outbound-request.ts";
+import type { Carrier } from "./carrier.ts";
 import { runTry } from "./try.ts";
 import { Verdict } from "./verdict.ts";
 
@@ -24,7 +23,7 @@ export interface Attempt {
   readonly upstream: Upstream;
   readonly path: string;
   readonly body: OutboundBody;
-  readonly buildRequest: RequestBuilder;
+  readonly send: Carrier["send"];
   /** The target of the try before, or NO_TARGET. */
   lastTarget: number;
 }
@@ -36,12 +35,12 @@ export async function runTries(x: Exchange, upstream: Upstream): Promise<Verdict
   const attempt: Attempt = {
     upstream,
     path: upstreamPath(x),
-    body: createOutboundBody(x.request.body, {
+    body: x.engine.carrier.bodyOf(x, {
       contentLength: x.inbound.contentLength,
       limitBytes: x.route?.bodyLimitBytes ?? 0,
       keep: attempts > 1,
     }),
-    buildRequest: upstreamRequest,
+    send: x.engine.carrier.send,
     lastTarget: NO_TARGET,
   };
   for (;;) {

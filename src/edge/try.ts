@@ -21,7 +21,7 @@ import {
   takeUpstreamPermit,
 } from "../resilience/upstream-control.ts";
 import type { Exchange } from "./exchange.ts";
-import { TIMED_OUT, within } from "./timeout.ts";
+import { TIMED_OUT } from "./timeout.ts";
 import type { Attempt } from "./tries.ts";
 import { Verdict, problemOf } from "./verdict.ts";
 import { waitForPermit } from "./waiting.ts";
@@ -116,13 +116,13 @@ async function fetchTarget(x: Exchange, attempt: Attempt, startedAt: number): Pr
   attempt.lastTarget = index;
   const remainingMs = x.deadlineAt - startedAt;
   const timeoutMs = tryTimeoutMs(plan.timeoutMs, remainingMs);
-  const { baseUrl, fetcher } = targets[index];
-  const request = attempt.buildRequest(x, baseUrl + attempt.path, attempt.body, remainingMs);
+  const { path, body } = attempt;
+  const answer = attempt.send(x, { target: targets[index], path, body, remainingMs, timeoutMs });
   const inflight = control.targets.inflight[index];
   const slot = takePermit(inflight, startedAt, timeoutMs + LEASE_SLACK_MS);
   x.sent = true;
   try {
-    const response = await within(timeoutMs, fetcher === null ? fetch(request) : fetcher.fetch(request));
+    const response = await answer;
     if (response === TIMED_OUT) return await judgeTimeout(x, attempt, timeoutMs);
     return judgeAnswer(x, response, index, Date.now() - startedAt);
   } catch (error) {

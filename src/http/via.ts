@@ -24,13 +24,17 @@ function withoutComments(field: string): string {
   return depth === 0 ? kept : field;
 }
 
-/** Whether a `Via` field holds this pseudonym: whole, in any case, whatever the version and the comments. */
-export function viaNames(existing: string, name: string): boolean {
+/**
+ * Whether a `Via` field holds this pseudonym so many times: whole, in any case, whatever the version and the
+ * comments.
+ */
+export function viaNames(existing: string, name: string, times = 1): boolean {
   const field = existing.toLowerCase();
   const wanted = name.toLowerCase();
   if (!field.includes(wanted)) return false;
+  let found = 0;
   for (const hop of (field.includes("(") ? withoutComments(field) : field).split(",")) {
-    if (hop.trim().split(/[ \t]+/)[1] === wanted) return true;
+    if (hop.trim().split(/[ \t]+/)[1] === wanted) found++;
   }
-  return false;
+  return found >= times;
 }

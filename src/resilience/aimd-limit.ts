@@ -16,7 +16,7 @@
 //
 // The baseline is the least of the last 30 to 60 s of the lower quartiles, smoothed over some windows: the
 // least of noisy numbers would be far too small. The very first window counts with its slowest answer,
-// because in the beginning only the fast ones are back. It starts at `max`, or at 64 if that is less: a
+// because in the beginning only the fast ones are back. It starts at `max`, or at 128 if that is less: a
 // thousand requests at an upstream that serves a hundred a second are ten seconds of work, and there may be
 // other isolates. Under a region's hub `max` is the isolate's share: it may cut further between two verdicts.
 
@@ -142,10 +142,10 @@ export class AimdLimit implements ConcurrencyLimit {
     }
   }
 
-  follow(limit: number | null): void {
+  follow(limit: number | null, most: number = this.#configured): void {
     // Where it stood at its bound, or has cut nothing, it goes on there; else it keeps to its own.
     const wasBound = this.#exact >= this.#max - 1;
-    this.#max = Math.min(limit ?? this.#configured, this.#configured);
+    this.#max = Math.min(limit ?? most, this.#configured);
     if (limit !== null && (wasBound || this.#isUntried)) this.#set(limit);
     else this.#set(this.#exact);
   }

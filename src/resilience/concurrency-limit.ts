@@ -30,9 +30,10 @@ export interface ConcurrencyLimit {
     now: number,
   ): boolean;
   /**
-   * The region's hub has given this isolate so many permits: more it never says. null: the hub is gone.
+   * The region's hub has given this isolate so many permits: more it never says. null: the hub is gone;
+   * `most` is how far an adaptive limit may grow by itself then.
    */
-  follow(limit: number | null): void;
+  follow(limit: number | null, most?: number): void;
   /** Starts over at the maximum: the upstream was away, what was learned before no longer holds. */
   forget(): void;
 }

@@ -208,10 +208,7 @@ function slackOf(limit: number, isolates: number): number {
   return 6 * Math.log10(Math.max(2, limit)) + Math.sqrt(limit * isolates) / 2;
 }
 
-/**
- * In flight of late: in a single window, or one that a breaker has emptied, there may be less than it
- * bears.
- */
+/** In flight of late: a single window, or one that a breaker has emptied, may hold less than it bears. */
 function inflightOf({ seen }: RegionLimit): number {
   return Math.max(LIMIT_FLOOR, ...seen.slice(-LATE_WINDOWS).map(({ inflight }) => inflight));
 }

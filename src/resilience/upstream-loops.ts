@@ -15,6 +15,9 @@ import type { UpstreamControl } from "./upstream-control.ts";
 import { takeBusyMs } from "./waiting-line.ts";
 
 const RAMP_STEP_MS = 100;
+/** Without its hub an isolate gets no more than so many times what it had last, or so many requests. */
+const ALONE_TIMES = 2;
+const LEAST_ALONE = 20;
 /** A ramping upstream may always get this many: with little traffic, shares mean nothing. */
 export const RAMP_FLOOR_PER_SECOND = 5;
 
@@ -77,11 +80,15 @@ export function ceilingOf({ limit, regional }: UpstreamControl, now: number): nu
   return isLoadRegional(regional, now) ? Math.min(limit.ceiling, regional.ceiling) : limit.ceiling;
 }
 
-/** The hub is gone: the isolate's own loops go on from where the region's were. */
+/**
+ * The hub is gone: the isolate's own loops go on from where the region's were. Many isolates that each try
+ * how far they can go would queue without end, so none goes far.
+ */
 function leaveRegion({ regional, limit, bulkhead }: UpstreamControl, now: number): void {
+  const most = Math.max(LEAST_ALONE, ALONE_TIMES * regional.limit);
   regional.limit = 0;
   regional.until = now;
-  limit.follow(null);
+  limit.follow(null, most);
   bulkhead.ceiling = limit.ceiling;
 }
 

@@ -4,7 +4,8 @@
 import { describe, it } from "vitest";
 import { fleet } from "./harness/fleet.ts";
 import { LevelWitness } from "./harness/level-witness.ts";
-import { LARGE_UPSTREAM, steadyLoad } from "./harness/scenarios.ts";
+import { region } from "./harness/region.ts";
+import { LARGE_UPSTREAM, outage, steadyLoad } from "./harness/scenarios.ts";
 import { tidegate } from "./harness/tidegate-policy.ts";
 import { ISOLATE_START_LIMIT } from "../../src/resilience/concurrency-limit.ts";
 import { createShedLoop } from "../../src/resilience/cursor.ts";
@@ -68,6 +69,27 @@ describe("a fleet", () => {
     expect(result.seconds[9].reading.limit).toBe(4 * ISOLATE_START_LIMIT);
     const again = steadyLoad({ policy, seed: 1, durationMs: 10_000 }, 0.5);
     expect(again).toEqual(result);
+  });
+});
+
+describe("a region", () => {
+  it("goes on through new isolates and a hub that begins anew, the same way each time", ({ expect }) => {
+    const policy = region({ isolates: 4, churn: 0.25, hubRestartsAtMs: 5000 });
+    const result = steadyLoad({ policy, seed: 1, durationMs: 10_000 }, 0.5);
+    for (const { offered, ok } of result.classes) expect(ok).toBe(offered);
+    expect(result.policy).toBe("region of 4");
+    expect(result.permitsLeaked).toBe(0);
+    expect(steadyLoad({ policy, seed: 1, durationMs: 10_000 }, 0.5)).toEqual(result);
+  });
+
+  it("tells how its breaker moves, over a restart of its hub, too", ({ expect }) => {
+    const load = { seed: 1, upstream: LARGE_UPSTREAM };
+    const changes = [undefined, 25_000].map((hubRestartsAtMs) => {
+      const policy = region({ isolates: 4, ...(hubRestartsAtMs !== undefined && { hubRestartsAtMs }) });
+      return outage({ ...load, policy }, 100).regionChanges.filter(({ atMs }) => atMs < 25_000);
+    });
+    expect(changes[0][0]).toMatchObject({ from: "closed", to: "open" });
+    expect(changes[1]).toEqual(changes[0]);
   });
 });
 

@@ -59,7 +59,7 @@ describe.for([0.5, 0.8, 1, 1.5, 2, 3, 5, 10])("an upstream of a hundred, %s time
   it("serves 99.9 % of P0 and 95 % of what can be had", ({ expect }) => {
     for (const beyond of ["queue", "refuse"] as const) {
       const upstream = { ...LARGE_UPSTREAM, beyond };
-      const result = steadyLoad({ policy: tidegate(), seed: 11, upstream, durationMs: 10_000 }, times);
+      const result = steadyLoad({ policy: tidegate(), seed: 11, upstream, durationMs: 20_000 }, times);
       expect(successShare(result, 0), describeRun(result)).toBeGreaterThanOrEqual(0.999);
       expect(usefulShare(result), describeRun(result)).toBeGreaterThanOrEqual(0.95);
       expect(result.unjustRefusals, describeRun(result)).toBe(0);

@@ -55,9 +55,9 @@ interface OutageLoad {
 /** Runs an outage that begins at 10 s. */
 export function watchOutage(load: OutageLoad): Watched {
   const calls: number[][] = [];
-  const upstream = (region: number): Upstream => {
+  const upstream = (index: number): Upstream => {
     const at: number[] = [];
-    calls[region] = at;
+    calls[index] = at;
     const inner = downBetween(DOWN_MS, load.upMs);
     return (elapsedMs, random) => {
       at.push(elapsedMs);
@@ -125,8 +125,8 @@ function measureBack(seeds: readonly number[], load: Omit<OutageLoad, "seed">): 
   const runs = seeds.map((seed) => watchOutage({ ...load, seed }));
   const worst = (of: (watched: Watched, index: number) => number): number[] =>
     runs.map((watched) => Math.max(...watched.regions.map((_, index) => of(watched, index))));
-  const firstGood = (region: Region): number => {
-    const good = region.probes.find(({ at, isGood }) => isGood && at >= load.upMs);
+  const firstGood = ({ probes }: Region): number => {
+    const good = probes.find(({ at, isGood }) => isGood && at >= load.upMs);
     return good?.until ?? Number.POSITIVE_INFINITY;
   };
   const full = worst(({ regions: at }, index) => {

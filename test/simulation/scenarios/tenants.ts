@@ -48,13 +48,13 @@ function isHubGone(atMs: number): boolean {
 function measureNoHub({ seeds }: MeasureOptions): Measure[] {
   const shares = seeds.map((seed) => {
     const world = new World({ seed, isolates: 100, rps: 200, isHubGone, upstream: () => failingAt(0.01) });
-    const [region] = world.regions;
+    const [watchedRegion] = world.regions;
     for (let second = 1, next = 0; second <= 90; second++) {
       world.runUntil(second * 1000);
-      for (let count = 0; count < 10; count++) region.replaceIsolate(next++ % 100);
+      for (let count = 0; count < 10; count++) watchedRegion.replaceIsolate(next++ % 100);
     }
-    const made = region.tally.good + region.tally.failed;
-    return { passed: made / (made + region.tally.refused + region.tally.shed) };
+    const { good, failed, refused, shed } = watchedRegion.tally;
+    return { passed: (good + failed) / (good + failed + refused + shed) };
   });
   return [
     atLeast(

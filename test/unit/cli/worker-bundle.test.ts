@@ -34,7 +34,10 @@ function codeWith(config: unknown, aliases = shape.aliases): string {
 /** Imports a bundle from a file; rejects with what its global scope throws. */
 function run(code: string, name: string): Promise<unknown> {
   const file = join(folder, name);
-  writeFileSync(join(folder, "workers.mjs"), "export class DurableObject {}");
+  writeFileSync(
+    join(folder, "workers.mjs"),
+    "export class DurableObject {}\nexport class WorkerEntrypoint {}",
+  );
   writeFileSync(file, code.replaceAll('"cloudflare:workers"', '"./workers.mjs"'));
   return import(/* @vite-ignore */ pathToFileURL(file).href);
 }

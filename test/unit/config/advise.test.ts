@@ -37,6 +37,22 @@ describe("advice", () => {
     ).toEqual([]);
   });
 
+  it("takes routes for a service's calls and those for the network for two lists", ({ expect }) => {
+    const calls = { hosts: ["a.upstream"], priority: "P0" };
+    expect(adviceFor(withRoutes({}, calls))).toEqual([]);
+    expect(adviceFor(withRoutes(calls, { ...calls, path: "/x" }, {}))).toEqual([
+      "routes[1]: never reached, routes[0] takes all of its requests first",
+    ]);
+  });
+
+  it("says nothing of upstreams that are called without a route", ({ expect }) => {
+    const plan = planOf(
+      minimalConfig({ upstreams: { a: { targets: ["http://a"] }, b: { targets: ["http://b"] } } }),
+    );
+    expect(adviseConfig(plan)).toEqual(["upstreams.b: no route uses it"]);
+    expect(adviseConfig(plan, true)).toEqual([]);
+  });
+
   it("warns of P0 without auth", ({ expect }) => {
     const line = "routes[0].auth: anybody can send P0 requests, which are shed last; set auth: true";
     expect(adviceFor(withRoute({ priority: "P0" }))).toEqual([line]);

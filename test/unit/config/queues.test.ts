@@ -108,7 +108,9 @@ describe("queues in the Plan", () => {
     expect(planOf(withRoute({})).routes[0].destination).toEqual({ kind: "upstream", upstream: 0 });
   });
 
-  it("have a route for their deliveries behind all others, which no request matches", ({ expect }) => {
+  it("have a route for their deliveries behind those that are written, which no request matches", ({
+    expect,
+  }) => {
     const plan = planOf(withQueue({}, { priority: "P0", bodyLimit: "1KiB" }));
     const { delivery } = plan.queues[0];
     expect(delivery).toMatchObject({
@@ -119,7 +121,14 @@ describe("queues in the Plan", () => {
       deadlineMs: 30_000,
       bodyLimitBytes: 1024,
     });
-    expect(allRoutes(plan).map(({ index }) => index)).toEqual([0, 1]);
+    expect(
+      allRoutes(plan)
+        .map(({ index, name }) => [index, name])
+        .slice(1),
+    ).toEqual([
+      [1, "queue.q"],
+      [2, "a.upstream"],
+    ]);
     expect(plan.routes).toHaveLength(1);
   });
 

@@ -298,6 +298,16 @@ describe("the adaptive limit under a region's hub", () => {
     expect(limit.ceiling).toBe(1000);
   });
 
+  it("goes on from its share when the hub is gone, and grows no further than it is told", ({ expect }) => {
+    const feed = new Feed(1000);
+    feed.limit.follow(30);
+    feed.limit.follow(null, 50);
+    expect(feed.limit.current).toBe(30);
+    feed.windows(100, { inflight: 50 });
+    expect(feed.limit.current).toBe(50);
+    expect(feed.limit.ceiling).toBe(1000);
+  });
+
   it("keeps to what it has cut by itself, and grows no further than its share", ({ expect }) => {
     const feed = new Feed(1000);
     feed.limit.follow(100);

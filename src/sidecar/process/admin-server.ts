@@ -1,0 +1,42 @@
+// The admin address: health for probes, metrics and state for whoever may reach it, and under `/_gateway/`
+// the gateway's own paths with their tokens. It is not for traffic, so it takes the Web's own requests.
+
+import { createAdaptorServer } from "@hono/node-server";
+import { Hono } from "hono";
+import { METRICS_TYPE, answerOwnPath, describeHub, viewHub } from "../../admin/own-paths.ts";
+import { renderMetrics } from "../../admin/metrics.ts";
+import { describeState } from "../../admin/state.ts";
+import type { Engine } from "../../edge/engine.ts";
+import { runPipeline } from "../../edge/pipeline.ts";
+import { ANYBODY } from "../../edge/shell.ts";
+import { acceptNoJob } from "./listener.ts";
+
+/** A configuration with queues, subscriptions or routes to events was refused. */
+const NO_QUEUES = {};
+const NO_EVENTS = { subscriptions: {}, events: null };
+/** Why a running sidecar takes no other configuration. */
+const RESTART = ["a sidecar reads its configuration at its start: restart it"];
+
+/** `isDraining`: whether probes should send traffic elsewhere. */
+export function createAdminServer(engine: Engine, isDraining: () => boolean) {
+  const app = new Hono();
+  app.get("/health", (c) => (isDraining() ? c.json({ status: "draining" }, 503) : c.json({ status: "ok" })));
+  app.get("/state", async (c) =>
+    c.json(describeState(engine, await describeHub(engine), NO_QUEUES, NO_EVENTS, Date.now())),
+  );
+  app.get("/metrics", async (c) =>
+    c.body(renderMetrics(engine, await viewHub(engine), NO_QUEUES, NO_EVENTS, Date.now()), 200, {
+      "content-type": METRICS_TYPE,
+    }),
+  );
+  app.all("/_gateway/*", (c) =>
+    runPipeline(engine, c.req.raw, {
+      caller: ANYBODY,
+      acceptJob: acceptNoJob,
+      publishRequest: acceptNoJob,
+      answerOwnPath: (x) => answerOwnPath(x, () => RESTART),
+      waitUntil: (work) => void work.catch(() => {}),
+    }),
+  );
+  return createAdaptorServer({ fetch: app.fetch, overrideGlobalObjects: false });
+}
