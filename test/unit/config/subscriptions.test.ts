@@ -190,7 +190,7 @@ describe("the Plan", () => {
     });
     expect(plan.subscriptions.every(({ terms }) => isQueueTerms(terms))).toBe(true);
     expect(isQueueTerms(plan.eventTerms)).toBe(true);
-    expect(allRoutes(plan).map(({ index }) => index)).toEqual([0, 1, 2, 3]);
+    expect(allRoutes(plan).map(({ index }) => index)).toEqual([0, 1, 2, 3, 4]);
     expect(plan.secrets).toEqual(["HOOK", "TOKEN"]);
     expect(plan.routes[1].destination).toEqual({ kind: "event", event: "a.b" });
     expect(unpackPlan(packPlan(plan))).toEqual(plan);
