@@ -42,7 +42,9 @@ describe("command line", () => {
     const { code, stdout, stderr } = await runCommand(["strat"]).ended;
     expect(code).toBe(2);
     expect(stdout).toBe("");
-    expect(stderr).toBe('tidegate: unknown command "strat"; there are start, sidecar, check, setup, load, outbox, verify and help\n');
+    expect(stderr).toBe(
+      'tidegate: unknown command "strat"; there are start, sidecar, check, setup, load, outbox, verify and help\n',
+    );
   });
 
   it("says what exists for an unknown option", async ({ expect }) => {
