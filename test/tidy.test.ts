@@ -20,8 +20,8 @@ const MAX_COLUMNS = 110;
 
 const FOUNDATIONS = ["src/resilience", "src/crdt", "src/http"];
 const PURE = [...FOUNDATIONS, "src/hub", "src/delivery/core", "src/saga/core"];
-/** What events, webhooks, pull subscriptions and relays decide. */
-const EVENTING = ["events", "webhooks/core", "pull", "relay"].map((folder) => `src/delivery/${folder}`);
+/** What events, webhooks and relays decide. */
+const EVENTING = ["events", "webhooks/core", "relay"].map((folder) => `src/delivery/${folder}`);
 const UNKNOWN_TO_PURE =
   /^(fetch|setTimeout|setInterval|Date\.now|Math\.random|performance\.now|crypto\.\w+)$/;
 
@@ -30,7 +30,7 @@ const IMPORT_RULES: readonly { from: string; to: (folder: string) => boolean; pa
   ...FOUNDATIONS.map((from) => ({ from, to: within(FOUNDATIONS), packages: /^$/ })),
   ...EVENTING.map((from) => ({ from, to: within([...FOUNDATIONS, ...EVENTING]), packages: /^$/ })),
   { from: "src/hub", to: within([...FOUNDATIONS, "src/hub"]), packages: /^$/ },
-  { from: "src/delivery/core", to: within([...FOUNDATIONS, "src/hub", "src/delivery/core"]), packages: /^$/ },
+  { from: "src/delivery/core", to: within([...PURE, ...EVENTING]), packages: /^$/ },
   { from: "src/saga/core", to: within([...FOUNDATIONS, "src/saga/core"]), packages: /^$/ },
   {
     from: "src/config",

@@ -39,6 +39,14 @@ export function applyWrite(sql: SqlStorage, write: Write): void {
       return;
     case "outbox":
       return putRow(sql, write.row);
+    case "route":
+      if (write.definition === null) {
+        sql.exec("UPDATE routes SET cursor = ? WHERE name = ?", write.cursor, write.name);
+      } else {
+        const definition = JSON.stringify(write.definition);
+        sql.exec("INSERT OR REPLACE INTO routes VALUES (?, ?, ?)", write.name, write.cursor, definition);
+      }
+      return;
     case "delete": {
       const seqs = JSON.stringify(write.seqs);
       sql.exec("DELETE FROM jobs WHERE seq IN (SELECT value FROM json_each(?))", seqs);
@@ -71,7 +79,7 @@ function insertJob(sql: SqlStorage, job: NewJob): void {
 function endJob(sql: SqlStorage, write: Extract<Write, { kind: "end" }>): void {
   const { seq, status, endedAt, reason, result } = write;
   const { head, bytes } = result === null ? { head: null, bytes: null } : splitResult(result);
-  const dropped = status === "succeeded" ? ", target = NULL, body = NULL" : "";
+  const dropped = status === "succeeded" && write.keepsTarget !== true ? ", target = NULL, body = NULL" : "";
   sql.exec(
     `UPDATE jobs SET status = ?, endedAt = ?, reason = ?, resultHead = ?, resultBody = ? ${dropped}
      WHERE seq = ?`,

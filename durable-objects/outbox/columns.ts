@@ -1,8 +1,16 @@
 // How the values of the core stand in columns: texts and blobs beside each other, JSON for what is only read
 // as a whole.
 
-import type { Body, BodyClaim, HeaderPairs, JobResult, JobTarget } from "../../src/delivery/core/protocol.ts";
+import type {
+  Body,
+  BodyClaim,
+  EventTarget,
+  HeaderPairs,
+  JobResult,
+  JobTarget,
+} from "../../src/delivery/core/protocol.ts";
 import type { JobRow, OutboxRow, Trial } from "../../src/delivery/core/storage.ts";
+import { dataBytes, type CloudEvent, type EventData } from "../../src/delivery/events/cloud-event.ts";
 
 export type TrialColumns = {
   seq: number;
@@ -71,9 +79,16 @@ interface Head {
 }
 
 type RequestHead = Head & { readonly kind: "request"; readonly method: string; readonly path: string };
+/** `data`: what the bytes beside it are. */
+type EventHead = Omit<EventTarget, "event"> & {
+  readonly event: Omit<CloudEvent, "data">;
+  readonly data: EventData["kind"];
+};
 type ResultHead = Head & { readonly status: number };
 
-export function splitTarget({ kind, request }: JobTarget): { head: string; bytes: Uint8Array | null } {
+export function splitTarget(target: JobTarget): { head: string; bytes: Uint8Array | null } {
+  if (target.kind === "event") return splitEvent(target);
+  const { kind, request } = target;
   const { method, path, headers, body } = request;
   const { claim, bytes } = splitBody(body);
   const head: RequestHead = { kind, method, path, headers, claim };
@@ -81,8 +96,29 @@ export function splitTarget({ kind, request }: JobTarget): { head: string; bytes
 }
 
 export function joinTarget(head: string, bytes: ArrayBuffer | null): JobTarget {
-  const { kind, claim, ...parsed }: RequestHead = JSON.parse(head);
-  return { kind, request: { ...parsed, body: joinBody(claim, bytes) } };
+  const parsed: RequestHead | EventHead = JSON.parse(head);
+  if (parsed.kind === "event") return joinEvent(parsed, bytes);
+  const { kind, claim, ...request } = parsed;
+  return { kind, request: { ...request, body: joinBody(claim, bytes) } };
+}
+
+function splitEvent({ kind, event, recipients }: EventTarget): { head: string; bytes: Uint8Array | null } {
+  const { data, ...attributes } = event;
+  const head: EventHead = { kind, event: attributes, data: data.kind, recipients };
+  return { head: JSON.stringify(head), bytes: data.kind === "none" ? null : dataBytes(data) };
+}
+
+function joinEvent({ kind, event, data, recipients }: EventHead, bytes: ArrayBuffer | null): EventTarget {
+  const target = {
+    kind,
+    event: { ...event, data: joinData(data, bytes === null ? new Uint8Array() : new Uint8Array(bytes)) },
+  };
+  return recipients === undefined ? target : { ...target, recipients };
+}
+
+function joinData(kind: EventData["kind"], bytes: Uint8Array): EventData {
+  if (kind === "none") return { kind };
+  return kind === "json" ? { kind, text: new TextDecoder().decode(bytes) } : { kind, bytes };
 }
 
 export function splitResult({ status, headers, body }: JobResult): {

@@ -1,5 +1,7 @@
 // What an outbox says in the log: lines of JSON, an alert once when it is raised and once when it is over.
 
+import type { HealthNotice } from "../../src/delivery/webhooks/core/endpoint-health.ts";
+
 export class OutboxLog {
   readonly #outbox: string;
   #told: boolean;
@@ -15,6 +17,11 @@ export class OutboxLog {
     this.#told = raised;
     const event = raised ? "outbox-lag-alert" : "outbox-lag-alert-cleared";
     console.warn(JSON.stringify({ event, outbox: this.#outbox, lag }));
+  }
+
+  /** A webhook's receiver: what people should know, each once. */
+  endpoint({ kind, ...rest }: HealthNotice): void {
+    console.warn(JSON.stringify({ event: `endpoint-${kind}`, outbox: this.#outbox, ...rest }));
   }
 
   failure(event: string, error: unknown): void {

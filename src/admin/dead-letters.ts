@@ -80,11 +80,14 @@ async function answer<Reply>(
   toResponse: (reply: Reply) => Response,
 ): Promise<Response> {
   const { plan, outboxes } = x.engine;
-  if (!plan.queues.some(({ name }) => name === queue)) {
-    const known = plan.queues.map(({ name }) => name).join(", ") || "none";
-    return problem(x, "route_not_found", `There is no queue of this name; there are: ${known}.`);
+  const isQueue = plan.queues.some(({ name }) => name === queue);
+  if (!isQueue && !plan.subscriptions.some(({ name }) => name === queue)) {
+    const known = [...plan.queues, ...plan.subscriptions].map(({ name }) => name).join(", ") || "none";
+    const detail = `There is no queue or subscription of this name; there are: ${known}.`;
+    return problem(x, "route_not_found", detail);
   }
-  const reply = (await outboxes?.askQueue(queue, call)) ?? null;
+  const asked = isQueue ? outboxes?.askQueue(queue, call) : outboxes?.askSubscription(queue, call);
+  const reply = (await asked) ?? null;
   return reply === null ? notAnswered(x) : toResponse(reply);
 }
 

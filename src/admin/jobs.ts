@@ -79,7 +79,7 @@ async function findJob(x: Exchange, id: string): Promise<JobView | Response> {
   const { plan, outboxes } = x.engine;
   // Asking an object that does not exist would create it.
   const isConfigured =
-    name !== null && name.shard === 0 && plan.queues.some((queue) => queue.name === name.queue);
+    name?.kind === "queue" && name.shard === 0 && plan.queues.some((queue) => queue.name === name.queue);
   if (!isConfigured || outboxes === null) return unknownJob(x);
   const reply = await ask(x, id, (outbox) => outbox.status(id));
   if (reply === null) return notAnswered(x);

@@ -7,6 +7,7 @@ import type { WorkerHub } from "../region/worker-hub.ts";
 import { PrometheusText } from "../telemetry/prometheus.ts";
 import type { CountsBySaga } from "./saga-counts.ts";
 import { renderSagas } from "./saga-counts.ts";
+import { renderEvents, type EventStates } from "./subscriptions.ts";
 import type { QueueStates } from "./queues.ts";
 import { renderQueues } from "./queues.ts";
 import { describeUpstreams } from "./state.ts";
@@ -30,12 +31,13 @@ export interface HubView {
 export interface StoredWork {
   readonly queues: QueueStates;
   readonly sagas: CountsBySaga;
+  readonly events: EventStates;
 }
 
 export function renderMetrics(
   engine: Engine,
   hub: HubView | null,
-  { queues, sagas }: StoredWork,
+  { queues, sagas, events }: StoredWork,
   now: number,
 ): string {
   const text = renderCounters(engine);
@@ -63,7 +65,8 @@ export function renderMetrics(
   }
   renderSteering(text, engine, hub?.description ?? null);
   if (hub !== null) renderHub(text, hub.description);
-  renderQueues(text, queues);
+  renderQueues(text, queues, "queue");
+  renderEvents(text, events);
   renderSagas(text, sagas);
   return text.toString();
 }

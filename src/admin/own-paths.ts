@@ -11,6 +11,7 @@ import type { Exchange } from "../edge/exchange.ts";
 import type { HubDescription } from "../hub/description.ts";
 import { addToCounter, readCounter } from "./counters.ts";
 import { listDeadLetters, replayDeadLetters, skipDeadLetter } from "./dead-letters.ts";
+import { postEvents } from "./events.ts";
 import { putFaults } from "./faults.ts";
 import type { HubView, StoredWork } from "./metrics.ts";
 import { renderMetrics } from "./metrics.ts";
@@ -19,8 +20,10 @@ import { cancelJob, readJob, readJobResult } from "./jobs.ts";
 import { problemPage } from "./problem-page.ts";
 import { countSagas } from "./saga-counts.ts";
 import { SAGA_OPERATIONS, listSagas, operateSaga, readSaga, readSagaEvents } from "./sagas.ts";
+import { acknowledgeEvents, pullEvents } from "./pull.ts";
 import { describeQueues } from "./queues.ts";
 import { describeState } from "./state.ts";
+import { describeEvents } from "./subscriptions.ts";
 
 /** Takes another configuration; gives its errors, none when it is in force. */
 export type ReplaceConfig = (config: unknown) => readonly string[];
@@ -73,6 +76,7 @@ function createOwnPaths(): Hono<OwnPathContext> {
   addRegionPaths(own);
   addQueuePaths(own);
   addSagaPaths(own);
+  addEventPaths(own);
   own.put("/_gateway/config", (c) => putConfig(c.env.x, c.req.raw, c.env.replaceConfig));
   own.notFound((c) => makeProblem(c.env.x, "route_not_found", {}, new Headers()));
   return own;
@@ -114,6 +118,15 @@ function addQueuePaths(own: Hono<OwnPathContext>): void {
   );
 }
 
+/** What is published, and what is pulled. */
+function addEventPaths(own: Hono<OwnPathContext>): void {
+  own.post("/_gateway/events", (c) => postEvents(c.env.x, c.req.raw));
+  own.post("/_gateway/subscriptions/:name/pull", (c) => pullEvents(c.env.x, c.req.param("name"), c.req.raw));
+  own.post("/_gateway/subscriptions/:name/ack", (c) =>
+    acknowledgeEvents(c.env.x, c.req.param("name"), c.req.raw),
+  );
+}
+
 /** What operators do with sagas. */
 function addSagaPaths(own: Hono<OwnPathContext>): void {
   own.get("/_gateway/sagas", (c) => listSagas(c.env.x, new URL(c.req.url).searchParams));
@@ -124,8 +137,9 @@ function addSagaPaths(own: Hono<OwnPathContext>): void {
 
 /** What waits in objects of its own; those that do not answer are left out. */
 export async function viewWork(engine: Engine): Promise<StoredWork> {
-  const [queues, sagas] = await Promise.all([describeQueues(engine), countSagas(engine)]);
-  return { queues, sagas };
+  const asked = [describeQueues(engine), countSagas(engine), describeEvents(engine)] as const;
+  const [queues, sagas, events] = await Promise.all(asked);
+  return { queues, sagas, events };
 }
 
 /** The hub's own description; null when it does not answer, or there is none. */

@@ -33,7 +33,7 @@ export async function describeQueues({ plan, outboxes }: Engine): Promise<QueueS
   return Object.fromEntries(await Promise.all(entries));
 }
 
-function stateOf({ deadRows, ...described }: OutboxDescription): QueueState {
+export function stateOf({ deadRows, ...described }: OutboxDescription): QueueState {
   const {
     depth,
     lag,
@@ -78,19 +78,19 @@ const GAUGES: readonly (readonly [name: string, help: string, value: (queue: Que
   ],
 ];
 
-/** Of queues whose outbox answered. */
-export function renderQueues(text: PrometheusText, queues: QueueStates): void {
+/** Of queues whose outbox answered; `of`: what they are called in the names of metrics and labels. */
+export function renderQueues(text: PrometheusText, queues: QueueStates, of: "queue" | "subscription"): void {
   const known = Object.entries(queues).flatMap(([name, queue]) =>
-    queue === null ? [] : [{ labels: { tidegate_queue: name }, queue }],
+    queue === null ? [] : [{ labels: { [`tidegate_${of}`]: name }, queue }],
   );
   if (known.length === 0) return;
   for (const [name, help, valueOf] of GAUGES) {
-    const metric = `tidegate_queue_${name}`;
+    const metric = `tidegate_${of}_${name}`;
     text.metric(metric, "gauge", help);
     for (const { labels, queue } of known) text.sample(metric, labels, valueOf(queue));
   }
-  const total = "tidegate_queue_events_total";
-  text.metric(total, "counter", "What a queue's outbox has done since it began.");
+  const total = `tidegate_${of}_events_total`;
+  text.metric(total, "counter", `What a ${of}'s outbox has done since it began.`);
   for (const { labels, queue } of known) {
     for (const [event, count] of Object.entries(queue.counts)) {
       text.sample(total, { ...labels, event }, count);

@@ -8,6 +8,7 @@ import type { HubDescription, RegionalUpstream } from "../hub/description.ts";
 import type { OverrideTerms } from "../hub/protocol.ts";
 import type { SagaPhase } from "../saga/core/state.ts";
 import type { StoredWork } from "./metrics.ts";
+import type { EventStates } from "./subscriptions.ts";
 import type { QueueStates } from "./queues.ts";
 import { sumSagas } from "./saga-counts.ts";
 import { isAlone, overrideOf } from "../region/replica.ts";
@@ -59,14 +60,16 @@ export interface GatewayState {
   readonly queues: QueueStates;
   /** Counts by state, over all sagas; empty without any. */
   readonly sagas: Partial<Record<SagaPhase, number>>;
-  readonly subscriptions: Record<string, never>;
+  readonly subscriptions: EventStates["subscriptions"];
+  /** The outbox of all events; null: it did not answer, or there are none. */
+  readonly events: EventStates["events"];
   readonly config: string;
 }
 
 export function describeState(
   engine: Engine,
   described: HubDescription | null,
-  { queues, sagas }: StoredWork,
+  { queues, sagas, events }: StoredWork,
   now: number,
 ): GatewayState {
   const replica = engine.hub?.link.replica ?? null;
@@ -87,7 +90,7 @@ export function describeState(
     hub: described,
     queues,
     sagas: sumSagas(sagas),
-    subscriptions: {},
+    ...events,
     config: engine.plan.hash,
   };
 }

@@ -3,6 +3,7 @@
 import { limitAdvice } from "./advise-limits.ts";
 import { adviseSaga } from "./advise-sagas.ts";
 import { callsOf, stepsOf } from "../saga/core/definition.ts";
+import { subscriptionAdvice } from "./advise-subscriptions.ts";
 import { isCallRoute } from "./call-routes.ts";
 import { formatPath } from "./error-lines.ts";
 import type { Plan, QueuePlan, RoutePlan } from "./plan.ts";
@@ -31,6 +32,7 @@ export function adviseConfig(plan: Plan, areUpstreamsCalled = false): readonly s
     ...plan.limits.flatMap(limitAdvice),
     ...plan.sagas.flatMap(adviseSaga),
     ...plan.queues.flatMap(queueAdvice),
+    ...subscriptionAdvice(plan),
     ...unusedAdvice(plan, areUpstreamsCalled),
   ];
 }
@@ -97,7 +99,7 @@ function queueAdvice({ name, orderBy, terms }: QueuePlan): string[] {
 }
 
 function unusedAdvice(
-  { upstreams, limits, counters, routes, queues, sagas }: Plan,
+  { upstreams, limits, counters, routes, queues, sagas, subscriptions }: Plan,
   areUpstreamsCalled: boolean,
 ): string[] {
   const calls = sagas.flatMap((saga) => stepsOf(saga).flatMap(callsOf));
@@ -106,6 +108,7 @@ function unusedAdvice(
   const usedUpstreams = new Set([
     ...destinations.flatMap((each) => (each.kind === "upstream" ? each.upstream : [])),
     ...queues.map(({ upstream }) => upstream),
+    ...subscriptions.flatMap(({ deliver }) => (deliver.kind === "upstream" ? deliver.upstream : [])),
   ]);
   const usedQueues = new Set(destinations.flatMap((each) => (each.kind === "queue" ? each.queue : [])));
   const usedSagas = new Set(destinations.flatMap((each) => (each.kind === "saga" ? each.saga : [])));

@@ -18,8 +18,12 @@ export interface DeclaredBindings {
 
 /** One line for each binding that is missing: of a target, or what queues and sagas are made of. */
 export function missingBindings(plan: Plan, declared: DeclaredBindings): readonly string[] {
-  const targets = targetIssues(plan, declared).map((issue) => formatIssue(null, issue));
-  return [...targets, ...queueLines(plan, declared), ...sagaLines(plan, declared)];
+  const issues = [...targetIssues(plan, declared), ...subscriptionIssues(plan, declared)];
+  return [
+    ...issues.map((issue) => formatIssue(null, issue)),
+    ...queueLines(plan, declared),
+    ...sagaLines(plan, declared),
+  ];
 }
 
 function targetIssues(plan: Plan, { fetchers }: DeclaredBindings): ConfigIssue[] {
@@ -32,14 +36,27 @@ function targetIssues(plan: Plan, { fetchers }: DeclaredBindings): ConfigIssue[]
   );
 }
 
-function queueLines({ queues }: Plan, { objects, queues: producers, consumed }: DeclaredBindings): string[] {
-  if (queues.length === 0) return [];
+function subscriptionIssues({ subscriptions }: Plan, { fetchers }: DeclaredBindings): ConfigIssue[] {
+  return subscriptions.flatMap(({ name, deliver }): ConfigIssue[] => {
+    if (deliver.kind !== "binding" || fetchers.has(deliver.binding)) return [];
+    const path = ["subscriptions", name, "deliver", "binding"];
+    return [{ path, rule: "is no binding with a fetch in wrangler.toml", value: deliver.binding }];
+  });
+}
+
+function queueLines(plan: Plan, { objects, queues: producers, consumed }: DeclaredBindings): string[] {
+  const { queues, subscriptions, routes } = plan;
+  const publishes =
+    subscriptions.length > 0 || routes.some(({ destination }) => destination.kind === "event");
+  if (queues.length === 0 && !publishes) return [];
   const missing = [
     ...(objects.has("OUTBOX") ? [] : ["the Durable Object binding OUTBOX"]),
     ...(producers.has("DELIVERY") ? [] : ["the binding DELIVERY to a Cloudflare Queue"]),
     ...(consumed.has("DELIVERY") ? [] : ["a consumer, with a dead_letter_queue, of DELIVERY's queue"]),
   ];
-  return missing.map((what) => `queues: need ${what} in wrangler.toml`);
+  return missing.map(
+    (what) => `${queues.length > 0 ? "queues" : "subscriptions"}: need ${what} in wrangler.toml`,
+  );
 }
 
 function sagaLines({ sagas }: Plan, { objects, workflows }: DeclaredBindings): string[] {

@@ -30,7 +30,7 @@ export function compileQueues(
       batch: queue.batch,
       idempotencyKey: queue.idempotencyKey,
       terms: termsOf(queue),
-      delivery: deliveryRoute(name, index, upstream, routes),
+      delivery: queueRoute(name, index, upstream, routes),
     };
   });
 }
@@ -55,7 +55,32 @@ function termsOf({
   };
 }
 
-function deliveryRoute(
+/** The route that deliveries take; its class and size are those of what feeds it. */
+export function deliveryRoute(
+  of: Pick<RoutePlan, "name" | "index" | "priority" | "bodyLimitBytes">,
+  upstream: UpstreamPlan,
+): RoutePlan {
+  return {
+    ...of,
+    path: "/*",
+    methods: null,
+    hosts: null,
+    headers: null,
+    destination: { kind: "upstream", upstream: upstream.index },
+    auth: null,
+    limits: [],
+    count: [],
+    deadlineMs: Math.min(Math.max(MIN_DELIVERY_DEADLINE_MS, upstream.timeoutMs), MAX_DELIVERY_DEADLINE_MS),
+    concurrency: null,
+    encodedSlashes: true,
+    rewrite: null,
+    requestHeaders: { set: [], remove: [] },
+    responseHeaders: { set: [], remove: [] },
+    fallback: null,
+  };
+}
+
+function queueRoute(
   queue: string,
   index: number,
   upstream: UpstreamPlan,
@@ -64,28 +89,13 @@ function deliveryRoute(
   const feeding = routes.filter(
     ({ destination }) => destination.kind === "queue" && destination.queue === index,
   );
-  return {
-    index: routes.length + index,
-    name: `queue.${queue}`,
-    path: "/*",
-    methods: null,
-    hosts: null,
-    headers: null,
-    destination: { kind: "upstream", upstream: upstream.index },
-    priority: feeding.reduce<RoutePlan["priority"]>(
-      (best, { priority }) => (priority < best ? priority : best),
-      3,
-    ),
-    auth: null,
-    limits: [],
-    count: [],
-    deadlineMs: Math.min(Math.max(MIN_DELIVERY_DEADLINE_MS, upstream.timeoutMs), MAX_DELIVERY_DEADLINE_MS),
-    bodyLimitBytes: Math.max(0, ...feeding.map(({ bodyLimitBytes }) => bodyLimitBytes)),
-    concurrency: null,
-    encodedSlashes: true,
-    rewrite: null,
-    requestHeaders: { set: [], remove: [] },
-    responseHeaders: { set: [], remove: [] },
-    fallback: null,
-  };
+  const priority = feeding.reduce<RoutePlan["priority"]>(
+    (best, each) => (each.priority < best ? each.priority : best),
+    3,
+  );
+  const bodyLimitBytes = Math.max(0, ...feeding.map((each) => each.bodyLimitBytes));
+  return deliveryRoute(
+    { name: `queue.${queue}`, index: routes.length + index, priority, bodyLimitBytes },
+    upstream,
+  );
 }

@@ -65,6 +65,7 @@ function compileRoute(route: RouteParsed, index: number, references: RouteRefere
 
 function compileDestination(route: RouteParsed, { upstreams, queues, sagas }: RouteReferences): Destination {
   if (route.saga !== undefined) return { kind: "saga", saga: indexOf(sagas, route.saga) };
+  if (route.event !== undefined) return { kind: "event", event: route.event };
   return route.queue === undefined
     ? { kind: "upstream", upstream: indexOf(upstreams, route.upstream ?? "") }
     : { kind: "queue", queue: indexOf(queues, route.queue) };

@@ -5,6 +5,7 @@ import { compileQueues } from "./compile-queues.ts";
 import { compileRoutes } from "./compile-routes.ts";
 import { compileSaga } from "./compile-sagas.ts";
 import { secretsRead } from "../saga/core/definition.ts";
+import { EVENT_TERMS, compileSubscriptions } from "./compile-subscriptions.ts";
 import { defaultOnUnavailable, limitWindow } from "./limit-window.ts";
 import type {
   ConsumerPlan,
@@ -47,6 +48,8 @@ export function compileConfig(config: ParsedConfig, hash: string): Plan {
   );
   const routes = compileRoutes(config, { upstreams, consumers, limits, counters });
   const sagas = Object.entries(config.sagas).map(([name, saga]) => compileSaga(name, saga));
+  const queues = compileQueues(config, { upstreams, routes });
+  const subscriptions = compileSubscriptions(config, upstreams, routes.length + queues.length);
   return deepFreeze({
     name: config.name,
     hash,
@@ -63,11 +66,14 @@ export function compileConfig(config: ParsedConfig, hash: string): Plan {
     counters,
     sagas,
     routes,
-    queues: compileQueues(config, { upstreams, routes }),
+    queues,
+    subscriptions,
+    eventTerms: EVENT_TERMS,
     secrets: collectSecrets(
       keys.map(({ key }) => key),
       routes,
       sagas,
+      subscriptions,
     ),
   });
 }
@@ -166,11 +172,17 @@ function collectSecrets(
   keys: readonly ConsumerKey[],
   routes: Plan["routes"],
   sagas: Plan["sagas"],
+  subscriptions: Plan["subscriptions"],
 ): string[] {
+  const webhooks = subscriptions.flatMap(({ deliver }) => (deliver.kind === "webhook" ? deliver : []));
   const ofKeys = keys.flatMap((key) => ("secret" in key ? key.secret : []));
-  const edits = routes.flatMap((route) => [...route.requestHeaders.set, ...route.responseHeaders.set]);
+  const edits = [
+    ...routes.flatMap((route) => [...route.requestHeaders.set, ...route.responseHeaders.set]),
+    ...webhooks.flatMap(({ headers }) => headers),
+  ];
   const ofHeaders = edits.flatMap((edit) => edit.secret ?? []);
-  return [...new Set([...ofKeys, ...ofHeaders, ...sagas.flatMap(secretsRead)])].toSorted();
+  const ofWebhooks = webhooks.flatMap(({ secrets }) => secrets);
+  return [...new Set([...ofKeys, ...ofHeaders, ...ofWebhooks, ...sagas.flatMap(secretsRead)])].toSorted();
 }
 
 /** Freezes objects and arrays all the way down. Maps and sets are read-only by their type alone. */

@@ -3,6 +3,7 @@
 
 import { parseDuration } from "../http/durations.ts";
 import { hasEncodedSlash } from "../http/paths.ts";
+import { subscriptionIssues } from "./cross-check-subscriptions.ts";
 import { formatPath } from "./error-lines.ts";
 import type { ConfigIssue, ConfigPath } from "./error-lines.ts";
 import { MAX_DURATION_MS, NAME_PATTERN, NAME_RULE, REQUIRED } from "./fields.ts";
@@ -25,6 +26,13 @@ export function crossCheck(input: unknown): ConfigIssue[] {
       upstreamIssues(["upstreams", name], upstream),
     ),
     ...entriesOf(config.queues).flatMap(([name, queue]) => queueIssues(config, ["queues", name], queue)),
+    ...entriesOf(config.subscriptions).flatMap(([name, subscription]) =>
+      subscriptionIssues(name, fieldsOf(subscription.deliver), {
+        upstreams: fieldsOf(config.upstreams),
+        queues: fieldsOf(config.queues),
+        ownHosts: itemsOf(config.routes).flatMap((route) => itemsOf(fieldsOf(route).hosts).map(String)),
+      }),
+    ),
     ...consumerIssues(config),
     ...entriesOf(config.limits).flatMap(([name, limit]) => limitIssues(["limits", name], limit)),
     ...itemsOf(config.routes).flatMap((route, index) =>
@@ -38,7 +46,16 @@ export function crossCheck(input: unknown): ConfigIssue[] {
 }
 
 function nameIssues(config: Fields): ConfigIssue[] {
-  return ["upstreams", "consumers", "tenants", "limits", "counters", "queues", "sagas"].flatMap((section) =>
+  return [
+    "upstreams",
+    "consumers",
+    "tenants",
+    "limits",
+    "counters",
+    "queues",
+    "sagas",
+    "subscriptions",
+  ].flatMap((section) =>
     Object.keys(fieldsOf(config[section]))
       .filter((name) => !NAME_PATTERN.test(name) && !(section === "tenants" && name === "*"))
       .map((name) => ({ path: [section, name], rule: NAME_RULE, value: name })),
@@ -150,6 +167,9 @@ function routeIssues(config: Fields, route: Fields, path: ConfigPath): ConfigIss
   issues.push(...referenceIssue(config.queues, route.queue, [...path, "queue"], "is no queue"));
   if (route.queue !== undefined && route.fallback !== undefined) {
     issues.push({ path: [...path, "fallback"], rule: "cannot stand in for storing a request in a queue" });
+  }
+  if (route.event !== undefined && route.fallback !== undefined) {
+    issues.push({ path: [...path, "fallback"], rule: "cannot stand in for storing an event" });
   }
   for (const [index, limit] of itemsOf(route.limits).entries()) {
     issues.push(...referenceIssue(config.limits, limit, [...path, "limits", index], "is no limit"));

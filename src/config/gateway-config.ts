@@ -30,6 +30,8 @@ export interface GatewayConfig {
   counters?: Record<string, CounterConfig>;
   /** What is taken in now and delivered later, by name; routes say what goes there. */
   queues?: Record<string, QueueConfig>;
+  /** Who gets which events, by name. */
+  subscriptions?: Record<string, SubscriptionConfig>;
   /** Tried in the order written; the first whose path, method, host and headers all match wins. */
   routes: RouteConfig[];
   /** Requests that are done whole or undone, over several upstreams, by name. */
@@ -194,6 +196,39 @@ export interface QueueRetryConfig {
   maxDelay?: Duration;
 }
 
+export interface SubscriptionConfig {
+  /** Types of events: `"order.paid"`, all below `"order.*"`, or all: `"*"`. */
+  events: string[];
+  /** How they get there. */
+  deliver: WebhookConfig | SubscribedUpstreamConfig | { binding: string } | { pull: true };
+  /** Whether events of one partition key (else of one subject) come one after the other. Default: false. */
+  ordered?: boolean;
+  /** Events that may wait in its outbox; what comes then waits in that of all events. Default: 20,000. */
+  highWatermark?: number;
+  /** Waiting events from which, after a minute, an alert is raised. Default: 10,000. */
+  alertAt?: number;
+}
+
+export interface WebhookConfig {
+  /** A public https URL; loopback and http only in local development. */
+  webhook: string;
+  /** Secrets that sign (Standard Webhooks), the newest first: `"env:NAME"`. */
+  secrets: string[];
+  /** The receiver's time for its whole answer, at most `"30s"`. Default: `"15s"`. */
+  timeout?: Duration;
+  /** Attributes as header fields, or the whole event as the body. Default: `"binary"`. */
+  mode?: "binary" | "structured";
+  /** Header fields to add; a value may be `"env:NAME"`. */
+  headers?: Record<string, string>;
+}
+
+export interface SubscribedUpstreamConfig {
+  /** Name of the upstream that gets them, in CloudEvents' binary mode. */
+  upstream: string;
+  /** Path and query to post them to. Default: `"/"`. */
+  path?: string;
+}
+
 export interface RouteConfig {
   /** Name in logs and metrics. Default: the path. */
   name?: string;
@@ -205,12 +240,14 @@ export interface RouteConfig {
   hosts?: string[];
   /** Header fields that must have exactly these values. */
   headers?: Record<string, string>;
-  /** Name of the upstream that answers. A route goes to one of upstream, queue and saga. */
+  /** Name of the upstream that answers. A route goes to one of upstream, queue, saga and event. */
   upstream?: string;
   /** Name of the queue that its requests are stored in: they are answered with 202 and delivered later. */
   queue?: string;
   /** Name of the saga that its requests start: they are answered with 202 and the saga's address. */
   saga?: string;
+  /** Type of the event that its requests become: answered with 202, and handed to who has subscribed. */
+  event?: string;
   /** How important its requests are. Default: `"P1"`. */
   priority?: Priority;
   /** `true`: any consumer; a list: these consumers; `false`: everybody. Default: false. */

@@ -26,6 +26,9 @@ export interface Plan {
   readonly sagas: readonly SagaDefinition[];
   readonly routes: readonly RoutePlan[];
   readonly queues: readonly QueuePlan[];
+  readonly subscriptions: readonly SubscriptionPlan[];
+  /** Of the outbox of all events. */
+  readonly eventTerms: QueuePlan["terms"];
   /** Every `env:NAME` that the configuration refers to, sorted, each once. */
   readonly secrets: readonly string[];
 }
@@ -34,8 +37,13 @@ export interface Plan {
  * Every route that an exchange may be on, by its index: those that were written, those of deliveries, those
  * of calls through a sidecar.
  */
-export function allRoutes(plan: Pick<Plan, "routes" | "queues" | "upstreams">): readonly RoutePlan[] {
-  const own = [...plan.routes, ...plan.queues.map(({ delivery }) => delivery)];
+export function allRoutes(
+  plan: Pick<Plan, "routes" | "queues" | "subscriptions" | "upstreams">,
+): readonly RoutePlan[] {
+  const subscribed = plan.subscriptions.flatMap(({ deliver }) =>
+    deliver.kind === "upstream" ? deliver.delivery : [],
+  );
+  const own = [...plan.routes, ...plan.queues.map(({ delivery }) => delivery), ...subscribed];
   return [...own, ...callRoutes(plan, own.length)];
 }
 
@@ -160,7 +168,9 @@ export interface RoutePlan {
 export type Destination =
   | { readonly kind: "upstream"; readonly upstream: number }
   | { readonly kind: "queue"; readonly queue: number }
-  | { readonly kind: "saga"; readonly saga: number };
+  | { readonly kind: "saga"; readonly saga: number }
+  /** The type of the event that a request becomes. */
+  | { readonly kind: "event"; readonly event: string };
 
 export interface QueuePlan {
   readonly index: number;
@@ -188,6 +198,46 @@ export interface QueuePlan {
    * The route that its deliveries take through the pipeline. No request matches it; its index goes on behind
    * `Plan.routes`. Its class is the best of the routes that lead to the queue: a job has its own.
    */
+  readonly delivery: RoutePlan;
+}
+
+export type SubscriptionTerms = QueuePlan["terms"] & {
+  readonly delivery: "webhook" | "upstream" | "binding" | "pull";
+};
+
+export interface SubscriptionPlan {
+  readonly index: number;
+  readonly name: string;
+  /** Patterns of types. */
+  readonly events: readonly string[];
+  /** Whether events of one key are delivered one after the other. */
+  readonly ordered: boolean;
+  readonly deliver:
+    | WebhookPlan
+    | SubscribedUpstream
+    | { readonly kind: "binding"; readonly binding: string }
+    | { readonly kind: "pull" };
+  /** What its outbox is told with every event. */
+  readonly terms: SubscriptionTerms;
+}
+
+export interface WebhookPlan {
+  readonly kind: "webhook";
+  readonly url: string;
+  /** Names of secrets, the newest first. */
+  readonly secrets: readonly string[];
+  readonly timeoutMs: number;
+  readonly mode: "binary" | "structured";
+  /** As in `HeaderEdit`. */
+  readonly headers: HeaderEdit["set"];
+}
+
+export interface SubscribedUpstream {
+  readonly kind: "upstream";
+  /** Index into `upstreams`. */
+  readonly upstream: number;
+  readonly path: string;
+  /** As in `QueuePlan`; its index goes on behind those of queues. */
   readonly delivery: RoutePlan;
 }
 

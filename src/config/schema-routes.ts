@@ -1,6 +1,7 @@
 // Schema of `routes`: what matches, where it goes, how much it matters, what changes on the way.
 
 import * as z from "zod/mini";
+import { isEventPattern } from "../delivery/events/event-pattern.ts";
 import { hostName, isValidHost } from "../http/hosts.ts";
 import { MAX_PERMITS } from "../resilience/permits.ts";
 import {
@@ -16,7 +17,6 @@ import {
   size,
   text,
   trafficClass,
-  unavailable,
 } from "./fields.ts";
 import type { Parsed } from "./fields.ts";
 import {
@@ -122,7 +122,13 @@ export const routeSchema = exactObject({
   fallback: z.optional(fallback),
   queue: z.optional(text("must be the name of a queue")),
   saga: z.optional(text("must be the name of a saga")),
-  event: unavailable(),
+  event: z.optional(
+    field('must be the type of an event like "order.placed"', (value) =>
+      typeof value === "string" && value !== "*" && !value.endsWith(".*") && isEventPattern(value)
+        ? value
+        : null,
+    ),
+  ),
 });
 
 export type RouteParsed = z.output<typeof routeSchema>;

@@ -7,6 +7,7 @@ import { consumerSchema, counterSchema, limitSchema, tenantSchema } from "./sche
 import { queueSchema } from "./schema-queues.ts";
 import { routeSchema } from "./schema-routes.ts";
 import { sagaSchema } from "./schema-sagas.ts";
+import { subscriptionSchema } from "./schema-subscriptions.ts";
 import { upstreamSchema } from "./schema-upstreams.ts";
 
 export const configSchema = exactObject({
@@ -18,7 +19,7 @@ export const configSchema = exactObject({
   counters: z.prefault(mapOf(counterSchema), {}),
   routes: listOf(routeSchema, 1, "must be a list of at least one route"),
   queues: z.prefault(mapOf(queueSchema), {}),
-  subscriptions: unavailable(),
+  subscriptions: z.prefault(mapOf(subscriptionSchema), {}),
   relays: unavailable(),
   reactions: unavailable(),
   sagas: z.prefault(mapOf(sagaSchema), {}),

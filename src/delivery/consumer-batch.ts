@@ -2,7 +2,7 @@
 
 import { isRegion } from "../crdt/slot-id.ts";
 import { DEFAULT_REGION } from "../region/placement.ts";
-import { parseOutboxName } from "./core/job-id.ts";
+import { parseOutboxName, type OutboxKind } from "./core/job-id.ts";
 import { isPointer } from "./core/requests.ts";
 
 /** A message of a Cloudflare Queue, as far as it is used here. */
@@ -22,6 +22,8 @@ export interface QueueBatch {
 /** Jobs of one outbox that were accepted in one region. */
 export interface PointerGroup {
   readonly outbox: string;
+  readonly kind: OutboxKind;
+  /** The queue's or the subscription's name. */
   readonly queue: string;
   readonly region: string;
   readonly messages: ReadonlyMap<string, readonly QueueMessage[]>;
@@ -48,7 +50,7 @@ export function sortBatch({ messages }: QueueBatch): SortedBatch {
     const known = groups.get(key);
     const byId = known?.messages ?? new Map<string, QueueMessage[]>();
     if (known === undefined) {
-      const group = { outbox: body.outbox, queue: name.queue, region, messages: byId };
+      const group = { outbox: body.outbox, kind: name.kind, queue: name.queue, region, messages: byId };
       groups.set(key, { group, messages: byId });
     }
     byId.set(body.id, [...(byId.get(body.id) ?? []), message]);

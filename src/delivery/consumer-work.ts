@@ -6,8 +6,7 @@ import type { ClaimedJob, ClaimOutcome } from "./core/protocol.ts";
 import { MAX_LEASE_MS, MIN_LEASE_MS } from "./core/protocol.ts";
 import type { PointerGroup } from "./consumer-batch.ts";
 import { logFault } from "./consumer-settle.ts";
-import type { DeliveryPlace } from "./deliver.ts";
-import { RESULT_BODY_MS } from "./deliver-result.ts";
+import type { Place } from "./consumer-places.ts";
 import type { OutboxNamespace } from "./consumer-outboxes.ts";
 import { outboxNamed } from "./consumer-outboxes.ts";
 
@@ -30,8 +29,10 @@ export interface Task {
 export interface Work {
   readonly group: PointerGroup;
   /** null: the configuration does not know the queue. */
-  readonly place: DeliveryPlace | null;
+  readonly place: Place | null;
   readonly batch: number;
+  /** Deliveries under way at one time. */
+  readonly most: number;
   /** How long one delivery may take. */
   readonly deliveryMs: number;
   readonly ids: string[];
@@ -41,23 +42,19 @@ export interface Work {
   claiming: Promise<void> | null;
 }
 
-export function createWork(group: PointerGroup, place: DeliveryPlace | null): Work {
+export function createWork(group: PointerGroup, place: Place | null): Work {
   return {
     group,
     place,
-    batch: Math.min(place?.queue.batch ?? MAX_CLAIM_JOBS, MAX_CLAIM_JOBS),
-    deliveryMs: place === null ? 0 : tryMs(place) + RESULT_BODY_MS,
+    batch: Math.min(place?.batch ?? MAX_CLAIM_JOBS, MAX_CLAIM_JOBS),
+    most: place?.most ?? MAX_FETCHES,
+    deliveryMs: place?.deliveryMs ?? 0,
     ids: [...group.messages.keys()],
     tasks: [],
     underWay: 0,
     hasTried: false,
     claiming: null,
   };
-}
-
-function tryMs({ engine, queue }: DeliveryPlace): number {
-  const { timeoutMs, concurrency } = engine.plan.upstreams[queue.upstream];
-  return Math.min(timeoutMs + concurrency.maxWaitMs, queue.delivery.deadlineMs);
 }
 
 export class WorkList {
@@ -78,7 +75,8 @@ export class WorkList {
     for (;;) {
       const claims = [...this.#works.flatMap(({ claiming }) => claiming ?? []), ...this.#pending];
       const open = this.#works.filter(
-        ({ ids, tasks, claiming }) => tasks.length > 0 || (ids.length > 0 && claiming === null),
+        ({ ids, tasks, claiming, underWay, most }) =>
+          underWay < most && (tasks.length > 0 || (ids.length > 0 && claiming === null)),
       );
       if (open.length === 0 && claims.length === 0) return null;
       if (open.length === 0) {

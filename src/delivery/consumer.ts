@@ -10,14 +10,16 @@ import type { Engine } from "../edge/engine.ts";
 import type { Shell } from "../edge/shell.ts";
 import type { Bindings } from "../edge/engine.ts";
 import { ProbeQueue, askVerdicts, tellNews } from "./consumer-hub.ts";
-import type { PointerGroup, QueueBatch } from "./consumer-batch.ts";
+import type { QueueBatch } from "./consumer-batch.ts";
 import { regionIn, sortBatch } from "./consumer-batch.ts";
 import { parseOutboxName } from "./core/job-id.ts";
+import type { Followers } from "./consumer-settle.ts";
 import { Settler, logFault } from "./consumer-settle.ts";
 import type { Task, Work } from "./consumer-work.ts";
 import { MAX_FETCHES, WorkList, acknowledge, createWork } from "./consumer-work.ts";
-import type { Delivered, DeliveryPlace } from "./deliver.ts";
-import { deliver } from "./deliver.ts";
+import type { Place } from "./consumer-places.ts";
+import { placeOf } from "./consumer-places.ts";
+import type { Delivered } from "./deliver.ts";
 import type { ClaimBucket } from "./deliver-body.ts";
 import type { OutboxNamespace } from "./consumer-outboxes.ts";
 
@@ -27,6 +29,8 @@ export const MAX_CONSUME_MS = 12 * 60_000;
 export const MAX_FOLLOW_MS = 5_000;
 /** By then all that was begun must be over: a little before the platform's end. */
 const MAX_RUN_MS = 14 * 60_000;
+/** Lanes that stay, however many receivers are slow. */
+const MIN_LANES = 2;
 /** A queue that the configuration does not know may be another version's, which comes or goes. */
 export const UNKNOWN_QUEUE_MS = 10_000;
 
@@ -49,26 +53,45 @@ export async function consumeBatch(batch: QueueBatch, parts: ConsumerParts): Pro
   const works = groups.map((group) => createWork(group, placeOf(group, parts, probes)));
   const places = works.flatMap(({ place }) => place ?? []);
   await Promise.all(
-    places.map(({ engine, queue }) => askVerdicts(engine, engine.upstreams[queue.upstream], parts.shell)),
+    places.flatMap(({ engine, upstream }) =>
+      upstream === null ? [] : askVerdicts(engine, upstream, parts.shell),
+    ),
   );
   const list = new WorkList(works, parts.outboxes, batch.queue);
   const startedAt = Date.now();
   const settler = new Settler(parts.outboxes, {
     terms(outbox, jobs) {
       const work = works.find(({ group }) => group.outbox === outbox);
-      if (work === undefined || Date.now() >= startedAt + MAX_FOLLOW_MS) return null;
+      if (consumption.isOver || work === undefined || Date.now() >= startedAt + MAX_FOLLOW_MS) return null;
       return { leaseMs: list.leaseMs(work, jobs), claimant: batch.queue };
     },
     take(outbox, jobs, leaseUntil) {
-      for (const job of jobs) {
+      for (const { id, fence, ...job } of jobs) {
+        if (consumption.isOver) {
+          const { outcome } = OUT_OF_TIME;
+          parts.shell.waitUntil(consumption.late.settle(outbox, { id, fence, outcome, tookMs: 0 }));
+          continue;
+        }
         const region = regionIn(job);
         const work = list.find(outbox, region) ?? newWork(outbox, region, parts, probes);
-        list.add(work, job, leaseUntil);
+        list.add(work, { ...job, id, fence }, leaseUntil);
       }
     },
   });
-  const consumption: Consumption = { list, settler, startedAt, told: [] };
+  const late = new Settler(parts.outboxes, NOBODY_FOLLOWS);
+  const { shell } = parts;
+  const consumption: Consumption = {
+    list,
+    settler,
+    late,
+    startedAt,
+    told: [],
+    shell,
+    lanes: MAX_FETCHES,
+    isOver: false,
+  };
   await Promise.all(Array.from({ length: MAX_FETCHES }, () => runLane(consumption)));
+  consumption.isOver = true;
   release(consumption);
   await Promise.all(consumption.told);
   const engines = new Set(list.works.flatMap(({ place, hasTried }) => (hasTried && place?.engine) || []));
@@ -80,29 +103,70 @@ interface Consumption {
   readonly settler: Settler;
   readonly startedAt: number;
   readonly told: Promise<void>[];
+  readonly shell: ConsumerParts["shell"];
+  /** Of what ends behind the batch. */
+  readonly late: Settler;
+  /** Those that have not ended with a slow receiver. */
+  lanes: number;
+  /** Nothing is begun any more. */
+  isOver: boolean;
 }
+
+const NOBODY_FOLLOWS: Followers = { terms: () => null, take: () => {} };
 
 async function runLane(consumption: Consumption): Promise<void> {
   while (Date.now() < consumption.startedAt + MAX_CONSUME_MS) {
     const task = await consumption.list.next();
     if (task === null) return;
-    const delivered = await run(task, consumption.startedAt);
+    const { promise: done, resolve: free } = Promise.withResolvers<void>();
+    if (task.work.most < MAX_FETCHES) consumption.list.expect(done);
+    const delivery = run(task, consumption.startedAt);
+    const delivered = await waitFor(delivery, task.work.place);
     task.work.underWay--;
-    tell(consumption, task, delivered);
+    free();
+    if (delivered !== null) tell(consumption, task, delivered);
+    else if (leave(consumption, task, delivery)) return;
   }
+}
+
+/** null: the others of the batch wait no longer for it. */
+async function waitFor(delivery: Promise<Delivered>, place: Place | null): Promise<Delivered | null> {
+  if (place === null || place.patienceMs === null) return delivery;
+  const { promise: tooLong, resolve } = Promise.withResolvers<null>();
+  const timer = setTimeout(() => resolve(null), place.patienceMs);
+  const delivered = await Promise.race([delivery, tooLong]);
+  clearTimeout(timer);
+  if (delivered === null) place.noteSlow();
+  return delivered;
+}
+
+/**
+ * It goes on by itself: its lease is long enough, and its message has nothing more to say. True: its
+ * connection was this lane's, which ends with it; the last lanes go on for all others.
+ */
+function leave(consumption: Consumption, { work, job }: Task, delivery: Promise<Delivered>): boolean {
+  const { late, shell } = consumption;
+  const { id, fence } = job;
+  acknowledge(work, id);
+  shell.waitUntil(
+    delivery.then(({ outcome, tookMs }) => late.settle(work.group.outbox, { id, fence, outcome, tookMs })),
+  );
+  const ends = consumption.lanes > MIN_LANES;
+  if (ends) consumption.lanes -= 1;
+  return ends;
 }
 
 async function run({ job, work, leaseUntil }: Task, startedAt: number): Promise<Delivered> {
   const { place, deliveryMs, group } = work;
   if (place === null) {
-    const reason = `no queue ${group.queue} is configured`;
+    const reason = `no ${group.kind} ${group.queue} is configured`;
     return { outcome: { kind: "deferred", forMs: UNKNOWN_QUEUE_MS, reason }, tookMs: 0 };
   }
   // Whoever else gets it then must not meet it under way.
   const endsAt = Date.now() + deliveryMs;
   if (endsAt > leaseUntil || endsAt > startedAt + MAX_RUN_MS) return OUT_OF_TIME;
   work.hasTried = true;
-  return deliver(job, place);
+  return place.deliver(job);
 }
 
 const OUT_OF_TIME: Delivered = {
@@ -131,18 +195,9 @@ function release(consumption: Consumption): void {
 
 /** Work of a region that no pointer of the batch came from. */
 function newWork(outbox: string, region: string, parts: ConsumerParts, probes: ProbeQueue): Work {
-  const queue = parseOutboxName(outbox)?.queue ?? "";
-  const group = { outbox, queue, region, messages: new Map() };
+  const { kind = "queue", queue = "" } = parseOutboxName(outbox) ?? {};
+  const group = { outbox, kind, queue, region, messages: new Map() };
   return createWork(group, placeOf(group, parts, probes));
-}
-
-function placeOf(group: PointerGroup, parts: ConsumerParts, probes: ProbeQueue): DeliveryPlace | null {
-  const { bucket, shell } = parts;
-  const engine = parts.engineOf(group.region);
-  const queue = engine.plan.queues.find(({ name }) => name === group.queue);
-  if (queue === undefined) return null;
-  const upstream = engine.upstreams[queue.upstream];
-  return { engine, queue, bucket, shell, waitForProbe: () => probes.wait(engine, upstream, shell) };
 }
 
 /** The bucket of bodies that are too large for a row; null where the Worker has none. */

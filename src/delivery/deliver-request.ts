@@ -6,7 +6,10 @@ import { takesNoBody } from "../edge/checks.ts";
 import { newSpanId } from "../edge/identity.ts";
 import type { RequestBuilder } from "../edge/outbound-request.ts";
 import { parseJobId } from "./core/job-id.ts";
-import type { ClaimedJob } from "./core/protocol.ts";
+import type { ClaimedJob, RequestTarget } from "./core/protocol.ts";
+
+/** A job whose request is known. */
+export type RequestJob = ClaimedJob & { readonly target: RequestTarget };
 
 export const IDEMPOTENCY_KEY = "idempotency-key";
 
@@ -16,7 +19,7 @@ export function deliveryKey(id: string): string {
 }
 
 /** What is the same for every try; throws a TypeError for what is no request at all. */
-export function templateOf({ id, requestId, target }: ClaimedJob): Request {
+export function templateOf({ id, requestId, target }: RequestJob): Request {
   const { method, headers: pairs } = target.request;
   const headers = new Headers();
   for (const [name, value] of pairs) headers.append(name, value);

@@ -23,11 +23,11 @@ import { Verdict } from "../edge/verdict.ts";
 import type { QueuePlan } from "../config/plan.ts";
 import { NO_TARGET } from "../resilience/target-choice.ts";
 import { noteOriginal } from "../resilience/upstream-control.ts";
-import { MAX_REASON_CHARS, type ClaimedJob, type DeliveryOutcome } from "./core/protocol.ts";
+import { MAX_REASON_CHARS, type DeliveryOutcome } from "./core/protocol.ts";
 import type { ClaimBucket } from "./deliver-body.ts";
 import { loadBody } from "./deliver-body.ts";
 import { isFinal, outcomeOfAnswer, outcomeOfBug, outcomeOfRefusal } from "./deliver-outcome.ts";
-import { buildDelivery, templateOf } from "./deliver-request.ts";
+import { buildDelivery, templateOf, type RequestJob } from "./deliver-request.ts";
 import { discard, readResult } from "./deliver-result.ts";
 
 export interface DeliveryPlace {
@@ -45,14 +45,14 @@ export interface Delivered {
 }
 
 /** Delivers a job. Never throws: a request that cannot be made is `poison`, and a bug is logged. */
-export async function deliver(job: ClaimedJob, place: DeliveryPlace): Promise<Delivered> {
+export async function deliver(job: RequestJob, place: DeliveryPlace): Promise<Delivered> {
   const startedAt = Date.now();
   const outcome = await deliverSafely(job, place, startedAt);
   return { outcome, tookMs: Math.max(0, Date.now() - startedAt) };
 }
 
 async function deliverSafely(
-  job: ClaimedJob,
+  job: RequestJob,
   place: DeliveryPlace,
   startedAt: number,
 ): Promise<DeliveryOutcome> {
@@ -71,7 +71,7 @@ async function deliverSafely(
   }
 }
 
-async function deliverOnce(x: Exchange, job: ClaimedJob, place: DeliveryPlace): Promise<DeliveryOutcome> {
+async function deliverOnce(x: Exchange, job: RequestJob, place: DeliveryPlace): Promise<DeliveryOutcome> {
   const abort = new AbortController();
   try {
     const verdict = await runStages(x, job, place, abort.signal);
@@ -87,7 +87,7 @@ async function deliverOnce(x: Exchange, job: ClaimedJob, place: DeliveryPlace): 
 /** The verdict of one try, or the outcome of a job that could not even be tried. */
 async function runStages(
   x: Exchange,
-  job: ClaimedJob,
+  job: RequestJob,
   place: DeliveryPlace,
   signal: AbortSignal,
 ): Promise<Verdict | DeliveryOutcome> {
@@ -124,7 +124,7 @@ async function tryOnce(x: Exchange, attempt: Attempt, place: DeliveryPlace): Pro
   return (await place.waitForProbe()) ? runTry(x, attempt) : verdict;
 }
 
-async function judge(x: Exchange, verdict: Verdict, job: ClaimedJob): Promise<DeliveryOutcome> {
+async function judge(x: Exchange, verdict: Verdict, job: RequestJob): Promise<DeliveryOutcome> {
   const { response } = x;
   if (verdict !== Verdict.admit) {
     const { sent, retryAfterMs, upstream } = x;
@@ -140,7 +140,7 @@ async function judge(x: Exchange, verdict: Verdict, job: ClaimedJob): Promise<De
 }
 
 function openDelivery(
-  job: ClaimedJob,
+  job: RequestJob,
   request: Request,
   { engine, queue, shell }: DeliveryPlace,
   startedAt: number,

@@ -1,7 +1,7 @@
 // The isolate's way to the outboxes of its queues: calls with a deadline each, and what it takes in as
 // batches.
 
-import type { QueuePlan } from "../config/plan.ts";
+import type { Plan, QueuePlan } from "../config/plan.ts";
 import type { Namespace } from "../region/object-calls.ts";
 import { answerWithin } from "../region/object-calls.ts";
 import type { BatchPorts } from "./accept-batches.ts";
@@ -9,8 +9,8 @@ import { AcceptBatches } from "./accept-batches.ts";
 import type { ClaimStore } from "./accept-body.ts";
 import { isClaimStore } from "./accept-body.ts";
 import type { OutboxName } from "./core/job-id.ts";
-import { outboxName, parseJobId } from "./core/job-id.ts";
-import type { OutboxCalls } from "./core/protocol.ts";
+import { EVENTS_OUTBOX, outboxName, parseJobId } from "./core/job-id.ts";
+import type { AcceptRequest, OutboxCalls } from "./core/protocol.ts";
 
 /** Longest call of accept. Who waits for it has given up earlier; this ends the bookkeeping. */
 const SEND_TIMEOUT_MS = 20_000;
@@ -38,6 +38,8 @@ export class Outboxes {
   readonly #region: string;
   /** By the queue as it is configured: another configuration has other terms. */
   readonly #batches = new WeakMap<QueuePlan, AcceptBatches>();
+  /** By the configuration that says who has subscribed. */
+  readonly #events = new WeakMap<Plan, AcceptBatches>();
 
   constructor({ outboxes, claims }: OutboxBindings, region: string) {
     this.#outboxes = outboxes;
@@ -49,10 +51,43 @@ export class Outboxes {
   batches(queue: QueuePlan, config: string): AcceptBatches {
     let batches = this.#batches.get(queue);
     if (batches === undefined) {
-      batches = new AcceptBatches(this.#batchPorts(queue, config));
+      const { name, terms } = queue;
+      const of: OutboxName = { kind: "queue", queue: name, shard: SHARD };
+      batches = new AcceptBatches(this.#batchPorts(of, { terms, config }));
       this.#batches.set(queue, batches);
     }
     return batches;
+  }
+
+  /** What this isolate publishes. */
+  events(plan: Plan): AcceptBatches {
+    let batches = this.#events.get(plan);
+    if (batches === undefined) {
+      const { eventTerms: terms, hash: config } = plan;
+      const subscriptions = plan.subscriptions.map(({ name, events, ordered, terms: own }) => {
+        return { name, events, ordered, terms: own };
+      });
+      batches = new AcceptBatches(this.#batchPorts(EVENTS_OUTBOX, { terms, config, subscriptions }));
+      this.#events.set(plan, batches);
+    }
+    return batches;
+  }
+
+  /** Asks the outbox of a subscription; null when it fails or does not answer in time. */
+  askSubscription<Answer>(
+    queue: string,
+    call: (outbox: OutboxCalls) => Promise<Answer>,
+    timeoutMs = ASK_TIMEOUT_MS,
+  ): Promise<Answer | null> {
+    return this.#ask({ kind: "subscription", queue, shard: SHARD }, call, timeoutMs);
+  }
+
+  /** Asks the outbox of the events; null when it fails or does not answer in time. */
+  askEvents<Answer>(
+    call: (outbox: OutboxCalls) => Promise<Answer>,
+    timeoutMs = ASK_TIMEOUT_MS,
+  ): Promise<Answer | null> {
+    return this.#ask(EVENTS_OUTBOX, call, timeoutMs);
   }
 
   /** Asks the outbox of a queue; null when it fails or does not answer in time. */
@@ -61,7 +96,7 @@ export class Outboxes {
     call: (outbox: OutboxCalls) => Promise<Answer>,
     timeoutMs = ASK_TIMEOUT_MS,
   ): Promise<Answer | null> {
-    return this.#ask({ queue, shard: SHARD }, call, timeoutMs);
+    return this.#ask({ kind: "queue", queue, shard: SHARD }, call, timeoutMs);
   }
 
   /** Asks the outbox that a job's id names; null also for what is no id. */
@@ -87,7 +122,7 @@ export class Outboxes {
     return this.#outboxes.get(this.#outboxes.idFromName(outboxName(name)));
   }
 
-  #batchPorts({ name, terms }: QueuePlan, config: string): BatchPorts {
+  #batchPorts(name: OutboxName, told: Pick<AcceptRequest, "terms" | "config" | "subscriptions">): BatchPorts {
     const region = this.#region;
     return {
       now: () => Date.now(),
@@ -96,11 +131,7 @@ export class Outboxes {
         return () => clearTimeout(timer);
       },
       send: (items, refused) =>
-        this.askQueue(
-          name,
-          (outbox) => outbox.accept({ region, config, terms, items, refused }),
-          SEND_TIMEOUT_MS,
-        ),
+        this.#ask(name, (outbox) => outbox.accept({ ...told, region, items, refused }), SEND_TIMEOUT_MS),
       withdraw: (id) => this.askJob(id, (outbox) => outbox.cancel({ id, by: "client" })),
     };
   }

@@ -14,7 +14,7 @@ import { waitForPermit } from "./waiting.ts";
 export function passCursor(x: Exchange): Verdict {
   const { upstream } = x;
   // What is stored for later does not burden the upstream now; its queue has bounds of its own.
-  if (x.queue !== null || x.saga !== null) return Verdict.admit;
+  if (x.queue !== null || x.saga !== null || x.event !== null) return Verdict.admit;
   if (upstream === null) return Verdict.internalError;
   const { control } = upstream;
   noteArrival(control, x.level, x.startedAt);

@@ -66,15 +66,20 @@ export function matchRoute(x: Exchange): Verdict {
   const { destination } = route;
   if (destination.kind === "upstream") x.upstream = engine.upstreams[destination.upstream];
   else if (destination.kind === "queue") x.queue = engine.plan.queues[destination.queue];
-  else x.saga = engine.plan.sagas[destination.saga];
+  else if (destination.kind === "saga") x.saga = engine.plan.sagas[destination.saga];
+  else x.event = destination.event;
   x.explanation?.note("match", "ok", {
     route: route.name,
     index: route.index,
-    ...(x.upstream === null ? {} : { upstream: x.upstream.plan.name }),
-    ...(x.queue === null ? {} : { queue: x.queue.name }),
-    ...(x.saga === null ? {} : { saga: x.saga.name }),
+    ...destinationOf(x),
   });
   return Verdict.admit;
+}
+
+function destinationOf({ upstream, queue, saga, event }: Exchange): Record<string, string> {
+  if (event !== null) return { event };
+  if (saga !== null) return { saga: saga.name };
+  return queue === null ? { upstream: upstream?.plan.name ?? "" } : { queue: queue.name };
 }
 
 /** The consumer by its key, and whether the route is open to it. */
@@ -132,7 +137,7 @@ export function setDeadline(x: Exchange): Verdict {
   const wished = inbound.deadline === null ? null : parseDeadlineMs(inbound.deadline);
   x.deadlineAt = deadlineAt(x.startedAt, route.deadlineMs, wished);
   x.deadlineShortened = wished !== null && wished < route.deadlineMs;
-  return x.queue === null && x.saga === null ? refuseHopeless(x) : Verdict.admit;
+  return x.upstream === null ? Verdict.admit : refuseHopeless(x);
 }
 
 /** Refuses what its upstream cannot be expected to answer by the deadline. */

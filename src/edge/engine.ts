@@ -1,7 +1,7 @@
 // The engine: everything that one isolate holds at run time for one Plan and its bindings. Built at the
 // first request (an isolate may neither seed randomness nor start timers while it loads).
 
-import type { ConsumerPlan, HeaderEdit, LimitPlan, Plan, UpstreamPlan } from "../config/plan.ts";
+import type { ConsumerPlan, LimitPlan, Plan, UpstreamPlan } from "../config/plan.ts";
 import { allRoutes } from "../config/plan.ts";
 import { quoteString } from "../http/quoted-string.ts";
 import { rateLimitPolicyItem } from "../http/rate-limit-fields.ts";
@@ -22,18 +22,17 @@ import { LEASE_SLACK_MS, createUpstreamControl } from "../resilience/upstream-co
 import type { SagaLedgers } from "../saga/ledgers.ts";
 import { sagaLedgersOf } from "../saga/ledgers.ts";
 import type { Telemetry } from "../telemetry/telemetry.ts";
+import type { Bindings, ResolvedEdit, TargetFetcher } from "./bindings.ts";
+import { isFetcher, resolveEdit, textOf } from "./bindings.ts";
+import type { Subscription } from "./engine-subscriptions.ts";
+import { missingForSubscriptions, resolveSubscriptions } from "./engine-subscriptions.ts";
 import type { KeyRing } from "./api-keys.ts";
 import { createKeyRing, hashKey } from "./api-keys.ts";
 import type { Carrier } from "./carrier.ts";
 import type { RouteTable } from "./route-table.ts";
 import { createRouteTable } from "./route-table.ts";
 
-/** A Worker's bindings, or a process's environment: secrets are texts, targets have a `fetch`. */
-export type Bindings = Readonly<Record<string, unknown>>;
-
-export interface TargetFetcher {
-  fetch(request: Request): Promise<Response>;
-}
+export { textOf, type Bindings, type ResolvedEdit, type TargetFetcher } from "./bindings.ts";
 
 export interface Target {
   readonly baseUrl: string;
@@ -74,6 +73,8 @@ export interface Engine {
   readonly routeBulkheads: readonly (Bulkhead | null)[];
   readonly requestHeaders: readonly ResolvedEdit[];
   readonly responseHeaders: readonly ResolvedEdit[];
+  /** By subscription index. */
+  readonly subscriptions: readonly Subscription[];
   readonly routes: RouteTable;
   readonly keys: KeyRing;
   readonly random: RandomSource;
@@ -104,12 +105,6 @@ export interface LimitLabel {
   readonly policyItem: string;
 }
 
-/** A route's header edits with its secrets filled in. */
-export interface ResolvedEdit {
-  readonly set: readonly (readonly [name: string, value: string])[];
-  readonly remove: readonly string[];
-}
-
 export interface EngineIdentity {
   readonly session: string;
   readonly region: string;
@@ -135,7 +130,7 @@ export function missingFromBindings(plan: Plan, bindings: Bindings): string[] {
       );
     }
   }
-  return missing;
+  return [...missing, ...missingForSubscriptions(plan, bindings)];
 }
 
 /**
@@ -167,6 +162,7 @@ export function createEngine(
     ),
     requestHeaders: allRoutes(plan).map((route) => resolveEdit(route.requestHeaders, bindings)),
     responseHeaders: allRoutes(plan).map((route) => resolveEdit(route.responseHeaders, bindings)),
+    subscriptions: resolveSubscriptions(plan, bindings),
     routes: createRouteTable(plan.routes),
     keys: createKeyRing(keysWithSecrets(plan, bindings)),
     random: createRandom(identity.seed),
@@ -247,23 +243,6 @@ function keysWithSecrets(plan: Plan, bindings: Bindings): ReadonlyMap<string, nu
     );
   }
   return keys;
-}
-
-function resolveEdit(edit: HeaderEdit, bindings: Bindings): ResolvedEdit {
-  const set = edit.set.map(
-    ({ name, value, secret }) => [name, secret === null ? value : (textOf(bindings, secret) ?? "")] as const,
-  );
-  return { set, remove: edit.remove };
-}
-
-/** A text binding; null where there is none, or it is empty. */
-export function textOf(bindings: Bindings, name: string): string | null {
-  const value = bindings[name];
-  return typeof value === "string" && value !== "" ? value : null;
-}
-
-function isFetcher(value: unknown): value is TargetFetcher {
-  return typeof value === "object" && value !== null && "fetch" in value && typeof value.fetch === "function";
 }
 
 function alike(one: unknown, other: unknown): boolean {

@@ -37,6 +37,8 @@ export class Exchange {
   queue: QueuePlan | null = null;
   /** What the request starts, on a route to a saga. */
   saga: SagaDefinition | null = null;
+  /** The type of the event that the request becomes, on a route to one. */
+  event: string | null = null;
   consumer = NOBODY;
   tenant = -1;
   trafficClass: TrafficClass = 1;

@@ -7,6 +7,7 @@ import { answerOwnPath } from "../admin/own-paths.ts";
 import { renderCounters } from "../admin/metrics.ts";
 import { bucketOf, consumeBatch } from "../delivery/consumer.ts";
 import type { QueueBatch } from "../delivery/consumer-batch.ts";
+import { publishRequest } from "../delivery/publish-request.ts";
 import { fileDeadLetters, isDeadLetterQueue } from "../delivery/consumer-dead-letters.ts";
 import { outboxesOf } from "../delivery/consumer-outboxes.ts";
 import type { GatewayConfig } from "../config/gateway-config.ts";
@@ -178,6 +179,7 @@ class Isolate {
       caller,
       acceptJob,
       startSaga,
+      publishRequest,
       answerOwnPath: (x) => answerOwnPath(x, (config) => this.#replaceConfig(config, bindings)),
       waitUntil: (work) => context.waitUntil(work),
     });

@@ -77,6 +77,7 @@ async function serve(x: Exchange, shell: Shell): Promise<Response> {
   if (allowed !== Verdict.admit) return conclude(x, allowed);
   if (x.queue !== null) return conclude(x, await shell.acceptJob(x, x.queue));
   if (x.saga !== null) return conclude(x, await shell.startSaga(x, x.saga));
+  if (x.event !== null) return conclude(x, await shell.publishRequest(x, x.event));
   return conclude(x, x.upstream === null ? Verdict.internalError : await runTries(x, x.upstream));
 }
 

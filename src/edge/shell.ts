@@ -30,6 +30,8 @@ export interface Shell {
   acceptJob(x: Exchange, queue: QueuePlan): Promise<Verdict>;
   /** Stores a saga; on `admit` the exchange holds the answer. */
   startSaga(x: Exchange, saga: SagaDefinition): Promise<Verdict>;
+  /** Publishes a request as an event of this type; on `admit` the exchange holds the answer. */
+  publishRequest(x: Exchange, type: string): Promise<Verdict>;
   /** Lets work go on though its client hangs up: its end gives permits back. */
   waitUntil(work: Promise<unknown>): void;
 }

@@ -37,7 +37,15 @@ export function sidecarErrors(plan: Plan): string[] {
       return `limits.${name}.consistency: ${rule} (got "${consistency}")`;
     });
   const queued = plan.queues.map(({ name }) => `queues.${name}: a sidecar keeps no queue, the gateway does`);
-  return [...bound, ...counted, ...queued];
+  const subscribed = plan.subscriptions.map(
+    ({ name }) => `subscriptions.${name}: a sidecar delivers no events, the gateway does`,
+  );
+  const published = plan.routes.flatMap(({ index, destination }) =>
+    destination.kind === "event"
+      ? [`routes[${index}].event: a sidecar publishes no events, the gateway does`]
+      : [],
+  );
+  return [...bound, ...counted, ...queued, ...subscribed, ...published];
 }
 
 function withApp(upstreams: Record<string, unknown>, app: string | null): Record<string, unknown> {

@@ -3,7 +3,13 @@
 
 import { describe, it } from "vitest";
 import { createGateway } from "../../src/edge/gateway.ts";
-import type { AcceptReply, AcceptRequest, Pressure } from "../../src/delivery/core/protocol.ts";
+import type {
+  AcceptItem,
+  AcceptReply,
+  AcceptRequest,
+  JobRequest,
+  Pressure,
+} from "../../src/delivery/core/protocol.ts";
 import { defineGateway } from "../../src/tidegate.ts";
 
 const KIB = 1024;
@@ -22,6 +28,11 @@ const CONFIG = defineGateway({
     { path: "/*", methods: ["POST"], queue: "q" },
   ],
 });
+
+function requestOf({ target }: AcceptItem): JobRequest {
+  if (target.kind !== "request") throw new Error("no request");
+  return target.request;
+}
 
 type Accept = (request: AcceptRequest) => Promise<AcceptReply>;
 
@@ -159,7 +170,7 @@ describe("what an outbox is told", () => {
         target: { kind: "request", request: { method: "POST", path: "/a%20b?x=1" } },
       },
     ]);
-    const names = items[0].target.request.headers.map(([name]) => name);
+    const names = requestOf(items[0]).headers.map(([name]) => name);
     expect(names).toEqual(
       expect.arrayContaining(["via", "x-request-id", "x-tidegate-class", "x-forwarded-host"]),
     );
@@ -226,7 +237,7 @@ describe("larger bodies", () => {
     }, claims);
     expect((await post("/x", {}, `${inline}x`)).status).toBe(202);
     expect(stored).toBe(1);
-    expect(requests[0].items[0].target.request.body).toEqual({
+    expect(requestOf(requests[0].items[0]).body).toEqual({
       ref: [...claims.keys][0],
       sha256: expect.stringMatching(/^[0-9a-f]{64}$/),
       length: inline.length + 1,

@@ -1,7 +1,7 @@
 // The outbox under load: where refusing begins and ends, what producers are told, and what a job costs in
 // rows, which are most of its price.
 
-import { abortAllDurableObjects, runInDurableObject } from "cloudflare:test";
+import { abortAllDurableObjects } from "cloudflare:test";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { ALERT_AFTER_MS } from "../../src/delivery/core/alert.ts";
 import { COLLECT_PAUSE_MS, RETENTION_MS } from "../../src/delivery/core/collect.ts";
@@ -19,6 +19,7 @@ import {
   settle,
   stopClock,
   type Stub,
+  written,
 } from "./outbox-rig.ts";
 
 const BATCH = 100;
@@ -167,34 +168,6 @@ describe("the alert", () => {
     clock.restore();
   });
 });
-
-/** Rows and alarms that an outbox writes while `work` runs, by what each statement says of itself. */
-async function written(stub: Stub, work: () => Promise<unknown>): Promise<{ rows: number; alarms: number }> {
-  const cursors: { readonly rowsWritten: number }[] = [];
-  const spies = await runInDurableObject(stub, (_, { storage }) => {
-    const own = storage.sql;
-    const prototype: SqlStorage = Object.getPrototypeOf(own);
-    const { exec } = prototype;
-    const rows = vi.spyOn(prototype, "exec").mockImplementation(function count(
-      this: SqlStorage,
-      query,
-      ...bindings
-    ) {
-      const cursor = exec.call(this, query, ...bindings);
-      if (this === own) cursors.push(cursor);
-      return cursor;
-    });
-    return { rows, alarms: vi.spyOn(storage, "setAlarm") };
-  });
-  await work();
-  const alarms = spies.alarms.mock.calls.length;
-  spies.rows.mockRestore();
-  spies.alarms.mockRestore();
-  const rows = await runInDurableObject(stub, () =>
-    cursors.reduce((sum, cursor) => sum + cursor.rowsWritten, 0),
-  );
-  return { rows, alarms };
-}
 
 /** List prices of 2026 in dollars per million; a message is three operations of a queue. */
 const PRICE = { row: 1, call: 0.15, message: 1.2 };

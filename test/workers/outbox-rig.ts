@@ -12,6 +12,7 @@ import type {
   ClaimReply,
   ClaimOutcome,
   DeliveryOutcome,
+  JobRequest,
   JobView,
   Pointer,
   QueueTerms,
@@ -58,7 +59,7 @@ export async function again(stub: Stub, queue?: PointerQueue): Promise<Stub> {
 }
 
 /** The environment of this one instance. */
-function bind(stub: Stub, bindings: Record<string, unknown>): Promise<void> {
+export function bind(stub: Stub, bindings: Record<string, unknown>): Promise<void> {
   return runInDurableObject(stub, (instance: Outbox) => {
     const own: unknown = Reflect.get(instance, "env");
     Reflect.set(instance, "env", { ...Object(own), ...bindings });
@@ -128,6 +129,11 @@ export async function claimOne(stub: Stub, id: string, leaseMs?: number): Promis
   return job;
 }
 
+export function requestOf({ target }: ClaimedJob): JobRequest {
+  if (target.kind !== "request") throw new Error(`no request: ${target.kind}`);
+  return target.request;
+}
+
 export async function settle(
   stub: Stub,
   jobs: readonly { readonly id: string; readonly fence: number }[],
@@ -183,4 +189,35 @@ export function stopClock(): { advance(ms: number): void; restore(): void } {
   let now = Date.now();
   const spy = vi.spyOn(Date, "now").mockImplementation(() => now);
   return { advance: (ms) => (now += ms), restore: () => spy.mockRestore() };
+}
+
+/** Rows and alarms that an outbox writes while `work` runs, by what each statement says of itself. */
+export async function written(
+  stub: Stub,
+  work: () => Promise<unknown>,
+): Promise<{ rows: number; alarms: number }> {
+  const cursors: { readonly rowsWritten: number }[] = [];
+  const spies = await runInDurableObject(stub, (_, { storage }) => {
+    const own = storage.sql;
+    const prototype: SqlStorage = Object.getPrototypeOf(own);
+    const { exec } = prototype;
+    const rows = vi.spyOn(prototype, "exec").mockImplementation(function count(
+      this: SqlStorage,
+      query,
+      ...bindings
+    ) {
+      const cursor = exec.call(this, query, ...bindings);
+      if (this === own) cursors.push(cursor);
+      return cursor;
+    });
+    return { rows, alarms: vi.spyOn(storage, "setAlarm") };
+  });
+  await work();
+  const alarms = spies.alarms.mock.calls.length;
+  spies.rows.mockRestore();
+  spies.alarms.mockRestore();
+  const rows = await runInDurableObject(stub, () =>
+    cursors.reduce((sum, cursor) => sum + cursor.rowsWritten, 0),
+  );
+  return { rows, alarms };
 }

@@ -16,6 +16,7 @@ import {
   item,
   items,
   newOutbox,
+  requestOf,
   run,
   settle,
   sql,
@@ -41,7 +42,7 @@ describe("a job", () => {
     expect(await viewOf(outbox, id)).toMatchObject({ id, status: "queued", attempts: 0, consumer: "acme" });
     const job = await claimOne(outbox, id);
     expect(job).toMatchObject({ id, attempt: 1, lastAttempt: false, priority: 0, region: "weur" });
-    expect(job.target.request).toEqual({
+    expect(requestOf(job)).toEqual({
       method: "POST",
       path: "/orders?x=1",
       headers: [["x-a", "1"]],
@@ -99,7 +100,7 @@ describe("a job", () => {
     });
     expect(await viewOf(outbox, id)).toMatchObject({ status: "queued", attempts: 0 });
     const replayed = await claimOne(outbox, id);
-    expect(replayed.target.request.body).toEqual(BODY);
+    expect(requestOf(replayed).body).toEqual(BODY);
     expect(await settle(outbox, [replayed], OK)).toEqual(["succeeded"]);
     clock.restore();
   });

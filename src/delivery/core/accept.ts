@@ -42,6 +42,7 @@ export function acceptBatch(book: Book, batch: CheckedAccept, context: AcceptCon
   const { now, hasRoom } = context;
   const gate = gateOf(book.gates, terms);
   book.alertAt = terms.alertAt;
+  book.delivery = terms.delivery ?? null;
   const writes = watchDepth(book, now);
   const seen = new Map<string, { id: string; fingerprint: string }>();
   const outcomes = batch.items.map((checked) => acceptOne(book, batch, checked, { context, writes, seen }));

@@ -7,6 +7,7 @@
 //   ready       to be published next             waiting    until `nextAt`
 //   published   its pointer is on its way        leased     a consumer has it
 
+import { HEALTHY, type EndpointHealth, type HealthNotice } from "../webhooks/core/endpoint-health.ts";
 import { NO_ALERT, observeLag, type LagAlert } from "./alert.ts";
 import { nextRefusing } from "./backpressure.ts";
 import { addDrained, type DrainRate } from "./drain-rate.ts";
@@ -88,6 +89,13 @@ export interface Book {
   /** When to look for rows to delete (infinite: there are none), and after which one. */
   collectAt: number;
   collectAfter: number;
+  /** Events from here on are kept for a subscription that is behind; infinite: none is. */
+  keptFrom: number;
+  /** The newest terms', see `QueueTerms`; null: a queue's. */
+  delivery: QueueTerms["delivery"] | null;
+  endpoint: EndpointHealth;
+  /** What has changed with the endpoint and was not told yet. */
+  readonly notices: HealthNotice[];
   /** Whether the outbox's own row is older than what is known. */
   isRowStale: boolean;
 }
@@ -135,6 +143,10 @@ export function createBook(name: OutboxName, now: number): Book {
     nextExpiryAt: Number.POSITIVE_INFINITY,
     collectAt: Number.POSITIVE_INFINITY,
     collectAfter: 0,
+    keptFrom: Number.POSITIVE_INFINITY,
+    delivery: null,
+    endpoint: HEALTHY,
+    notices: [],
     isRowStale: false,
   };
 }
@@ -273,5 +285,6 @@ export function outboxRow(book: Book): OutboxRow {
     publishedUntil: book.publishedUntil,
     republishedAt: book.republishedAt,
     collectAt: Number.isFinite(book.collectAt) ? book.collectAt : null,
+    endpoint: book.endpoint,
   };
 }

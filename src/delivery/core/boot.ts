@@ -23,6 +23,7 @@ export function bootBook(
   for (const row of stored.live) {
     addLive(book, { ...UNTOUCHED, ...row, trial: stored.trials.get(row.seq) ?? null });
     book.alertAt = row.terms.alertAt;
+    book.delivery = row.terms.delivery ?? null;
   }
   restoreClaims(book, stored);
   // An outbox that starts again and again must not repeat itself each time.
@@ -54,6 +55,7 @@ function restoreRow(book: Book, { row, live, lastSeq, deadRows }: StoredOutbox, 
   book.publishedUntil = row.publishedUntil;
   book.republishedAt = row.republishedAt;
   if (row.collectAt !== null) book.collectAt = row.collectAt;
+  if (row.endpoint !== undefined) book.endpoint = row.endpoint;
 }
 
 /** A claim holds those of its jobs that have not been settled since. */

@@ -3,6 +3,7 @@
 // A job that its consumer did not survive is a suspect. It runs alone from then on, so that it cannot take
 // others with it: a call whose pointers name a suspect gets that one, the others are published again.
 
+import { dataBytes } from "../events/cloud-event.ts";
 import type { Book, LiveJob } from "./book.ts";
 import { isLeased, makeReady } from "./book.ts";
 import { isFirst, runningOf, setRunning } from "./lanes.ts";
@@ -118,8 +119,10 @@ function lease(book: Book, job: LiveJob, fence: number, until: number): void {
   if (job.key !== null) setRunning(book.lanes, job.key, job.seq);
 }
 
-function bodyBytes({ request }: JobTarget): number {
-  return request.body instanceof Uint8Array ? request.body.byteLength : 0;
+function bodyBytes(target: JobTarget): number {
+  if (target.kind === "event") return dataBytes(target.event.data).byteLength;
+  const { body } = target.request;
+  return body instanceof Uint8Array ? body.byteLength : 0;
 }
 
 function claimed(

@@ -8,6 +8,8 @@ import type { JobRow, OutboxReads, Write } from "./storage.ts";
 /** For how long a job's answer can be asked for after it has ended; not below `IDEMPOTENCY_TTL_MS`. */
 export const RETENTION_MS = 24 * 3600 * 1000;
 export const DEAD_RETENTION_MS = 30 * RETENTION_MS;
+/** An event is not kept longer for a subscription that does not take it. */
+export const MAX_KEPT_MS = 14 * RETENTION_MS;
 /** Rows that one step looks at. */
 export const COLLECT_STEP_ROWS = 1_000;
 const NEXT_STEP_MS = 1_000;
@@ -19,7 +21,8 @@ export function collectOld(book: Book, reads: OutboxReads, now: number): Write[]
   if (now < book.collectAt) return [];
   const page = reads.jobsAfter(book.collectAfter, COLLECT_STEP_ROWS);
   const old = page.filter(
-    (row) => isOver(row, now) && row.seq !== book.lastSeq && !isAwaited(book, reads, row),
+    (row) =>
+      isOver(row, now) && row.seq !== book.lastSeq && !isAwaited(book, reads, row) && !isKept(book, row, now),
   );
   for (const row of old) {
     if (row.status !== "dead") continue;
@@ -40,6 +43,15 @@ export function collectOld(book: Book, reads: OutboxReads, now: number): Write[]
 function isOver({ status, endedAt }: Pick<JobRow, "status" | "endedAt">, now: number): boolean {
   if (status === "live" || endedAt === null) return false;
   return endedAt + (status === "dead" ? DEAD_RETENTION_MS : RETENTION_MS) <= now;
+}
+
+/** Whether a subscription that is behind has not got it yet. */
+function isKept(
+  { keptFrom }: Book,
+  { seq, acceptedAt }: Pick<JobRow, "seq" | "acceptedAt">,
+  now: number,
+): boolean {
+  return seq >= keptFrom && acceptedAt + MAX_KEPT_MS > now;
 }
 
 function isAwaited(book: Book, reads: OutboxReads, { seq, status }: Pick<JobRow, "seq" | "status">): boolean {

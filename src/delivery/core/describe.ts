@@ -4,14 +4,14 @@ import type { Book } from "./book.ts";
 import { blockedKeys, depthOf, isLeased } from "./book.ts";
 import { drainPerSecond } from "./drain-rate.ts";
 import { outboxName } from "./job-id.ts";
+import type { EndpointState } from "./event-protocol.ts";
 import type { OutboxDescription } from "./protocol.ts";
+import { oldestAgeMs } from "./pull.ts";
 
 export function describeOutbox(book: Book, now: number): OutboxDescription {
-  let oldestAt = now;
   let running = 0;
   let deferred = 0;
   for (const job of book.live.values()) {
-    oldestAt = Math.min(oldestAt, job.acceptedAt);
     if (isLeased(job, now)) running += 1;
     else if ((job.trial?.nextAt ?? 0) > now) deferred += 1;
   }
@@ -21,7 +21,7 @@ export function describeOutbox(book: Book, now: number): OutboxDescription {
     outbox: outboxName(book.name),
     depth,
     lag: depth,
-    oldestAgeMs: now - oldestAt,
+    oldestAgeMs: oldestAgeMs(book, now),
     drainPerSecond: drainPerSecond(book.drain, now),
     rejecting: gates.some(({ refusing }) => refusing !== "nothing"),
     rejectingCritical: gates.some(({ refusing }) => refusing === "everything"),
@@ -31,5 +31,10 @@ export function describeOutbox(book: Book, now: number): OutboxDescription {
     deadRows: book.deadRows,
     blockedKeys: blockedKeys(book),
     counts: { ...book.counts },
+    endpoint: book.endpoint.failuresInRow === 0 ? null : endpointState(book),
   };
+}
+
+function endpointState({ endpoint: { failuresInRow, failingSince, disabled } }: Book): EndpointState {
+  return { failuresInRow, failingSince, disabled };
 }

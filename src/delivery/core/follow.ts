@@ -25,7 +25,7 @@ export function claimFollowers(
   next: NextTerms | undefined,
   context: ClaimContext,
 ): Followers {
-  if (next === undefined) return NOBODY;
+  if (next === undefined || book.endpoint.disabled !== null) return NOBODY;
   const { reads, now } = context;
   const heads = new Set<number>();
   for (const { kind, id } of settled) {

@@ -1,6 +1,8 @@
 // What a job holds: the request that is to be sent and the answer that is kept. Plain data that can be
 // cloned. Everybody imports it through protocol.ts.
 
+import type { CloudEvent } from "../events/cloud-event.ts";
+
 /** A body of more bytes is stored elsewhere first and comes as a `BodyClaim`. */
 export const MAX_INLINE_BODY_BYTES = 96 * 1024;
 /** Names and values of a job's headers together, in UTF-16 units. */
@@ -33,8 +35,22 @@ export interface JobRequest {
   readonly body: Body;
 }
 
-/** What a job does when it runs; later kinds are added here. The queue's configuration names its upstream. */
-export type JobTarget = { readonly kind: "request"; readonly request: JobRequest };
+/** A request for an upstream; the queue's configuration names it. */
+export interface RequestTarget {
+  readonly kind: "request";
+  readonly request: JobRequest;
+}
+
+/** An event for whoever has subscribed; the subscription's configuration says how it gets there. */
+export interface EventTarget {
+  readonly kind: "event";
+  readonly event: CloudEvent;
+  /** Names of the subscriptions that it is for; only where it was published. */
+  readonly recipients?: readonly string[];
+}
+
+/** What a job does when it runs; later kinds are added here. */
+export type JobTarget = RequestTarget | EventTarget;
 
 /** An upstream's answer as it is kept for whoever asks for the result. */
 export interface JobResult {

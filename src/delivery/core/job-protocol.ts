@@ -1,6 +1,7 @@
 // What clients and operators ask an outbox about its jobs, its dead rows and itself. Moments are ms since the
 // epoch by the outbox's clock. Everybody imports it through protocol.ts.
 
+import type { EndpointState, Pending } from "./event-protocol.ts";
 import type { JobResult, Malformed, Unknown } from "./job-content.ts";
 
 /** Dead rows of one page, and ids of one replay. */
@@ -144,6 +145,10 @@ export interface OutboxDescription {
   readonly deadRows: number;
   readonly blockedKeys: number;
   readonly counts: OutboxCounts;
+  /** Of a webhook's subscription; null: nothing has gone wrong with its receiver. */
+  readonly endpoint?: EndpointState | null;
+  /** Of the events: what each subscription has not got yet, by its name. */
+  readonly pending?: Readonly<Record<string, Pending>>;
 }
 
 /** Since the outbox began; what was counted in the seconds before a crash may be missing. */

@@ -6,11 +6,12 @@ import { endJob, goOn, releaseKey, watchDepth } from "./book.ts";
 import { setRunning } from "./lanes.ts";
 import type { OutboxReads, Trial, Write } from "./storage.ts";
 import { NO_TRIAL } from "./storage.ts";
-import { afterDeath, withAttempt, type Step } from "./transitions.ts";
+import { afterDeath, afterLostLease, withAttempt, type Step } from "./transitions.ts";
 
 /** Ends a lease whose time is over. */
 export function endLease(book: Book, job: LiveJob, reads: OutboxReads, now: number): Write[] {
-  const step = afterDeath(job.trial ?? NO_TRIAL, job.fence, now);
+  const after = job.terms.delivery === "pull" ? afterLostLease : afterDeath;
+  const step = after(job.trial ?? NO_TRIAL, job.fence, now);
   return takeStep(book, job, step, reads, now);
 }
 

@@ -24,6 +24,7 @@
 // plain data that can be cloned; validators stand in requests.ts.
 
 import type { TrafficClass } from "../../resilience/level.ts";
+import type { Pending, PullReply, PullRequest, SubscriptionRoute } from "./event-protocol.ts";
 import type { JobTarget, Malformed } from "./job-content.ts";
 import type {
   CancelReply,
@@ -48,11 +49,13 @@ export {
   MAX_PATH_CHARS,
   type Body,
   type BodyClaim,
+  type EventTarget,
   type HeaderPairs,
   type JobRequest,
   type JobResult,
   type JobTarget,
   type Malformed,
+  type RequestTarget,
   type Unknown,
 } from "./job-content.ts";
 export type {
@@ -123,6 +126,8 @@ export interface QueueTerms {
   readonly retry: { readonly attempts: number; readonly delayMs: number; readonly maxDelayMs: number };
   /** What a dead job does to those of its key behind it. */
   readonly onDeadHead: "block" | "skip";
+  /** Of a subscription: how its events get to whom they are for. */
+  readonly delivery?: "webhook" | "upstream" | "binding" | "pull";
 }
 
 export interface Idempotency {
@@ -159,6 +164,8 @@ export interface AcceptRequest {
   readonly items: readonly AcceptItem[];
   /** Requests that the isolate refused by itself, by the last pressure it knew, and has not told of yet. */
   readonly refused: number;
+  /** Of events: whom each may be for. */
+  readonly subscriptions?: readonly SubscriptionRoute[];
 }
 
 /** What became of one item. Nothing of an item is stored unless it is `accepted`. */
@@ -261,4 +268,8 @@ export interface OutboxCalls {
   dead(request: DeadRequest): Promise<DeadReply>;
   replay(request: ReplayRequest): Promise<ReplayReply>;
   describe(): Promise<OutboxDescription>;
+  /** Leases the oldest events that may run to whoever asks; see `PullReply`. */
+  pull(request: PullRequest): Promise<PullReply>;
+  /** Of the events: what a subscription has not got yet; null: nothing is known of it. */
+  pending(subscription: string): Promise<Pending | null>;
 }

@@ -3,6 +3,7 @@
 
 import type { Book } from "./book.ts";
 import { UNTOUCHED, addLive, goOn, outboxRow, watchDepth } from "./book.ts";
+import { noteReplay } from "./endpoint.ts";
 import type { ReplayReply, ReplayRequest } from "./protocol.ts";
 import { NO_TRIAL, type JobRow, type OutboxReads, type Write } from "./storage.ts";
 import { findJob } from "./views.ts";
@@ -17,15 +18,17 @@ export interface Replayed {
 
 /** Begins a replay; a later one by time takes the place of one that still goes on. */
 export function beginReplay(book: Book, reads: OutboxReads, request: ReplayRequest, now: number): Replayed {
+  const enabled = noteReplay(book);
   if (!("ids" in request)) {
     book.replay = { since: request.since, until: request.until, rate: request.rate, after: 0 };
     book.replayedAt = now;
     const matching = reads.countDead(request.since, request.until);
-    return { reply: { kind: "replaying", matching }, writes: [{ kind: "outbox", row: outboxRow(book) }] };
+    const row = outboxRow(book);
+    return { reply: { kind: "replaying", matching }, writes: [...enabled, { kind: "outbox", row }] };
   }
   const ids: string[] = [];
   const notDead: string[] = [];
-  const writes: Write[] = [];
+  const writes: Write[] = enabled;
   for (const id of request.ids) {
     const row = findJob(book, reads, id);
     const mayLive = row !== null && !book.live.has(row.seq) && isReplayable(row);

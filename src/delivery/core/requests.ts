@@ -2,8 +2,12 @@
 // Worker. A batch of accepts is checked item by item, because its items come from different clients; all
 // else is taken whole or not at all. What does not hold is a value that names the field.
 
-import { isKey } from "../../hub/names.ts";
+import { isKey, isPlainName } from "../../hub/names.ts";
 import type { TrafficClass } from "../../resilience/level.ts";
+import { MAX_ATTRIBUTE_CHARS as MAX_PATTERN_CHARS, checkEvent } from "../events/cloud-event.ts";
+import { MAX_PATTERNS } from "../events/event-pattern.ts";
+import type { PullRequest, SubscriptionRoute } from "./event-protocol.ts";
+import { MAX_PULL_LEASE_MS, MAX_SUBSCRIPTIONS, MIN_PULL_LEASE_MS } from "./event-protocol.ts";
 import {
   MAX_ATTEMPTS,
   MAX_BATCH_JOBS,
@@ -32,6 +36,7 @@ import {
 } from "./protocol.ts";
 import {
   fitsInline,
+  isCloudEvent,
   isDuration,
   isFields,
   isHex64,
@@ -61,7 +66,10 @@ export interface TooLarge {
 }
 
 /** A batch whose items are checked one by one. */
-export type CheckedAccept = Omit<AcceptRequest, "items"> & { readonly items: readonly CheckedItem[] };
+export type CheckedAccept = Omit<AcceptRequest, "items" | "subscriptions"> & {
+  readonly items: readonly CheckedItem[];
+  readonly subscriptions: readonly SubscriptionRoute[];
+};
 
 export function malformed(field: string): Malformed {
   return { kind: "malformed", field };
@@ -69,13 +77,15 @@ export function malformed(field: string): Malformed {
 
 export function checkAccept(input: unknown): Checked<CheckedAccept> {
   if (!isFields(input)) return malformed("request");
-  const { region, config, terms, items, refused } = input;
+  const { region, config, terms, items, refused, subscriptions = [] } = input;
   if (!isText(region, 64)) return malformed("region");
   if (!isText(config, 128)) return malformed("config");
   if (!isQueueTerms(terms)) return malformed("terms");
   if (!Array.isArray(items) || items.length > MAX_BATCH_JOBS) return malformed("items");
   if (!isWhole(refused, 0)) return malformed("refused");
-  return { kind: "valid", request: { region, config, terms, items: items.map(checkItem), refused } };
+  if (!isListOf(subscriptions, MAX_SUBSCRIPTIONS, isRoute)) return malformed("subscriptions");
+  const checked = items.map(checkItem);
+  return { kind: "valid", request: { region, config, terms, items: checked, refused, subscriptions } };
 }
 
 function checkItem(input: unknown): CheckedItem {
@@ -92,13 +102,38 @@ function checkItem(input: unknown): CheckedItem {
   if (!isTextOrNull(traceparent, MAX_TRACEPARENT_CHARS)) return malformed("traceparent");
   if (!isTextOrNull(requestId, MAX_REQUEST_ID_CHARS)) return malformed("requestId");
   if (maxAgeMs !== null && !isDuration(maxAgeMs)) return malformed("maxAgeMs");
-  if (!fitsInline(target.request)) return { kind: "too-large" };
+  if (!fits(target)) return { kind: "too-large" };
   const item = { target, priority, consumer, tenant, route, key, idempotency, traceparent, requestId };
   return { kind: "item", item: { ...item, maxAgeMs } };
 }
 
 function isTarget(value: unknown): value is JobTarget {
-  return isFields(value) && value.kind === "request" && isJobRequest(value.request);
+  if (!isFields(value)) return false;
+  return value.kind === "event"
+    ? isCloudEvent(value.event)
+    : value.kind === "request" && isJobRequest(value.request);
+}
+
+function fits(target: JobTarget): boolean {
+  return target.kind === "event" ? checkEvent(target.event) === null : fitsInline(target.request);
+}
+
+function isPattern(value: unknown): value is string {
+  return isText(value, MAX_PATTERN_CHARS);
+}
+
+function isRoute(value: unknown): value is SubscriptionRoute {
+  if (!isFields(value) || typeof value.ordered !== "boolean" || !isQueueTerms(value.terms)) return false;
+  return isPlainName(value.name) && isListOf(value.events, MAX_PATTERNS, isPattern);
+}
+
+/** Leases `max` events; see `PullRequest`. */
+export function checkPull(input: unknown): Checked<PullRequest> {
+  if (!isFields(input)) return malformed("request");
+  const { max, leaseMs } = input;
+  if (!isWhole(max, 1, MAX_BATCH_JOBS)) return malformed("max");
+  if (!isWhole(leaseMs, MIN_PULL_LEASE_MS, MAX_PULL_LEASE_MS)) return malformed("leaseMs");
+  return { kind: "valid", request: { max, leaseMs } };
 }
 
 function isTrafficClass(value: unknown): value is TrafficClass {
@@ -123,8 +158,13 @@ export function isQueueTerms(value: unknown): value is QueueTerms {
     isWhole(retry.attempts, 1, MAX_ATTEMPTS) &&
     isDuration(retry.delayMs) &&
     isDuration(retry.maxDelayMs) &&
-    (onDeadHead === "block" || onDeadHead === "skip")
+    (onDeadHead === "block" || onDeadHead === "skip") &&
+    isDelivery(value.delivery)
   );
+}
+
+function isDelivery(value: unknown): boolean {
+  return value === undefined || ["webhook", "upstream", "binding", "pull"].some((known) => known === value);
 }
 
 export function checkClaim(input: unknown): Checked<ClaimRequest> {
@@ -168,7 +208,8 @@ function isOutcome(value: unknown): value is DeliveryOutcome {
         (value.status === null || isWhole(value.status, 100, 999)) &&
         isTextOrNull(value.error) &&
         (value.retryAfterMs === null || isDuration(value.retryAfterMs, Number.MAX_SAFE_INTEGER)) &&
-        (value.result === null || isJobResult(value.result))
+        (value.result === null || isJobResult(value.result)) &&
+        (value.endpoint === undefined || value.endpoint === "gone" || value.endpoint === "unharmed")
       );
     case "deferred":
       return isDuration(value.forMs) && isText(value.reason, MAX_REASON_CHARS);

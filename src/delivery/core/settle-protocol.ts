@@ -18,6 +18,8 @@ export type DeliveryOutcome =
       readonly retryAfterMs: number | null;
       /** Kept if this was the last try. */
       readonly result: JobResult | null;
+      /** Of a webhook: nothing more is wanted there; or it says nothing of the receiver. */
+      readonly endpoint?: "gone" | "unharmed";
     }
   /** Nothing was tried (circuit open, no permit, shutting down): attempts unchanged. 0 ms: at once. */
   | { readonly kind: "deferred"; readonly forMs: number; readonly reason: string }

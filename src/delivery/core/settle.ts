@@ -3,6 +3,7 @@
 
 import type { Book, LiveJob } from "./book.ts";
 import { endJob, watchDepth } from "./book.ts";
+import { noteDelivery } from "./endpoint.ts";
 import { closeLease, takeStep } from "./leases.ts";
 import type { JobResult, SettleOutcome, Settlement } from "./protocol.ts";
 import type { EndStatus, OutboxReads, Write } from "./storage.ts";
@@ -28,7 +29,8 @@ export function settleJob(
   const row = findJob(book, reads, id);
   if (row === null) return { outcome: { kind: "unknown", id }, writes: [] };
   const job = book.live.get(row.seq);
-  if (job === undefined || job.fence !== fence) {
+  const isLate = job?.terms.delivery === "pull" && job.leaseUntil <= now;
+  if (job === undefined || job.fence !== fence || isLate) {
     book.counts.duplicates += 1;
     return { outcome: { kind: "stale", id }, writes: [] };
   }
@@ -36,6 +38,7 @@ export function settleJob(
   const step = afterOutcome(job.trial ?? NO_TRIAL, job.terms, { outcome, tookMs, fence }, moment);
   const writes = takeStep(book, job, step, reads, now);
   job.fence = 0;
+  writes.push(...noteDelivery(book, outcome, now));
   if (outcome.kind === "deferred") book.counts.deferred += 1;
   else if (step.kind === "wait") book.counts.retried += 1;
   book.isRowStale = true;

@@ -1,6 +1,7 @@
 // The small shapes that the validators of this folder are made of. Nothing here believes its argument.
 
 import { isKey } from "../../hub/names.ts";
+import type { CloudEvent, EventData } from "../events/cloud-event.ts";
 import {
   MAX_DURATION_MS,
   MAX_HEADER_CHARS,
@@ -68,6 +69,26 @@ export function isHeaderPairs(value: unknown): value is HeaderPairs {
       return isText(name, MAX_HEADER_CHARS) && name !== "" && isText(text, Number.MAX_SAFE_INTEGER);
     })
   );
+}
+
+function isTextOrAbsent(value: unknown): boolean {
+  return value === null || typeof value === "string";
+}
+
+/** An event by its shape; what it holds is `checkEvent`'s to judge. */
+export function isCloudEvent(value: unknown): value is CloudEvent {
+  if (!isFields(value) || !isFields(value.extensions) || !isEventData(value.data)) return false;
+  return (
+    [value.id, value.source, value.type].every((text) => typeof text === "string") &&
+    [value.subject, value.time, value.dataContentType, value.dataSchema].every(isTextOrAbsent) &&
+    Object.values(value.extensions).every((each) => ["string", "number", "boolean"].includes(typeof each))
+  );
+}
+
+function isEventData(value: unknown): value is EventData {
+  if (!isFields(value)) return false;
+  if (value.kind === "none") return true;
+  return value.kind === "json" ? typeof value.text === "string" : value.bytes instanceof Uint8Array;
 }
 
 export function isBodyClaim(value: unknown): value is BodyClaim {

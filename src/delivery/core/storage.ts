@@ -6,7 +6,9 @@
 //   a trial            only for jobs that did not simply succeed: what was tried and when it goes on
 
 import type { TrafficClass } from "../../resilience/level.ts";
+import type { EndpointHealth } from "../webhooks/core/endpoint-health.ts";
 import type { Refusing } from "./backpressure.ts";
+import type { SubscriptionRoute } from "./event-protocol.ts";
 import type { AttemptRecord, JobResult, JobTarget, OutboxCounts, QueueTerms } from "./protocol.ts";
 
 export type EndStatus = "succeeded" | "failed" | "dead" | "cancelled" | "expired";
@@ -100,6 +102,8 @@ export interface OutboxRow {
   readonly republishedAt: number;
   /** When to look for rows to delete; null: there are none. */
   readonly collectAt: number | null;
+  /** How a webhook's receiver fares; a row of before has none. */
+  readonly endpoint?: EndpointHealth;
 }
 
 export type Write =
@@ -111,6 +115,8 @@ export type Write =
       readonly endedAt: number;
       readonly reason: string | null;
       readonly result: JobResult | null;
+      /** What it holds may be asked for again; else it goes when the job has succeeded. */
+      readonly keepsTarget?: true;
     }
   /** A job that has ended lives again. */
   | { readonly kind: "revive"; readonly seq: number; readonly expiresAt: number }
@@ -132,6 +138,13 @@ export type Write =
   | { readonly kind: "end-claims"; readonly fences: readonly number[] }
   | { readonly kind: "gate"; readonly name: string; readonly refusing: Refusing }
   | { readonly kind: "outbox"; readonly row: OutboxRow }
+  /** How far a subscription has got of the events, and what it is (null: as before). */
+  | {
+      readonly kind: "route";
+      readonly name: string;
+      readonly cursor: number;
+      readonly definition: SubscriptionRoute | null;
+    }
   | { readonly kind: "delete"; readonly seqs: readonly number[] };
 
 export interface IdempotencyRecord {

@@ -6,6 +6,7 @@ import type { Book, LiveJob } from "./book.ts";
 import { VISIBILITY_MS, isLeased, isRunnable, makeReady, outboxRow, wakeDue, watchDepth } from "./book.ts";
 import { EXPIRED } from "./claim.ts";
 import { collectOld } from "./collect.ts";
+import { skipDisabled } from "./endpoint.ts";
 import { endLease } from "./leases.ts";
 import { continueReplay } from "./replay.ts";
 import { endSettled } from "./settle.ts";
@@ -26,6 +27,7 @@ export function passTime(book: Book, reads: OutboxReads, now: number): Write[] {
   wakeDue(book, now);
   const isDue = now - book.sweptAt >= SWEEP_MS || now >= book.nextExpiryAt || now < book.sweptAt;
   const writes = isDue ? sweep(book, reads, now) : [];
+  writes.push(...skipDisabled(book, reads, now));
   writes.push(...continueReplay(book, reads, now), ...collectOld(book, reads, now), ...watchDepth(book, now));
   if (book.isRowStale) {
     writes.push({ kind: "outbox", row: outboxRow(book) });

@@ -115,6 +115,14 @@ export function afterDeath(before: Trial, fence: number, now: number): Step {
   return { kind: "wait", trial: { ...trial, nextAt: now, reason: error }, attempt };
 }
 
+/** What follows when nobody has acknowledged a pulled event: it was given in vain. */
+export function afterLostLease(before: Trial, fence: number, now: number): Step {
+  const error = "it was not acknowledged before its lease ended";
+  const attempts = before.attempts + 1;
+  const attempt = { at: now, status: null, error, ms: 0 };
+  return { kind: "wait", trial: { ...before, attempts, fence, nextAt: now, reason: error }, attempt };
+}
+
 function dead(trial: Trial, reason: string, attempt: AttemptRecord, result: JobResult | null): Step {
   const died = { ...trial, diedAt: attempt.at, reason };
   return { kind: "end", status: "dead", reason, result, trial: died, attempt };

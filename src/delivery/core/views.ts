@@ -2,7 +2,7 @@
 
 import type { Book } from "./book.ts";
 import { isLeased } from "./book.ts";
-import { formatJobId, isSameSecret, parseJobId } from "./job-id.ts";
+import { formatJobId, isSameSecret, outboxName, parseJobId } from "./job-id.ts";
 import { isFirst } from "./lanes.ts";
 import type { JobStatus, JobView } from "./protocol.ts";
 import type { JobRow, OutboxReads, Trial } from "./storage.ts";
@@ -15,7 +15,7 @@ export function idOf(book: Book, { secret, seq }: Pick<JobRow, "secret" | "seq">
 /** The row that an id names; null: there is none, or the id only guesses. */
 export function findJob(book: Book, reads: OutboxReads, id: string): JobRow | null {
   const parsed = parseJobId(id);
-  if (parsed === null || parsed.queue !== book.name.queue || parsed.shard !== book.name.shard) return null;
+  if (parsed === null || outboxName(parsed) !== outboxName(book.name)) return null;
   const row = reads.job(parsed.seq);
   return row !== null && isSameSecret(row.secret, parsed.secret) ? row : null;
 }

@@ -193,6 +193,7 @@ export class Listener {
       caller,
       acceptJob: acceptNoJob,
       startSaga,
+      publishRequest: acceptNoJob,
       answerOwnPath: this.#options.answerOwnPath,
       waitUntil: (work) => void work.catch(() => {}),
     });
@@ -210,7 +211,7 @@ function writeUpgrade(socket: Duplex, fields: Fields): void {
   socket.write(`HTTP/1.1 101 Switching Protocols\r\n${lines.join("")}\r\n`);
 }
 
-/** There is no queue: the configuration was refused if it has one. */
+/** There are no queues and no events: a configuration with them was refused. */
 export function acceptNoJob(): Promise<Verdict> {
   return Promise.resolve(Verdict.notAccepted);
 }

@@ -36,7 +36,7 @@ function run(code: string, name: string): Promise<unknown> {
   const file = join(folder, name);
   writeFileSync(
     join(folder, "workers.mjs"),
-    "export class DurableObject {}\nexport class WorkerEntrypoint {}",
+    "export class DurableObject {}\nexport class WorkerEntrypoint {}\nexport class WorkflowEntrypoint {}",
   );
   writeFileSync(file, code.replaceAll('"cloudflare:workers"', '"./workers.mjs"'));
   return import(/* @vite-ignore */ pathToFileURL(file).href);

@@ -44,7 +44,7 @@ function publishedOutbox(): ModelOutbox {
 }
 
 function publishedBy(outbox: ModelOutbox, queue: "keeps" | "forgets", now: number): readonly number[] {
-  const book = bootBook({ queue: "orders", shard: 0 }, outbox.store.stored(), now, queue);
+  const book = bootBook({ kind: "queue", queue: "orders", shard: 0 }, outbox.store.stored(), now, queue);
   const fence = beginRelay(book, now);
   return fence === null ? [] : (takeBatch(book, fence, now) ?? []);
 }

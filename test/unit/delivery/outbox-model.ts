@@ -25,7 +25,7 @@ import { idOf } from "../../../src/delivery/core/views.ts";
 import { createRandom, nextRandom } from "../../../src/resilience/random.ts";
 import { MemoryStore } from "./memory-store.ts";
 
-const NAME = { queue: "orders", shard: 0 };
+const NAME = { kind: "queue", queue: "orders", shard: 0 } as const;
 const LEASE_MS = 20_000;
 
 export class ModelOutbox {
@@ -76,6 +76,7 @@ export class ModelOutbox {
       terms: this.terms,
       items: items.map((item) => ({ kind: "item" as const, item })),
       refused: 0,
+      subscriptions: [],
     };
     const { reply, writes } = acceptBatch(this.book, batch, {
       reads: this.store.reads,

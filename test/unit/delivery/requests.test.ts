@@ -3,6 +3,7 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
+  EVENTS_OUTBOX,
   formatJobId,
   isSameSecret,
   outboxName,
@@ -71,18 +72,22 @@ describe("an id", () => {
   it("comes back from its text, whatever the queue is called", () => {
     const queue = fc.stringMatching(/^[A-Za-z][A-Za-z0-9_-]{0,63}$/);
     const seq = fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER });
+    const kind = fc.constantFrom("queue" as const, "subscription" as const);
     fc.assert(
-      fc.property(queue, seq, fc.nat({ max: 999 }), (name, number, shard) => {
-        const id = { secret: HEX, seq: number, queue: name, shard };
+      fc.property(kind, queue, seq, fc.nat({ max: 999 }), (of, name, number, shard) => {
+        const id = { secret: HEX, seq: number, kind: of, queue: name, shard };
         expect(parseJobId(formatJobId(id))).toEqual(id);
-        expect(parseOutboxName(outboxName(id))).toEqual({ queue: name, shard });
+        expect(parseOutboxName(outboxName(id))).toEqual({ kind: of, queue: name, shard });
       }),
     );
   });
 
   it("has one spelling: everything else is none", () => {
     const good = `${HEX}-1z-orders`;
-    expect(parseJobId(good)).toEqual({ secret: HEX, seq: 71, queue: "orders", shard: 0 });
+    expect(parseJobId(good)).toEqual({ secret: HEX, seq: 71, kind: "queue", queue: "orders", shard: 0 });
+    const events = { ...EVENTS_OUTBOX, secret: HEX, seq: 71 };
+    expect(parseJobId(formatJobId(events))).toEqual(events);
+    expect(parseOutboxName(outboxName(events))).toEqual(EVENTS_OUTBOX);
     for (const bad of [
       `${HEX}-01z-orders`,
       `${HEX}-1Z-orders`,
@@ -98,7 +103,7 @@ describe("an id", () => {
     ]) {
       expect(parseJobId(bad)).toBeNull();
     }
-    for (const bad of ["orders", "queue.orders", "queue.orders.01", "queue.9.0", "queue..0"]) {
+    for (const bad of ["orders", "queue.orders", "queue.orders.01", "queue.9.0", "queue..0", "events.1"]) {
       expect(parseOutboxName(bad)).toBeNull();
     }
   });
@@ -115,7 +120,7 @@ describe("a batch to accept", () => {
   it("is taken as it is", () => {
     expect(checkAccept(BATCH)).toEqual({
       kind: "valid",
-      request: { ...BATCH, items: [{ kind: "item", item: ITEM }] },
+      request: { ...BATCH, items: [{ kind: "item", item: ITEM }], subscriptions: [] },
     });
     const claim = { ref: "claims/acme/1", sha256: "b".repeat(64), length: 1e9 };
     expect(requestKind({ body: claim })).toBe("item");

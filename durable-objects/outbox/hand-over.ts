@@ -1,0 +1,183 @@
+// Hands events on to the outboxes of their subscriptions: one hand-over per subscription at a time, all of
+// them beside each other. What one of them does, or does not, delays nobody else.
+
+import type { Book } from "../../src/delivery/core/book.ts";
+import type { Pending, SubscriptionRoute } from "../../src/delivery/core/event-protocol.ts";
+import { outboxName } from "../../src/delivery/core/job-id.ts";
+import type { AcceptOutcome, AcceptReply, AcceptRequest } from "../../src/delivery/core/protocol.ts";
+import type { PublishedEvent, Route, Routes } from "../../src/delivery/core/routes.ts";
+import {
+  afterHandOver,
+  endHandedOn,
+  firstKept,
+  learnRoutes,
+  nextHandOverAt,
+  subscriptionItem,
+} from "../../src/delivery/core/routes.ts";
+import type { Write } from "../../src/delivery/core/storage.ts";
+import { readPage, readPending } from "./event-reads.ts";
+import type { Failpoints } from "./failpoints.ts";
+import type { OutboxLog } from "./log.ts";
+
+/** Events that come within this time are handed on together. */
+export const GATHER_MS = 2;
+/** An outbox that does not answer in this time is asked again later. */
+export const HAND_OVER_TIMEOUT_MS = 15_000;
+
+/** What nobody has then: see `HandOver`. */
+const LOST: ReadonlySet<AcceptOutcome["kind"]> = new Set(["too-large", "malformed", "conflict"]);
+
+/** The binding OUTBOX, as far as it is used here. */
+export interface OutboxNamespace {
+  getByName(name: string): { accept(request: AcceptRequest): Promise<AcceptReply> };
+}
+
+export interface HandOverParts {
+  readonly book: Book;
+  readonly routes: Routes;
+  readonly state: DurableObjectState;
+  readonly outboxes: () => OutboxNamespace | undefined;
+  readonly failpoints: Failpoints;
+  readonly commit: (writes: readonly Write[]) => void;
+  readonly log: OutboxLog;
+}
+
+export class HandOver {
+  readonly #parts: HandOverParts;
+  #isGathering = false;
+  #config = "";
+
+  constructor(parts: HandOverParts) {
+    this.#parts = parts;
+    parts.book.keptFrom = firstKept(parts.routes, parts.book.lastSeq);
+  }
+
+  learn(told: readonly SubscriptionRoute[], config: string): Write[] {
+    const { routes, book } = this.#parts;
+    this.#config = config;
+    return learnRoutes(routes, told, book.lastSeq);
+  }
+
+  /** When the alarm should call `run`; null: never, as things are. */
+  nextAt(now: number): number | null {
+    return nextHandOverAt(this.#parts.routes, now);
+  }
+
+  pending(): Record<string, Pending> {
+    const names = [...this.#parts.routes.keys()];
+    return Object.fromEntries(
+      names.flatMap((name) => {
+        const pending = this.pendingFor(name);
+        return pending === null ? [] : [[name, pending] as const];
+      }),
+    );
+  }
+
+  /** Null: nobody has told of a subscription of this name. */
+  pendingFor(name: string): Pending | null {
+    const { routes, book, state } = this.#parts;
+    const route = routes.get(name);
+    if (route === undefined) return null;
+    const { scanned, reason } = route;
+    if (scanned >= book.lastSeq) return { count: 0, oldestAgeMs: 0, reason };
+    return readPending(state.storage.sql, route, Date.now());
+  }
+
+  /** Hands on shortly, together with what comes meanwhile. */
+  soon(): void {
+    const { state } = this.#parts;
+    if (this.#isGathering || !this.#hasWork(Date.now())) return;
+    this.#isGathering = true;
+    setTimeout(() => {
+      this.#isGathering = false;
+      state.waitUntil(this.run());
+    }, GATHER_MS);
+  }
+
+  /** Hands on what can be; never throws. */
+  async run(): Promise<void> {
+    const { routes, book, commit, log } = this.#parts;
+    const now = Date.now();
+    const ready = [...routes.values()].filter((route) => this.#mayGo(route, now));
+    try {
+      await Promise.all(ready.map((route) => this.#handOn(route)));
+      commit(endHandedOn(book, routes, Date.now()));
+    } catch (error) {
+      log.failure("hand-over-failed", error);
+    }
+  }
+
+  #hasWork(now: number): boolean {
+    const { routes, book } = this.#parts;
+    return (
+      [...routes.values()].some((route) => this.#mayGo(route, now)) ||
+      (book.live.size > 0 && routes.size === 0)
+    );
+  }
+
+  #mayGo(route: Route, now: number): boolean {
+    return !route.isBusy && route.scanned < this.#parts.book.lastSeq && route.heldUntil <= now;
+  }
+
+  async #handOn(route: Route): Promise<void> {
+    const { book, routes, state, commit, failpoints, log } = this.#parts;
+    route.isBusy = true;
+    try {
+      for (;;) {
+        const upTo = book.lastSeq;
+        const page = readPage(state.storage.sql, route);
+        if (page.length === 0) {
+          route.scanned = upTo;
+          route.reason = null;
+          break;
+        }
+        // No event must be seen before it is durable here.
+        await state.storage.sync();
+        failpoints.pass("before_publish");
+        const reply = await this.#offer(route, page);
+        failpoints.pass("after_publish");
+        failpoints.pass("before_mark");
+        const writes = afterHandOver(route, page, reply, Date.now());
+        if (reply?.kind === "answered") this.#tellLost(route, page, reply);
+        book.counts.published += writes.length === 0 ? 0 : page.length;
+        commit([...writes, ...endHandedOn(book, routes, Date.now())]);
+        if (route.reason !== null) break;
+      }
+    } catch (error) {
+      log.failure("hand-over-failed", error);
+      afterHandOver(route, [], null, Date.now());
+    } finally {
+      route.isBusy = false;
+    }
+  }
+
+  async #offer({ definition }: Route, page: readonly PublishedEvent[]): Promise<AcceptReply | null> {
+    const { outboxes, log } = this.#parts;
+    const name = outboxName({ kind: "subscription", queue: definition.name, shard: 0 });
+    const items = page.map((event) => subscriptionItem(event, definition));
+    const region = page[0].job.region;
+    const request = { region, config: this.#config, terms: definition.terms, items, refused: 0 };
+    const { promise: tooLate, resolve } = Promise.withResolvers<null>();
+    const timer = setTimeout(() => resolve(null), HAND_OVER_TIMEOUT_MS);
+    try {
+      return await Promise.race([outboxes()?.getByName(name).accept(request) ?? null, tooLate]);
+    } catch (error) {
+      log.failure("hand-over-failed", error);
+      return null;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** What a subscription's outbox takes as no event at all: only a fault of ours brings that about. */
+  #tellLost({ definition }: Route, page: readonly PublishedEvent[], reply: AcceptReply): void {
+    if (reply.kind !== "answered") return;
+    for (const [index, outcome] of reply.outcomes.entries()) {
+      if (!LOST.has(outcome.kind)) continue;
+      this.#parts.log.failure(
+        "event-refused",
+        `${definition.name} refused ${page[index].id}: ${outcome.kind}`,
+      );
+    }
+  }
+}

@@ -1,0 +1,50 @@
+// Publishes events: each is in the outbox of all events, in one transaction, before anybody is told so. The
+// same event (source and id name it) may come again within a day and is then known: nothing happens twice.
+
+import type { TrafficClass } from "../config/plan.ts";
+import type { Engine } from "../edge/engine.ts";
+import type { Submitted } from "./accept-batches.ts";
+import { digestOf } from "./accept-body.ts";
+import type { AcceptItem } from "./core/protocol.ts";
+import type { CloudEvent } from "./events/cloud-event.ts";
+
+/** Longest wait for the outbox of the events. */
+export const PUBLISH_TIMEOUT_MS = 5_000;
+
+/** What is kept with an event of who has published it. */
+export interface Publication {
+  readonly event: CloudEvent;
+  readonly priority: TrafficClass;
+  readonly consumer: string | null;
+  readonly tenant: string | null;
+  /** Within which its key counts. */
+  readonly route: string;
+  /** Null: the event is new, whatever it is called. */
+  readonly key: string | null;
+  readonly fingerprint: string;
+  readonly traceparent: string | null;
+  readonly requestId: string | null;
+}
+
+/** The text whose hash stands for an event. */
+export function eventKeyOf({ source, id }: Pick<CloudEvent, "source" | "id">): string {
+  return digestOf(new TextEncoder().encode(`${source}\n${id}`));
+}
+
+/** Publishes one event; null: there is nowhere to. */
+export function publish(
+  { outboxes, plan }: Engine,
+  { event, key, fingerprint, ...origin }: Publication,
+  keep: (work: Promise<unknown>) => void,
+  waitMs = PUBLISH_TIMEOUT_MS,
+): Promise<Submitted | null> {
+  if (outboxes === null) return Promise.resolve(null);
+  const item: AcceptItem = {
+    ...origin,
+    target: { kind: "event", event },
+    key: null,
+    idempotency: key === null ? null : { key, fingerprint },
+    maxAgeMs: null,
+  };
+  return outboxes.events(plan).submit(item, waitMs, keep);
+}
