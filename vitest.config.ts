@@ -3,6 +3,7 @@
 // real HTTP servers.
 import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
+import { DOUBLE_TOKEN, gatewayDouble } from "./test/examples/gateway-double.ts";
 
 export default defineConfig({
   test: {
@@ -26,6 +27,27 @@ export default defineConfig({
         test: {
           name: "workers",
           include: ["test/workers/**/*.test.ts"],
+        },
+      },
+      {
+        // A Worker of a user's own, as it stands in examples/. TIDEGATE_KILLS=10000: how often its object dies.
+        plugins: [
+          cloudflareTest({
+            wrangler: { configPath: "./examples/outbox-object/wrangler.toml" },
+            miniflare: {
+              compatibilityFlags: ["enable_nodejs_inspector_module"],
+              bindings: {
+                GATEWAY_TOKEN: DOUBLE_TOKEN,
+                TIDEGATE_LOCAL: "1",
+                KILLS: process.env.TIDEGATE_KILLS ?? "",
+              },
+              serviceBindings: { GATEWAY: gatewayDouble },
+            },
+          }),
+        ],
+        test: {
+          name: "outbox-object",
+          include: ["test/examples/**/*.test.ts"],
         },
       },
       {

@@ -20,6 +20,10 @@ const COMMANDS: Record<string, { readonly what: string; readonly load: () => Pro
     what: "send open-loop load and print a table",
     load: async () => (await import("./load/command.ts")).load,
   },
+  outbox: {
+    what: "the tables of a Postgres outbox: outbox sql",
+    load: async () => (await import("./outbox.ts")).outbox,
+  },
   verify: {
     what: "everything that CI checks",
     load: async () => (await import("./verify/command.ts")).verify,
