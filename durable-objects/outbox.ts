@@ -212,9 +212,9 @@ export class Outbox extends DurableObject<OutboxBindings> implements OutboxCalls
     this.#follow();
   }
 
-  /** Kills this object once when it passes there; refused anywhere but in local development. */
-  async failAt(name: Failpoint): Promise<boolean> {
-    return this.#failpoints.set(name);
+  /** Kills this object once it passes there (after `survived` times); only in local development. */
+  async failAt(name: Failpoint, survived = 0): Promise<boolean> {
+    return this.#failpoints.set(name, survived);
   }
 
   override async alarm(): Promise<void> {

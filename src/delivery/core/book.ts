@@ -79,6 +79,8 @@ export interface Book {
   /** Since when the replay may take the next row. */
   replayedAt: number;
   sweptAt: number;
+  /** The newest moment that was seen, by the clock as it is set now. */
+  seenAt: number;
   /** All retries that were due by then have been published, once nothing is ready any more. */
   takenUntil: number;
   publishedUntil: number;
@@ -129,6 +131,7 @@ export function createBook(name: OutboxName, now: number): Book {
     replay: null,
     replayedAt: now,
     sweptAt: 0,
+    seenAt: 0,
     takenUntil: 0,
     publishedUntil: 0,
     republishedAt: 0,

@@ -5,6 +5,7 @@
 
 import type { Book, LiveJob } from "./book.ts";
 import { isLeased, makeReady } from "./book.ts";
+import { followClock } from "./clock.ts";
 import { isFirst, runningOf, setRunning } from "./lanes.ts";
 import { endLease } from "./leases.ts";
 import type { ClaimedJob, ClaimOutcome, ClaimRequest, JobTarget, SkipReason } from "./protocol.ts";
@@ -28,6 +29,7 @@ export interface ClaimContext {
 /** Decides for each id whether it is given; see `SkipReason`. */
 export function claimJobs(book: Book, request: ClaimRequest, context: ClaimContext): Claim {
   const { now } = context;
+  followClock(book, now);
   const writes: Write[] = [];
   const found = request.ids.map((id) => findClaimable(book, id, context, writes));
   const claimable = found.filter((each) => each.kind === "claimable");

@@ -3,6 +3,7 @@
 
 import type { Book, LiveJob } from "./book.ts";
 import { endJob, watchDepth } from "./book.ts";
+import { followClock } from "./clock.ts";
 import { closeLease, takeStep } from "./leases.ts";
 import type { JobResult, SettleOutcome, Settlement } from "./protocol.ts";
 import type { EndStatus, OutboxReads, Write } from "./storage.ts";
@@ -25,6 +26,7 @@ export function settleJob(
 ): { readonly outcome: SettleOutcome; readonly writes: readonly Write[] } {
   const { id, fence, outcome, tookMs } = settlement;
   const { reads, now } = context;
+  followClock(book, now);
   const row = findJob(book, reads, id);
   if (row === null) return { outcome: { kind: "unknown", id }, writes: [] };
   const job = book.live.get(row.seq);
