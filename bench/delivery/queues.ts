@@ -1,6 +1,6 @@
 // What is measured side by side: each takes a job in, durably, and brings it to the same receiver by HTTP.
 
-import { run as runGraphile, makeWorkerUtils } from "graphile-worker";
+import { Logger, run as runGraphile, makeWorkerUtils } from "graphile-worker";
 import { PgBoss } from "pg-boss";
 import { startGateway } from "../../test/integration/rig/index.ts";
 import { startPostgres } from "../../test/integration/postgres/database.ts";
@@ -84,6 +84,7 @@ export async function startGraphile(receiver: string): Promise<MeasuredQueue> {
     concurrency: DELIVERIES,
     maxPoolSize: 20,
     noHandleSignals: true,
+    logger: new Logger(() => () => undefined),
     taskList: { deliver: (payload) => deliver(receiver, jobIn(payload)) },
   });
   return {

@@ -13,6 +13,7 @@ import { addDrained, type DrainRate } from "./drain-rate.ts";
 import type { Gate } from "./gates.ts";
 import type { OutboxName } from "./job-id.ts";
 import { createLanes, headOf, isFirst, isFollowed, joinLane, leaveLane, type Lanes } from "./lanes.ts";
+import type { Pace } from "./pace.ts";
 import type { OutboxCounts, QueueTerms } from "./protocol.ts";
 import type { EndStatus, OutboxRow, ReplayRun, Trial, Write } from "./storage.ts";
 
@@ -67,6 +68,9 @@ export interface Book {
   readonly claims: Map<number, { until: number; open: number }>;
   readonly gates: Map<string, Gate>;
   readonly relay: Relay;
+  /** How many jobs go out per second after a circuit was open; null: as many as there are. */
+  pace: Pace | null;
+  wentWellAt: number;
   cursor: number;
   floor: number;
   readonly counts: Counts;
@@ -121,6 +125,8 @@ export function createBook(name: OutboxName, now: number): Book {
     claims: new Map(),
     gates: new Map(),
     relay: { fence: 0, leaseUntil: 0, inFlight: [], notBefore: 0, failures: 0 },
+    pace: null,
+    wentWellAt: Number.NEGATIVE_INFINITY,
     cursor: 0,
     floor: 1,
     counts: { ...NO_COUNTS },

@@ -8,6 +8,7 @@ import { isLeased, makeReady } from "./book.ts";
 import { followClock } from "./clock.ts";
 import { isFirst, runningOf, setRunning } from "./lanes.ts";
 import { endLease } from "./leases.ts";
+import { noteClaimed, roomToClaim } from "./pace.ts";
 import type { ClaimedJob, ClaimOutcome, ClaimRequest, JobTarget, SkipReason } from "./protocol.ts";
 import { endSettled } from "./settle.ts";
 import type { JobRow, OutboxReads, Write } from "./storage.ts";
@@ -38,6 +39,7 @@ export function claimJobs(book: Book, request: ClaimRequest, context: ClaimConte
   const until = now + request.leaseMs;
   const seqs: number[] = [];
   let bytes = 0;
+  const room = roomToClaim(book, now);
   const outcomes = found.map((each): ClaimOutcome => {
     if (each.kind === "skipped") return each;
     const { job, row, id } = each;
@@ -46,7 +48,7 @@ export function claimJobs(book: Book, request: ClaimRequest, context: ClaimConte
     const target = context.reads.target(row.seq);
     if (target === null) return skip("unknown");
     const tooMuch = seqs.length > 0 && bytes + bodyBytes(target) > MAX_CLAIM_BYTES;
-    if (tooMuch || (suspect !== undefined && job !== suspect.job)) {
+    if (tooMuch || seqs.length >= room || (suspect !== undefined && job !== suspect.job)) {
       putBack(book, job, now);
       return skip("put-back");
     }
@@ -58,6 +60,7 @@ export function claimJobs(book: Book, request: ClaimRequest, context: ClaimConte
     return claimed(book, { job, row, target }, request.leaseMs, now);
   });
   book.counts.duplicates += outcomes.filter(isNeedless).length;
+  noteClaimed(book, seqs.length);
   if (seqs.length > 0) {
     book.lastFence = fence;
     book.claims.set(fence, { until, open: seqs.length });

@@ -53,6 +53,8 @@ function shiftBook(book: Book, backMs: number): void {
   const { relay, alert } = book;
   if (relay.leaseUntil !== 0) relay.leaseUntil -= backMs;
   relay.notBefore -= backMs;
+  book.wentWellAt -= backMs;
+  if (book.pace !== null) book.pace.until -= backMs;
   if (alert.overSince !== null) book.alert = { ...alert, overSince: alert.overSince - backMs };
   book.nextDueAt -= backMs;
   book.collectAt -= backMs;

@@ -5,6 +5,7 @@ import type { Book, LiveJob } from "./book.ts";
 import { endJob, watchDepth } from "./book.ts";
 import { followClock } from "./clock.ts";
 import { closeLease, takeStep } from "./leases.ts";
+import { notePace } from "./pace.ts";
 import type { JobResult, SettleOutcome, Settlement } from "./protocol.ts";
 import type { EndStatus, OutboxReads, Write } from "./storage.ts";
 import { NO_TRIAL } from "./storage.ts";
@@ -38,6 +39,7 @@ export function settleJob(
   const step = afterOutcome(job.trial ?? NO_TRIAL, job.terms, { outcome, tookMs, fence }, moment);
   const writes = takeStep(book, job, step, reads, now);
   job.fence = 0;
+  notePace(book, outcome, now);
   if (outcome.kind === "deferred") book.counts.deferred += 1;
   else if (step.kind === "wait") book.counts.retried += 1;
   book.isRowStale = true;

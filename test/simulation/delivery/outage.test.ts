@@ -37,6 +37,8 @@ it("loses nothing, tries little and drains soon", { timeout: 120_000 }, () => {
   // A half-open circuit gives so many probes at most; the first opening has what was under way before it.
   const probes = DEFAULT_OPTIONS.upstream.breaker?.probes ?? 0;
   expect(result.triesWhileDown).toBeLessThanOrEqual(SERVERS + result.openings * probes);
+  // What an outage costs does not grow with what waits: not even one row for each job that was taken in.
+  expect(result.trialRows).toBeLessThan(accepted / 10);
   expect(result.deepest).toBeLessThanOrEqual(20_000);
   expect(result.drainedAfterMs ?? Number.POSITIVE_INFINITY).toBeLessThanOrEqual(5 * MINUTE_MS);
   expect(result.mostAtOnce).toBeLessThanOrEqual(SERVERS);
