@@ -7,5 +7,11 @@ export function injectFaults(seeds: number): Promise<boolean> {
   if (!Number.isInteger(seeds) || seeds < 1) throw new Error("--seeds takes a number of seeds, at least 1");
   process.env.TIDEGATE_FAULT_RUNS = String(seeds);
   process.env.TIDEGATE_KILLS = String(seeds * 100);
-  return runTool("vitest", "run", "test/workers/outbox-faults", "test/workers/consumer-faults", "object-kills");
+  return runTool(
+    "vitest",
+    "run",
+    "test/workers/outbox-faults",
+    "test/workers/consumer-faults",
+    "object-kills",
+  );
 }

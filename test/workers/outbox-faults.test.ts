@@ -92,138 +92,139 @@ it("a crash between two writes of an acceptance leaves both or neither", FAULT_T
   expect(seen).not.toContain("mid_batch replayed");
 });
 
+async function crash(chance: Chance): Promise<void> {
+    const queue = listQueue();
+    const outbox = await newOutbox();
+    const acceptedAt = Date.now();
+    const ids = await acceptAll(outbox, items(chance.between(1, 100)));
+    const alarmAt = (await alarmOf(outbox)) ?? Number.POSITIVE_INFINITY;
+    expect(alarmAt).toBeLessThanOrEqual(acceptedAt + SWEEP_MS + 1_000);
+    await runInDurableObject(outbox, (instance) => {
+      const own: unknown = Reflect.get(instance, "env");
+      Reflect.set(instance, "env", { ...Object(own), DELIVERY: queue });
+    });
+    await outbox.failAt("before_publish");
+    await outbox.wake().catch(() => {});
+    expect(queue.sent).toEqual([]);
+    clock.advance(Math.max(0, alarmAt - Date.now()));
+    const fresh = await again(outbox, queue);
+    await runAlarm(fresh);
+    await vi.waitFor(() => expect(new Set(queue.sent.map(({ id }) => id))).toEqual(new Set(ids)));
+    expect(await deliverAll(fresh, ids)).toBe(ids.length);
+  };
+  await forSeeds(RUNS, crash, 1);
+},
+);
+
+it(
+"a queue refuses from exactly its watermark to 0.7 of it, with two changes of mind",
+FAULT_TIMEOUT,
+async () => {
+  await forSeeds(RUNS, async (chance) => {
+    const highWatermark = chance.between(40, 300);
+    const resumeDepth = 0.7 * highWatermark;
+    let outbox = await newOutbox();
+    const ids: string[] = [];
+    const seen: boolean[] = [];
+    const offer = async (count: number): Promise<number> => {
+      const terms = { ...TERMS, highWatermark };
+      const reply = await outbox.accept({
+        region: "weur",
+        config: "c",
+        terms,
+        items: items(count),
+        refused: 0,
+      });
+      if (reply.kind !== "answered") throw new Error(reply.kind);
+      const added = reply.outcomes.flatMap((each) => (each.kind === "accepted" ? [each.id] : []));
+      ids.push(...added);
+      seen.push(reply.pressure.rejecting);
+      return added.length;
+    };
+    await offer(0);
+    for (let sent = 0; sent < 2 * highWatermark;) {
+      const count = chance.between(1, 50);
+      sent += count;
+      await offer(count);
+    }
+    expect(ids).toHaveLength(highWatermark);
+    await outbox.failAt("mid_batch");
+    await run(outbox, ids[0], OK).catch(() => {});
+    outbox = await again(outbox);
+    while (ids.length > resumeDepth) {
+      expect(await offer(1)).toBe(0);
+      await deliverAll(outbox, ids.splice(0, Math.min(chance.between(1, 20), ids.length)));
+    }
+    expect(await offer(1)).toBe(1);
+    expect(seen.filter((state, index) => index > 0 && state !== seen[index - 1])).toEqual([true, false]);
+  });
+},
+);
+
+async function jump(chance: Chance): Promise<void> {
+  const jumpMs = chance.pick([-HOUR_MS, HOUR_MS]);
+  const queue = listQueue();
+  let outbox = await newOutbox(queue);
+  const terms = { retry: { attempts: 5, delayMs: 10_000, maxDelayMs: 10_000 }, maxAgeMs: 24 * HOUR_MS };
+  const [retried, running, queued] = await acceptAll(outbox, items(3), terms);
+  await run(outbox, retried, UNAVAILABLE);
+  const job = await claimOne(outbox, running, 30_000);
+  clock.advance(jumpMs);
+  if (chance.pick([true, false])) {
+    await abortAllDurableObjects();
+    outbox = await again(outbox, queue);
+  }
+  await outbox.wake();
+  // Ahead, a lease ends early at most once; its job is given to one other, and what the first says is stale.
+  const kinds = await claimKinds(outbox, [running]);
+  expect(kinds).toEqual([jumpMs > 0 ? "claimed" : "leased"]);
+  if (jumpMs > 0) expect(await settle(outbox, [job], OK)).toEqual(["stale"]);
+  else expect(await settle(outbox, [job], OK)).toEqual(["succeeded"]);
+  clock.advance(SWEEP_MS + 1_000);
+  await outbox.wake();
+  expect(await run(outbox, queued, OK)).toBe("succeeded");
+  expect(await run(outbox, retried, OK)).toBe("succeeded");
+  if (jumpMs > 0) expect(await run(outbox, running, OK)).toBe("succeeded");
+  expect((await outbox.describe()).depth).toBe(0);
+  expect((await viewOf(outbox, retried)).attempts).toBe(2);
+}
+
+it(
+"a clock that is an hour wrong brings nothing early, and late by a lease at most",
+FAULT_TIMEOUT,
+async () => {
+  await forSeeds(RUNS * 2, jump, 1);
+},
+);
+
+it("an alarm that fails seven times is set again within a minute, each time", FAULT_TIMEOUT, async () => {
+const failing = async (chance: Chance): Promise<void> => {
+  const queue = listQueue();
+  let outbox = await newOutbox();
+  const ids = await acceptAll(outbox, items(chance.between(1, 20)));
+  for (let failure = 0; failure < 7; failure++) {
+    const broken = chance.pick(["sync", "transactionSync"] as const);
+    await runInDurableObject(outbox, (_, { storage }) => {
+      vi.spyOn(storage, broken).mockImplementation(() => {
+        throw new Error("broken");
+      });
+    });
+    clock.advance(SWEEP_MS);
+    await runAlarm(outbox).catch(() => {});
+    outbox = await again(outbox);
+    const alarmAt = (await alarmOf(outbox)) ?? Number.POSITIVE_INFINITY;
+    expect(alarmAt).toBeLessThanOrEqual(Date.now() + 60_000);
+  }
+  await abortAllDurableObjects();
+  outbox = await again(outbox, queue);
+  await outbox.wake();
+  await vi.waitFor(() => expect(new Set(queue.sent.map(({ id }) => id))).toEqual(new Set(ids)));
+  expect(await deliverAll(outbox, ids)).toBe(ids.length);
+}
+
 it(
   "a crash before the send is made good by the alarm that was stored with the job",
   FAULT_TIMEOUT,
   async () => {
-    // One at a time: the clock that moves is everybody's.
-    const crash = async (chance: Chance): Promise<void> => {
-      const queue = listQueue();
-      const outbox = await newOutbox();
-      const acceptedAt = Date.now();
-      const ids = await acceptAll(outbox, items(chance.between(1, 100)));
-      const alarmAt = (await alarmOf(outbox)) ?? Number.POSITIVE_INFINITY;
-      expect(alarmAt).toBeLessThanOrEqual(acceptedAt + SWEEP_MS + 1_000);
-      await runInDurableObject(outbox, (instance) => {
-        const own: unknown = Reflect.get(instance, "env");
-        Reflect.set(instance, "env", { ...Object(own), DELIVERY: queue });
-      });
-      await outbox.failAt("before_publish");
-      await outbox.wake().catch(() => {});
-      expect(queue.sent).toEqual([]);
-      clock.advance(Math.max(0, alarmAt - Date.now()));
-      const fresh = await again(outbox, queue);
-      await runAlarm(fresh);
-      await vi.waitFor(() => expect(new Set(queue.sent.map(({ id }) => id))).toEqual(new Set(ids)));
-      expect(await deliverAll(fresh, ids)).toBe(ids.length);
-    };
-    await forSeeds(RUNS, crash, 1);
-  },
-);
-
-it(
-  "a queue refuses from exactly its watermark to 0.7 of it, with two changes of mind",
-  FAULT_TIMEOUT,
-  async () => {
-    await forSeeds(RUNS, async (chance) => {
-      const highWatermark = chance.between(40, 300);
-      const resumeDepth = 0.7 * highWatermark;
-      let outbox = await newOutbox();
-      const ids: string[] = [];
-      const seen: boolean[] = [];
-      const offer = async (count: number): Promise<number> => {
-        const terms = { ...TERMS, highWatermark };
-        const reply = await outbox.accept({
-          region: "weur",
-          config: "c",
-          terms,
-          items: items(count),
-          refused: 0,
-        });
-        if (reply.kind !== "answered") throw new Error(reply.kind);
-        const added = reply.outcomes.flatMap((each) => (each.kind === "accepted" ? [each.id] : []));
-        ids.push(...added);
-        seen.push(reply.pressure.rejecting);
-        return added.length;
-      };
-      await offer(0);
-      for (let sent = 0; sent < 2 * highWatermark;) {
-        const count = chance.between(1, 50);
-        sent += count;
-        await offer(count);
-      }
-      expect(ids).toHaveLength(highWatermark);
-      await outbox.failAt("mid_batch");
-      await run(outbox, ids[0], OK).catch(() => {});
-      outbox = await again(outbox);
-      while (ids.length > resumeDepth) {
-        expect(await offer(1)).toBe(0);
-        await deliverAll(outbox, ids.splice(0, Math.min(chance.between(1, 20), ids.length)));
-      }
-      expect(await offer(1)).toBe(1);
-      expect(seen.filter((state, index) => index > 0 && state !== seen[index - 1])).toEqual([true, false]);
-    });
-  },
-);
-
-it(
-  "a clock that is an hour wrong brings nothing early, and late by a lease at most",
-  FAULT_TIMEOUT,
-  async () => {
-    const jump = async (chance: Chance): Promise<void> => {
-      const jumpMs = chance.pick([-HOUR_MS, HOUR_MS]);
-      const queue = listQueue();
-      let outbox = await newOutbox(queue);
-      const terms = { retry: { attempts: 5, delayMs: 10_000, maxDelayMs: 10_000 }, maxAgeMs: 24 * HOUR_MS };
-      const [retried, running, queued] = await acceptAll(outbox, items(3), terms);
-      await run(outbox, retried, UNAVAILABLE);
-      const job = await claimOne(outbox, running, 30_000);
-      clock.advance(jumpMs);
-      if (chance.pick([true, false])) {
-        await abortAllDurableObjects();
-        outbox = await again(outbox, queue);
-      }
-      await outbox.wake();
-      // Ahead, a lease ends early at most once; its job is given to one other, and what the first says is stale.
-      const kinds = await claimKinds(outbox, [running]);
-      expect(kinds).toEqual([jumpMs > 0 ? "claimed" : "leased"]);
-      if (jumpMs > 0) expect(await settle(outbox, [job], OK)).toEqual(["stale"]);
-      else expect(await settle(outbox, [job], OK)).toEqual(["succeeded"]);
-      clock.advance(SWEEP_MS + 1_000);
-      await outbox.wake();
-      expect(await run(outbox, queued, OK)).toBe("succeeded");
-      expect(await run(outbox, retried, OK)).toBe("succeeded");
-      if (jumpMs > 0) expect(await run(outbox, running, OK)).toBe("succeeded");
-      expect((await outbox.describe()).depth).toBe(0);
-      expect((await viewOf(outbox, retried)).attempts).toBe(2);
-    };
-    await forSeeds(RUNS * 2, jump, 1);
-  },
-);
-
-it("an alarm that fails seven times is set again within a minute, each time", FAULT_TIMEOUT, async () => {
-  const failing = async (chance: Chance): Promise<void> => {
-    const queue = listQueue();
-    let outbox = await newOutbox();
-    const ids = await acceptAll(outbox, items(chance.between(1, 20)));
-    for (let failure = 0; failure < 7; failure++) {
-      const broken = chance.pick(["sync", "transactionSync"] as const);
-      await runInDurableObject(outbox, (_, { storage }) => {
-        vi.spyOn(storage, broken).mockImplementation(() => {
-          throw new Error("broken");
-        });
-      });
-      clock.advance(SWEEP_MS);
-      await runAlarm(outbox).catch(() => {});
-      outbox = await again(outbox);
-      const alarmAt = (await alarmOf(outbox)) ?? Number.POSITIVE_INFINITY;
-      expect(alarmAt).toBeLessThanOrEqual(Date.now() + 60_000);
-    }
-    await abortAllDurableObjects();
-    outbox = await again(outbox, queue);
-    await outbox.wake();
-    await vi.waitFor(() => expect(new Set(queue.sent.map(({ id }) => id))).toEqual(new Set(ids)));
-    expect(await deliverAll(outbox, ids)).toBe(ids.length);
-  };
-  await forSeeds(RUNS, failing, 1);
+      await forSeeds(RUNS, failing, 1);
 });

@@ -1,6 +1,7 @@
-// While an upstream's circuit is open the jobs of its queue stay where they are, at no cost: neither published
-// nor given to consumers, so that none of them is put off by itself, again and again. When the circuit may
-// close, a few go out, then twice as many each second while things go well (the growth of TCP's slow start):
+// While an upstream's circuit is open the jobs of its queue stay where they are, at no cost: neither
+// published nor given to consumers, so that none of them is put off by itself, again and again. When the
+// circuit may close, a few go out, then twice as many each second while things go well (the growth of TCP's
+// slow start):
 //
 //   size = FIRST_JOBS                          a job was put off because the circuit is open
 //   size = max(size / 2, FIRST_JOBS)           one was put off in this second, for whatever reason
