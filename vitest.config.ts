@@ -24,7 +24,10 @@ export default defineConfig({
             wrangler: { configPath: "./wrangler.toml" },
             miniflare: {
               compatibilityFlags: ["enable_nodejs_inspector_module"],
-              bindings: { FAULT_RUNS: process.env.TIDEGATE_FAULT_RUNS ?? "" },
+              bindings: {
+                FAULT_RUNS: process.env.TIDEGATE_FAULT_RUNS ?? "",
+                FAULT_FIRST: process.env.TIDEGATE_FAULT_FIRST ?? "",
+              },
             },
           }),
         ],

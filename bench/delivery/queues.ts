@@ -47,7 +47,10 @@ async function deliver(receiver: string, job: number): Promise<void> {
 async function durablePostgres(): Promise<{ readonly url: string; stop(): Promise<void> }> {
   const database = await startPostgres({ isDurable: true });
   const client = await database.connect();
-  return { url: `postgres://postgres:postgres@127.0.0.1:${client.port}/postgres`, stop: database.stop };
+  return {
+    url: `postgres://postgres:postgres@127.0.0.1:${client.port}/postgres`,
+    stop: () => database.stop(),
+  };
 }
 
 export async function startPgBoss(receiver: string): Promise<MeasuredQueue> {

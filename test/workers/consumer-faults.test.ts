@@ -139,32 +139,33 @@ it(
   },
 );
 
+async function poisoned(chance: Chance): Promise<void> {
+  const place = chance.between(0, 99);
+  const request = { method: "NO METHOD", path: "/", headers: [], body: null };
+  const batch = items(100).map((each, index) =>
+    index === place ? item({ target: { kind: "request", request } }) : each,
+  );
+  const queue = listQueue();
+  const outbox = await newOutbox(queue);
+  const rig = newConsumer({ queues: [outbox] });
+  const ids = await acceptAll(outbox, batch);
+  await vi.waitFor(() => expect(queue.sent).toHaveLength(100));
+  let rounds = 0;
+  for (; rounds < 20 && (await outbox.describe()).depth > 0; rounds++) {
+    await rig.consume(queue.sent.splice(0));
+    clock.advance(60_000);
+    await outbox.wake();
+  }
+  expect(rounds).toBeLessThanOrEqual(3);
+  expect(rig.seen).toHaveLength(99);
+  expect(await viewOf(outbox, ids[place])).toMatchObject({ status: "dead", attempts: 0 });
+  expect(await outbox.describe()).toMatchObject({
+    depth: 0,
+    deadRows: 1,
+    counts: { delivered: 99, dead: 1 },
+  });
+}
+
 it("one job in a hundred that nobody can read is dead, the others are delivered", FAULT_TIMEOUT, async () => {
-  const poisoned = async (chance: Chance): Promise<void> => {
-    const place = chance.between(0, 99);
-    const request = { method: "NO METHOD", path: "/", headers: [], body: null };
-    const batch = items(100).map((each, index) =>
-      index === place ? item({ target: { kind: "request", request } }) : each,
-    );
-    const queue = listQueue();
-    const outbox = await newOutbox(queue);
-    const rig = newConsumer({ queues: [outbox] });
-    const ids = await acceptAll(outbox, batch);
-    await vi.waitFor(() => expect(queue.sent).toHaveLength(100));
-    let rounds = 0;
-    for (; rounds < 20 && (await outbox.describe()).depth > 0; rounds++) {
-      await rig.consume(queue.sent.splice(0));
-      clock.advance(60_000);
-      await outbox.wake();
-    }
-    expect(rounds).toBeLessThanOrEqual(3);
-    expect(rig.seen).toHaveLength(99);
-    expect(await viewOf(outbox, ids[place])).toMatchObject({ status: "dead", attempts: 0 });
-    expect(await outbox.describe()).toMatchObject({
-      depth: 0,
-      deadRows: 1,
-      counts: { delivered: 99, dead: 1 },
-    });
-  };
   await forSeeds(RUNS, poisoned, 1);
 });

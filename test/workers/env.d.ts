@@ -13,6 +13,7 @@ declare global {
       readonly DELIVERY: Queue;
       /** How often each fault is injected; empty: a few times. */
       readonly FAULT_RUNS: string;
+      readonly FAULT_FIRST: string;
     }
   }
 }

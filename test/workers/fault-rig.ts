@@ -6,6 +6,8 @@ import { createRandom, nextRandom } from "../../src/resilience/random.ts";
 import { claim, OK, settle, type Stub } from "./outbox-rig.ts";
 
 const DEFAULT_RUNS = 3;
+/** TIDEGATE_FAULT_FIRST=6650: the first seed, to repeat one. */
+const FIRST_SEED = Number(env.FAULT_FIRST || 1);
 const AT_ONCE = 10;
 
 export const RUNS = Number(env.FAULT_RUNS || DEFAULT_RUNS);
@@ -41,9 +43,9 @@ export async function forSeeds(
   run: (chance: Chance) => Promise<void>,
   atOnce = AT_ONCE,
 ): Promise<void> {
-  let next = 1;
+  let next = FIRST_SEED;
   const lane = async (): Promise<void> => {
-    for (let seed = next++; seed <= runs; seed = next++) {
+    for (let seed = next++; seed < FIRST_SEED + runs; seed = next++) {
       try {
         await run(chanceOf(seed));
       } catch (error) {

@@ -72,6 +72,10 @@ const ITEM: AcceptItem = {
   maxAgeMs: null,
 };
 
+function second(ms: number): number {
+  return Math.floor(ms / 1_000);
+}
+
 export function simulateOutage(outage: Outage): OutageResult {
   const clock = new VirtualClock();
   const random = createRandom(outage.seed);
@@ -96,7 +100,6 @@ export function simulateOutage(outage: Outage): OutageResult {
   clock.after(outage.downUntilMs, () => (upstream.errorRate = 0));
   clock.runUntil(outage.untilMs);
   const { counts, live } = outbox.book;
-  const second = (ms: number): number => Math.floor(ms / 1_000);
   const arrivals = upstream.arrivalsBySecond;
   const written = (kind: "trial" | "claim"): number => outbox.store.written.get(kind) ?? 0;
   return {
@@ -265,7 +268,7 @@ class Consumers {
     if (ending === "circuit_open") return outcomeOfRefusal(Verdict.circuitOpen, refused, job);
     if (ending === "shed") return outcomeOfRefusal(Verdict.shed, { ...refused, retryAfterMs: 0 }, job);
     if (ending === "concurrency_limit") {
-      return outcomeOfRefusal(Verdict.concurrencyLimit, { ...refused, retryAfterMs: 0 }, job);
+      return outcomeOfRefusal(Verdict.upstreamConcurrency, { ...refused, retryAfterMs: 0 }, job);
     }
     return { kind: "failed", status: 500, error: null, retryAfterMs: null, result: null };
   }
