@@ -208,8 +208,7 @@ class Consumers {
 
   #next(invocation: Invocation): void {
     while (invocation.tasks.length > 0 && invocation.underWay < LANES) this.#deliver(invocation);
-    if (invocation.isFree || invocation.isClaiming || invocation.tasks.length > 0 || invocation.underWay > 0)
-      return;
+    if (!isDone(invocation)) return;
     if (invocation.ids.length === 0) {
       invocation.isFree = true;
       this.#free.push(invocation);
@@ -272,4 +271,9 @@ class Consumers {
     }
     return { kind: "failed", status: 500, error: null, retryAfterMs: null, result: null };
   }
+}
+
+/** Whether an invocation has nothing in hand any more; false for one that has been given back. */
+function isDone({ isFree, isClaiming, tasks, underWay }: Invocation): boolean {
+  return !isFree && !isClaiming && tasks.length === 0 && underWay === 0;
 }
