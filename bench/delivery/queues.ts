@@ -14,6 +14,7 @@ export interface MeasuredQueue {
 
 /** How many deliveries a peer has under way at most; the gateway's consumer has six for each batch. */
 const DELIVERIES = 60;
+const PG_BOSS_WORKERS = 10;
 
 export async function startTidegate(receiver: string): Promise<MeasuredQueue> {
   const gateway = await startGateway({
@@ -59,13 +60,13 @@ export async function startPgBoss(receiver: string): Promise<MeasuredQueue> {
   boss.on("error", () => undefined);
   await boss.start();
   await boss.createQueue("jobs");
-  await boss.work<{ job: number }>(
-    "jobs",
-    { batchSize: DELIVERIES, pollingIntervalSeconds: 0.5 },
-    async (jobs) => {
+  // One worker takes a batch in half a second at best.
+  for (let worker = 0; worker < PG_BOSS_WORKERS; worker++) {
+    const options = { batchSize: DELIVERIES, pollingIntervalSeconds: 0.5 };
+    await boss.work<{ job: number }>("jobs", options, async (jobs) => {
       await Promise.all(jobs.map(({ data }) => deliver(receiver, data.job)));
-    },
-  );
+    });
+  }
   return {
     name: "pg-boss 12.38.0",
     async send(job) {
