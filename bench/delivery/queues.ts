@@ -73,7 +73,7 @@ export async function startPgBoss(receiver: string): Promise<MeasuredQueue> {
       if ((await boss.send("jobs", { job })) === null) throw new Error("pg-boss did not take a job");
     },
     async stop() {
-      await boss.stop({ graceful: false });
+      await boss.stop({ graceful: true, timeout: 5_000 });
       await postgres.stop();
     },
   };
