@@ -17,11 +17,18 @@ export default defineConfig({
       },
       {
         // `main` of wrangler.toml is loaded as it is; the `[build]` command there is not run. Vitest itself
-        // imports node:inspector, which the Worker's own flags leave out.
+        // imports node:inspector, which the Worker's own flags leave out. TIDEGATE_FAULT_RUNS=100: runs of each
+        // fault that is injected.
         plugins: [
           cloudflareTest({
             wrangler: { configPath: "./wrangler.toml" },
-            miniflare: { compatibilityFlags: ["enable_nodejs_inspector_module"] },
+            miniflare: {
+              compatibilityFlags: ["enable_nodejs_inspector_module"],
+              bindings: {
+                FAULT_RUNS: process.env.TIDEGATE_FAULT_RUNS ?? "",
+                FAULT_FIRST: process.env.TIDEGATE_FAULT_FIRST ?? "",
+              },
+            },
           }),
         ],
         test: {

@@ -3,6 +3,7 @@
 import { print, report } from "../cli/output.ts";
 import type { Bench } from "./bench.ts";
 import { thisMachine } from "./machine.ts";
+import { delivery } from "./delivery/report.ts";
 import { overhead } from "./overhead/report.ts";
 import { merge } from "./merge/report.ts";
 import { regionCosts } from "./region-costs/report.ts";
@@ -27,6 +28,7 @@ const RUNNERS = new Map<string, Runner>([
   runnerOf(regionCosts),
   runnerOf(regions),
   runnerOf(sidecar),
+  runnerOf(delivery),
   runnerOf(bundle),
 ]);
 

@@ -180,9 +180,9 @@ export class Outbox extends DurableObject<OutboxBindings> implements OutboxCalls
     await this.#keeper.wake(false);
   }
 
-  /** Kills this object once when it passes there; refused anywhere but in local development. */
-  async failAt(name: Failpoint): Promise<boolean> {
-    return this.#keeper.failpoints.set(name);
+  /** Kills this object once it passes there (after `survived` times); only in local development. */
+  async failAt(name: Failpoint, survived = 0): Promise<boolean> {
+    return this.#keeper.failpoints.set(name, survived);
   }
 
   override async alarm(): Promise<void> {

@@ -16,21 +16,23 @@ export class Failpoints {
   readonly #state: DurableObjectState;
   readonly #isLocal: () => boolean;
   #armed: Failpoint | null = null;
+  #passesLeft = 0;
 
   constructor(state: DurableObjectState, isLocal: () => boolean) {
     this.#state = state;
     this.#isLocal = isLocal;
   }
 
-  /** False: unknown, or not in local development. */
-  set(name: Failpoint): boolean {
+  /** After so many passes that are survived. False: unknown, or not in local development. */
+  set(name: Failpoint, survived: number): boolean {
     if (!this.#isLocal() || !FAILPOINTS.includes(name)) return false;
     this.#armed = name;
+    this.#passesLeft = survived;
     return true;
   }
 
   pass(name: Failpoint): void {
-    if (this.#armed !== name) return;
+    if (this.#armed !== name || this.#passesLeft-- > 0) return;
     this.#armed = null;
     this.#state.abort(`failpoint ${name}`);
     throw new Error(`failpoint ${name}`);

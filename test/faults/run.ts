@@ -9,6 +9,7 @@
 import { parseArgs } from "node:util";
 import { setTimeout as pause } from "node:timers/promises";
 import { startRegions, type RunningRegions } from "../integration/rig/index.ts";
+import { injectFaults } from "./failpoints.ts";
 import { produce, type Accepted, type Produced } from "./producer.ts";
 import { startReceiver, type Report } from "./receiver.ts";
 
@@ -22,6 +23,8 @@ const { values } = parseArgs({
     "give-up-seconds": { type: "string", default: "600" },
     seed: { type: "string", default: String(Date.now() % 1_000_000) },
     regions: { type: "string", default: "weur" },
+    // Of the faults that are injected inside the runtime, instead of the long run.
+    seeds: { type: "string" },
   },
 });
 
@@ -215,4 +218,4 @@ function isAscending(places: readonly number[]): boolean {
   return places.every((place, index) => index === 0 || place > places[index - 1]);
 }
 
-process.exit(await main());
+process.exit(values.seeds === undefined ? await main() : (await injectFaults(Number(values.seeds))) ? 0 : 1);

@@ -14,6 +14,9 @@ declare global {
       readonly OUTBOX: DurableObjectNamespace<Outbox>;
       readonly CLAIMS: R2Bucket;
       readonly DELIVERY: Queue;
+      /** How often each fault is injected; empty: a few times. */
+      readonly FAULT_RUNS: string;
+      readonly FAULT_FIRST: string;
     }
   }
 }

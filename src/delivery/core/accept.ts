@@ -9,6 +9,7 @@
 import { admits, pressureOf } from "./backpressure.ts";
 import type { Book, LiveJob } from "./book.ts";
 import { UNTOUCHED, addLive, depthOf, makeReady, watchDepth } from "./book.ts";
+import { followClock } from "./clock.ts";
 import { COLLECT_PAUSE_MS } from "./collect.ts";
 import { drainPerSecond } from "./drain-rate.ts";
 import { gateOf } from "./gates.ts";
@@ -40,6 +41,7 @@ export interface AcceptContext {
 export function acceptBatch(book: Book, batch: CheckedAccept, context: AcceptContext): Acceptance {
   const { terms } = batch;
   const { now, hasRoom } = context;
+  followClock(book, now);
   const gate = gateOf(book.gates, terms);
   book.alertAt = terms.alertAt;
   book.delivery = terms.delivery ?? null;

@@ -14,6 +14,7 @@ import { addDrained, type DrainRate } from "./drain-rate.ts";
 import type { Gate } from "./gates.ts";
 import type { OutboxName } from "./job-id.ts";
 import { createLanes, headOf, isFirst, isFollowed, joinLane, leaveLane, type Lanes } from "./lanes.ts";
+import type { Pace } from "./pace.ts";
 import type { OutboxCounts, QueueTerms } from "./protocol.ts";
 import type { EndStatus, OutboxRow, ReplayRun, Trial, Write } from "./storage.ts";
 
@@ -68,6 +69,9 @@ export interface Book {
   readonly claims: Map<number, { until: number; open: number }>;
   readonly gates: Map<string, Gate>;
   readonly relay: Relay;
+  /** How many jobs go out per second after a circuit was open; null: as many as there are. */
+  pace: Pace | null;
+  wentWellAt: number;
   cursor: number;
   floor: number;
   readonly counts: Counts;
@@ -80,6 +84,8 @@ export interface Book {
   /** Since when the replay may take the next row. */
   replayedAt: number;
   sweptAt: number;
+  /** The newest moment that was seen, by the clock as it is set now. */
+  seenAt: number;
   /** All retries that were due by then have been published, once nothing is ready any more. */
   takenUntil: number;
   publishedUntil: number;
@@ -127,6 +133,8 @@ export function createBook(name: OutboxName, now: number): Book {
     claims: new Map(),
     gates: new Map(),
     relay: { fence: 0, leaseUntil: 0, inFlight: [], notBefore: 0, failures: 0 },
+    pace: null,
+    wentWellAt: Number.NEGATIVE_INFINITY,
     cursor: 0,
     floor: 1,
     counts: { ...NO_COUNTS },
@@ -137,6 +145,7 @@ export function createBook(name: OutboxName, now: number): Book {
     replay: null,
     replayedAt: now,
     sweptAt: 0,
+    seenAt: 0,
     takenUntil: 0,
     publishedUntil: 0,
     republishedAt: 0,

@@ -2,6 +2,7 @@
 
 import type { Book, LiveJob } from "./book.ts";
 import { UNTOUCHED, VISIBILITY_MS, addLive, createBook, goOn, isRunnable } from "./book.ts";
+import { followStoredClock } from "./clock.ts";
 import { gateOf, parseGateName } from "./gates.ts";
 import type { OutboxName } from "./job-id.ts";
 import { joinLane, setRunning } from "./lanes.ts";
@@ -26,6 +27,9 @@ export function bootBook(
     book.delivery = row.terms.delivery ?? null;
   }
   restoreClaims(book, stored);
+  for (const { acceptedAt } of stored.live) book.seenAt = Math.max(book.seenAt, acceptedAt);
+  book.seenAt = Math.max(book.seenAt, book.drain.at, book.publishedUntil);
+  followStoredClock(book, now);
   // An outbox that starts again and again must not repeat itself each time.
   const canRepeat = book.republishedAt + VISIBILITY_MS <= now;
   for (const job of book.live.values()) {

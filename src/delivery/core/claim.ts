@@ -6,8 +6,10 @@
 import { dataBytes } from "../events/cloud-event.ts";
 import type { Book, LiveJob } from "./book.ts";
 import { isLeased, makeReady } from "./book.ts";
+import { followClock } from "./clock.ts";
 import { isFirst, runningOf, setRunning } from "./lanes.ts";
 import { endLease } from "./leases.ts";
+import { noteClaimed, roomToClaim } from "./pace.ts";
 import type { ClaimedJob, ClaimOutcome, ClaimRequest, JobTarget, SkipReason } from "./protocol.ts";
 import { endSettled } from "./settle.ts";
 import type { JobRow, OutboxReads, Write } from "./storage.ts";
@@ -29,6 +31,7 @@ export interface ClaimContext {
 /** Decides for each id whether it is given; see `SkipReason`. */
 export function claimJobs(book: Book, request: ClaimRequest, context: ClaimContext): Claim {
   const { now } = context;
+  followClock(book, now);
   const writes: Write[] = [];
   const found = request.ids.map((id) => findClaimable(book, id, context, writes));
   const claimable = found.filter((each) => each.kind === "claimable");
@@ -37,6 +40,7 @@ export function claimJobs(book: Book, request: ClaimRequest, context: ClaimConte
   const until = now + request.leaseMs;
   const seqs: number[] = [];
   let bytes = 0;
+  const room = roomToClaim(book, now);
   const outcomes = found.map((each): ClaimOutcome => {
     if (each.kind === "skipped") return each;
     const { job, row, id } = each;
@@ -45,7 +49,7 @@ export function claimJobs(book: Book, request: ClaimRequest, context: ClaimConte
     const target = context.reads.target(row.seq);
     if (target === null) return skip("unknown");
     const tooMuch = seqs.length > 0 && bytes + bodyBytes(target) > MAX_CLAIM_BYTES;
-    if (tooMuch || (suspect !== undefined && job !== suspect.job)) {
+    if (tooMuch || seqs.length >= room || (suspect !== undefined && job !== suspect.job)) {
       putBack(book, job, now);
       return skip("put-back");
     }
@@ -57,6 +61,7 @@ export function claimJobs(book: Book, request: ClaimRequest, context: ClaimConte
     return claimed(book, { job, row, target }, request.leaseMs, now);
   });
   book.counts.duplicates += outcomes.filter(isNeedless).length;
+  noteClaimed(book, seqs.length);
   if (seqs.length > 0) {
     book.lastFence = fence;
     book.claims.set(fence, { until, open: seqs.length });

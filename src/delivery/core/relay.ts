@@ -4,6 +4,7 @@
 
 import type { Book } from "./book.ts";
 import { isRunnable, makeReady, wakeDue } from "./book.ts";
+import { notePublished, roomToPublish } from "./pace.ts";
 
 /** The runtime takes so many messages at once; a pointer is far below its 256 KB for all of them. */
 export const RELAY_BATCH_POINTERS = 100;
@@ -33,7 +34,8 @@ export function takeBatch(book: Book, fence: number, now: number): readonly numb
   const batch: number[] = [];
   const { ready } = book;
   let taken = 0;
-  while (taken < ready.length && batch.length < RELAY_BATCH_POINTERS) {
+  const room = Math.min(RELAY_BATCH_POINTERS, roomToPublish(book, now));
+  while (taken < ready.length && batch.length < room) {
     const seq = ready[taken++];
     const job = book.live.get(seq);
     if (job === undefined || !job.isReady) continue;
@@ -43,6 +45,7 @@ export function takeBatch(book: Book, fence: number, now: number): readonly numb
     batch.push(seq);
   }
   ready.splice(0, taken);
+  notePublished(book, batch.length);
   relay.inFlight = batch;
   relay.leaseUntil = now + RELAY_LEASE_MS;
   return batch;

@@ -3,8 +3,10 @@
 
 import type { Book, LiveJob } from "./book.ts";
 import { endJob, watchDepth } from "./book.ts";
+import { followClock } from "./clock.ts";
 import { noteDelivery } from "./endpoint.ts";
 import { closeLease, takeStep } from "./leases.ts";
+import { notePace } from "./pace.ts";
 import type { JobResult, SettleOutcome, Settlement } from "./protocol.ts";
 import type { EndStatus, OutboxReads, Write } from "./storage.ts";
 import { NO_TRIAL } from "./storage.ts";
@@ -26,6 +28,7 @@ export function settleJob(
 ): { readonly outcome: SettleOutcome; readonly writes: readonly Write[] } {
   const { id, fence, outcome, tookMs } = settlement;
   const { reads, now } = context;
+  followClock(book, now);
   const row = findJob(book, reads, id);
   if (row === null) return { outcome: { kind: "unknown", id }, writes: [] };
   const job = book.live.get(row.seq);
@@ -39,6 +42,7 @@ export function settleJob(
   const writes = takeStep(book, job, step, reads, now);
   job.fence = 0;
   writes.push(...noteDelivery(book, outcome, now));
+  notePace(book, outcome, now);
   if (outcome.kind === "deferred") book.counts.deferred += 1;
   else if (step.kind === "wait") book.counts.retried += 1;
   book.isRowStale = true;

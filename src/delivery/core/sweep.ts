@@ -5,6 +5,7 @@ import { alertDueAt } from "./alert.ts";
 import type { Book, LiveJob } from "./book.ts";
 import { VISIBILITY_MS, isLeased, isRunnable, makeReady, outboxRow, wakeDue, watchDepth } from "./book.ts";
 import { EXPIRED } from "./claim.ts";
+import { followClock } from "./clock.ts";
 import { collectOld } from "./collect.ts";
 import { skipDisabled } from "./endpoint.ts";
 import { endLease } from "./leases.ts";
@@ -24,6 +25,7 @@ const REPLAY_STEP_MS = 1_000;
 
 /** Does everything that is due at `now`. */
 export function passTime(book: Book, reads: OutboxReads, now: number): Write[] {
+  followClock(book, now);
   wakeDue(book, now);
   const isDue = now - book.sweptAt >= SWEEP_MS || now >= book.nextExpiryAt || now < book.sweptAt;
   const writes = isDue ? sweep(book, reads, now) : [];

@@ -13,7 +13,10 @@ export interface TestDatabase {
   stop(): Promise<void>;
 }
 
-export async function startPostgres(): Promise<TestDatabase> {
+/** `isDurable`: what it says is stored has reached the disk. */
+export async function startPostgres({ isDurable = false } = {}): Promise<TestDatabase> {
+  // Nothing outlives a test, so nothing has to reach the disk there.
+  const hasty = isDurable ? [] : ["-c", "fsync=off", "-c", "full_page_writes=off"];
   const folder = mkdtempSync(join(tmpdir(), "tidegate-postgres-"));
   // As root the server runs as another user, who has to get there.
   chmodSync(folder, 0o755);
@@ -24,8 +27,7 @@ export async function startPostgres(): Promise<TestDatabase> {
     password: "postgres",
     persistent: false,
     createPostgresUser: process.getuid?.() === 0,
-    // Nothing here outlives the test, so nothing has to reach the disk.
-    postgresFlags: ["-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=100"],
+    postgresFlags: [...hasty, "-c", "max_connections=100"],
     initdbFlags: ["--no-sync", "--locale=C", "--encoding=UTF8"],
     onLog: () => undefined,
     onError: () => undefined,
