@@ -44,7 +44,7 @@ beforeAll(async () => {
       limits: { few: { key: "header:x-who", rate: 1, per: "1h", consistency: "local" } },
       counters: { taken: { key: "route" } },
       routes: [
-        { name: "work", path: "/work/*", methods: ["POST", "PUT"], queue: "work", count: ["taken"] },
+        { name: "work", path: "/tasks/*", methods: ["POST", "PUT"], queue: "work", count: ["taken"] },
         {
           path: "/moved/*",
           methods: ["POST"],
@@ -81,7 +81,7 @@ async function deliveredTo(target: string): Promise<WorkUpstream["delivered"][nu
 
 describe("202", () => {
   it("says where the job is, when to come again, and its status", async () => {
-    const answer = await send(gateway, "/work/1");
+    const answer = await send(gateway, "/tasks/1");
     expect(answer.status).toBe(202);
     const location = answer.header("location") ?? "";
     expect(location).toMatch(JOB_URL);
@@ -108,9 +108,9 @@ describe("202", () => {
       "x-kept": "kept",
     };
     const id = jobOf(
-      await send(gateway, "/work/as%2Dit?a=1&b=%20", { method: "PUT", headers, body: "\u0001body" }),
+      await send(gateway, "/tasks/as%2Dit?a=1&b=%20", { method: "PUT", headers, body: "\u0001body" }),
     );
-    const sent = await deliveredTo("/base/work/as%2Dit?a=1&b=%20");
+    const sent = await deliveredTo("/base/tasks/as%2Dit?a=1&b=%20");
     expect(sent).toMatchObject({ method: "PUT", body: "\u0001body" });
     expect(sent.headers).toMatchObject({
       "content-type": "application/x-thing",
@@ -143,7 +143,7 @@ describe("202", () => {
   it("is given to each of many at once, each with its own job", async () => {
     const before = Number((await queueCounts("work"))["accepted"]);
     const answers = await Promise.all(
-      Array.from({ length: 300 }, (_, index) => send(gateway, `/work/many-${index}`, { body: `b${index}` })),
+      Array.from({ length: 300 }, (_, index) => send(gateway, `/tasks/many-${index}`, { body: `b${index}` })),
     );
     const ids = new Set(answers.map(jobOf));
     expect(ids.size).toBe(300);
@@ -157,7 +157,7 @@ describe("202", () => {
     const asked = Array.from({ length: 60 }, async (_, index) => {
       const signal = index % 3 === 0 ? AbortSignal.timeout(1 + (index % 5)) : null;
       const init = { method: "POST", body: "x", signal };
-      return fetch(`${gateway.url}/work/hang-${index}`, init).then(
+      return fetch(`${gateway.url}/tasks/hang-${index}`, init).then(
         (response) => response.status,
         () => 0,
       );
@@ -173,7 +173,7 @@ describe("202", () => {
       return Number(jsonObject((await askOperator(gateway, "GET", path)).text)["value"]);
     };
     const before = await settledCount(read);
-    await send(gateway, "/work/counted");
+    await send(gateway, "/tasks/counted");
     await until("it is counted", 5_000, async () => (await read()) > before);
     expect(await read()).toBe(before + 1);
   });
@@ -181,22 +181,22 @@ describe("202", () => {
 
 describe("idempotency keys", () => {
   it("give the same job for the same request, quoted or not, also when it is done", async () => {
-    const first = await send(gateway, "/work/once", { headers: { "idempotency-key": '"once"' } });
-    const again = await send(gateway, "/work/once", { headers: { "idempotency-key": "once" } });
+    const first = await send(gateway, "/tasks/once", { headers: { "idempotency-key": '"once"' } });
+    const again = await send(gateway, "/tasks/once", { headers: { "idempotency-key": "once" } });
     expect(again.status).toBe(202);
     expect(again.header("location")).toBe(first.header("location"));
     await jobWith(gateway, jobOf(first), "succeeded");
-    const late = await send(gateway, "/work/once", { headers: { "idempotency-key": "once" } });
+    const late = await send(gateway, "/tasks/once", { headers: { "idempotency-key": "once" } });
     expect(late.header("location")).toBe(first.header("location"));
     expect(jsonObject(late.text)).toMatchObject({ id: jobOf(first), status: "succeeded" });
     expect(late.header("retry-after")).toBeNull();
-    expect(upstream.delivered.filter(({ target }) => target === "/base/work/once")).toHaveLength(1);
+    expect(upstream.delivered.filter(({ target }) => target === "/base/tasks/once")).toHaveLength(1);
   });
 
   it("store one job for many at once; the others get it too, or are told to come again", async () => {
     const headers = { "idempotency-key": "burst" };
     const answers = await Promise.all(
-      Array.from({ length: 40 }, () => send(gateway, "/work/burst", { headers })),
+      Array.from({ length: 40 }, () => send(gateway, "/tasks/burst", { headers })),
     );
     const accepted = answers.filter(({ status }) => status === 202);
     expect(new Set(accepted.map(jobOf)).size).toBe(1);
@@ -204,16 +204,16 @@ describe("idempotency keys", () => {
       expectProblem(expect, answer, { status: 409, code: "idempotency_in_flight", waits: true });
     }
     await jobWith(gateway, jobOf(accepted[0]), "succeeded");
-    expect(upstream.delivered.filter(({ target }) => target === "/base/work/burst")).toHaveLength(1);
+    expect(upstream.delivered.filter(({ target }) => target === "/base/tasks/burst")).toHaveLength(1);
   });
 
   it.for([
-    ["another body", "/work/conflict", { body: "other" }],
-    ["another path", "/work/conflict?x=1", {}],
-    ["another method", "/work/conflict", { method: "PUT" }],
+    ["another body", "/tasks/conflict", { body: "other" }],
+    ["another path", "/tasks/conflict?x=1", {}],
+    ["another method", "/tasks/conflict", { method: "PUT" }],
   ] as const)("refuse %s", async ([, path, changes]) => {
     const headers = { "idempotency-key": "conflict" };
-    await send(gateway, "/work/conflict", { headers });
+    await send(gateway, "/tasks/conflict", { headers });
     const answer = await send(gateway, path, { headers, ...changes });
     expect(answer.header("location")).toBeNull();
     expectProblem(expect, answer, { status: 422, code: "idempotency_conflict", waits: false });
@@ -223,8 +223,8 @@ describe("idempotency keys", () => {
     const headers = { "idempotency-key": "scoped" };
     const own = { ...headers, "x-api-key": "acme-key" };
     const ids = [
-      jobOf(await send(gateway, "/work/scoped", { headers })),
-      jobOf(await send(gateway, "/work/scoped", { headers: own })),
+      jobOf(await send(gateway, "/tasks/scoped", { headers })),
+      jobOf(await send(gateway, "/tasks/scoped", { headers: own })),
       jobOf(await send(gateway, "/tight", { headers })),
     ];
     expect(new Set(ids).size).toBe(3);
@@ -237,7 +237,7 @@ describe("idempotency keys", () => {
   });
 
   it.for(["", '""', '"a', "a, b", "x".repeat(257)])("are malformed: %s", async (key) => {
-    const answer = await send(gateway, "/work/malformed", { headers: { "idempotency-key": key } });
+    const answer = await send(gateway, "/tasks/malformed", { headers: { "idempotency-key": key } });
     expect(answer.header("location")).toBeNull();
     expectProblem(expect, answer, { status: 400, code: "bad_request", waits: false });
   });
@@ -245,24 +245,24 @@ describe("idempotency keys", () => {
 
 describe("preferences", () => {
   it("are confirmed: respond-async", async () => {
-    const answer = await send(gateway, "/work/async", { headers: { prefer: "respond-async" } });
+    const answer = await send(gateway, "/tasks/async", { headers: { prefer: "respond-async" } });
     expect([answer.status, answer.header("preference-applied")]).toEqual([202, "respond-async"]);
   });
 
   it("are confirmed: wait, with the upstream's answer where it is there in time", async () => {
-    upstream.answers.set("/base/work/waited", 201);
-    const answer = await send(gateway, "/work/waited", { headers: { prefer: "respond-async, wait=60" } });
+    upstream.answers.set("/base/tasks/waited", 201);
+    const answer = await send(gateway, "/tasks/waited", { headers: { prefer: "respond-async, wait=60" } });
     expect(answer.status).toBe(201);
-    expect(answer.text).toBe("done /base/work/waited");
+    expect(answer.text).toBe("done /base/tasks/waited");
     expect(answer.header("x-worked")).toBe("yes");
     expect(answer.header("content-type")).toBe("text/plain");
     expect(answer.header("preference-applied")).toBe("wait=10");
   });
 
   it("are confirmed: wait, with an answer of the upstream that refuses", async () => {
-    upstream.answers.set("/base/work/refused", 422);
-    const answer = await send(gateway, "/work/refused", { headers: { prefer: "wait=10" } });
-    expect([answer.status, answer.text]).toEqual([422, "done /base/work/refused"]);
+    upstream.answers.set("/base/tasks/refused", 422);
+    const answer = await send(gateway, "/tasks/refused", { headers: { prefer: "wait=10" } });
+    expect([answer.status, answer.text]).toEqual([422, "done /base/tasks/refused"]);
   });
 
   it("end with 202 where the result is not there in time", async () => {
@@ -282,16 +282,16 @@ describe("preferences", () => {
 describe("bodies", () => {
   it("beyond 96 KiB arrive whole", async () => {
     const body = Buffer.alloc(300 * KIB, "large and larger ");
-    const id = jobOf(await send(gateway, "/work/large", { body }));
-    const sent = await deliveredTo("/base/work/large");
+    const id = jobOf(await send(gateway, "/tasks/large", { body }));
+    const sent = await deliveredTo("/base/tasks/large");
     expect(sent.headers["content-length"]).toBe(String(body.length));
     expect(sent.body === body.toString("latin1")).toBe(true);
     await jobWith(gateway, id, "succeeded");
   });
 
   it("may be none", async () => {
-    jobOf(await send(gateway, "/work/none", { body: "" }));
-    expect((await deliveredTo("/base/work/none")).body).toBe("");
+    jobOf(await send(gateway, "/tasks/none", { body: "" }));
+    expect((await deliveredTo("/base/tasks/none")).body).toBe("");
   });
 
   it("are bounded by the route", async () => {
@@ -323,7 +323,7 @@ describe("what every route has", () => {
 
   it("explains itself to an operator", async () => {
     const headers = { "x-tidegate-admin": gateway.adminToken, "x-tidegate-explain": "1" };
-    const answer = await send(gateway, "/work/why", { headers });
+    const answer = await send(gateway, "/tasks/why", { headers });
     expect(answer.header("x-tidegate-decision")).toMatch(/match=ok;.*queue=work.*,queue=accepted;queue=work/);
   });
 });
@@ -371,7 +371,7 @@ describe("a full queue", () => {
 });
 
 function manyDelivered(): WorkUpstream["delivered"] {
-  return upstream.delivered.filter(({ target }) => target.startsWith("/base/work/many-"));
+  return upstream.delivered.filter(({ target }) => target.startsWith("/base/tasks/many-"));
 }
 
 async function queueCounts(queue: string): Promise<ReturnType<typeof jsonObject>> {

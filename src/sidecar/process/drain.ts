@@ -16,8 +16,8 @@ export const LISTEN_ON_MS = 1_000;
 const TRAFFIC_MS = 5_000;
 /** Step 2 lasts at least so long where there is traffic: a connection that is idle gets its last answer. */
 const LAST_ANSWERS_MS = 1_000;
-/** A moment without a new connection is waited for no longer. */
-const QUIET_WAIT_MS = 500;
+/** A moment without a new connection is waited for no longer: on a busy machine it is a rare one. */
+const QUIET_WAIT_MS = 5_000;
 const SHORT_TURN_MS = 0.2;
 const POLL_MS = 20;
 

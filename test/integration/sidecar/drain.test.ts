@@ -24,13 +24,10 @@ describe("SIGTERM", () => {
     sidecar = await new SidecarProcess([...listen, ...args]).ready();
   }
 
-  // A connection that the kernel has taken and the process has not accepted when its port closes is reset
-  // by the kernel. The port closes in a quiet moment, which makes that rare; on a busy machine it happens
-  // all the same.
   it.each([
     ["that is kept", true],
     ["for each request", false],
-  ])("cuts nothing under load over a connection %s, and ends with 0", { retry: 3 }, async (_, keepAlive) => {
+  ])("cuts nothing under load over a connection %s, and ends with 0", async (_, keepAlive) => {
     await start(() => 10);
     const agent = keepAlive ? new Agent({ keepAlive }) : undefined;
     const port = sidecar.port("inbound");
