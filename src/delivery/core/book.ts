@@ -13,7 +13,7 @@ import { nextRefusing } from "./backpressure.ts";
 import { addDrained, type DrainRate } from "./drain-rate.ts";
 import type { Gate } from "./gates.ts";
 import type { OutboxName } from "./job-id.ts";
-import { createLanes, headOf, isFirst, isFollowed, joinLane, leaveLane, type Lanes } from "./lanes.ts";
+import { createLanes, headOf, isFirst, joinLane, leaveLane, type Lanes } from "./lanes.ts";
 import type { Pace } from "./pace.ts";
 import type { OutboxCounts, QueueTerms } from "./protocol.ts";
 import type { EndStatus, OutboxRow, ReplayRun, Trial, Write } from "./storage.ts";
@@ -259,15 +259,6 @@ export function endJob(book: Book, job: LiveJob, status: EndStatus, now: number)
 
 function countOf(status: EndStatus): "delivered" | "dead" | "cancelled" | "expired" {
   return status === "succeeded" || status === "failed" ? "delivered" : status;
-}
-
-/** Keys whose first job is dead while others wait behind it. */
-export function blockedKeys(book: Book): number {
-  let blocked = 0;
-  for (const [key, { seqs }] of book.lanes.byKey) {
-    if (!book.live.has(seqs[0]) && isFollowed(book.lanes, key, seqs[0])) blocked += 1;
-  }
-  return blocked;
 }
 
 /** After the depth has changed: what changes its mind, to be written. */
