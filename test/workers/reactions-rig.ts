@@ -37,7 +37,7 @@ export function newReaction(changes: Partial<ReactionTerms> = {}, ordered = fals
     reaction: { source: `/test/reactions/${name}`, ...types },
   };
   return {
-    reaction: subscription({ name, events: [`${name}`], ordered, terms, delivery: "upstream" }),
+    reaction: subscription({ name, events: [name], ordered, terms, delivery: "upstream" }),
     log: subscription({ events: [`${name}.*`] }),
   };
 }
@@ -52,15 +52,15 @@ export async function begin(
   all: readonly CloudEvent[],
   others: readonly Pair[] = [],
 ): Promise<string[]> {
-  const queue = listQueue();
   const stub = outboxOf(pair.reaction);
-  await bind(stub, { DELIVERY: queue, TIDEGATE_LOCAL: "1" });
+  await bind(stub, { DELIVERY: listQueue(), TIDEGATE_LOCAL: "1" });
+  const [{ before }] = await sql(stub, "SELECT IFNULL(MAX(seq), 0) AS before FROM jobs");
   await publish(
     all,
     [pair, ...others].flatMap(({ reaction, log }) => [reaction, log]),
   );
   await vi.waitFor(async () => expect((await stub.describe()).depth).toBe(all.length), SOON);
-  const rows = await sql(stub, "SELECT seq, secret FROM jobs ORDER BY seq");
+  const rows = await sql(stub, `SELECT seq, secret FROM jobs WHERE seq > ${Number(before)} ORDER BY seq`);
   const toId = ({ seq, secret }: Record<string, SqlStorageValue>): string =>
     `${String(secret)}-${Number(seq).toString(36)}-subscription.${pair.reaction.name}`;
   return rows.map(toId);

@@ -85,8 +85,8 @@ export function checkAccept(input: unknown): Checked<CheckedAccept> {
   if (!isQueueTerms(terms)) return malformed("terms");
   if (!Array.isArray(items) || items.length > MAX_BATCH_JOBS) return malformed("items");
   if (!isWhole(refused, 0)) return malformed("refused");
-  if (subscriptions !== null && !isListOf(subscriptions, MAX_SUBSCRIPTIONS, isRoute))
-    return malformed("subscriptions");
+  const isTold = subscriptions === null || isListOf(subscriptions, MAX_SUBSCRIPTIONS, isRoute);
+  if (!isTold) return malformed("subscriptions");
   const checked = items.map(checkItem);
   return { kind: "valid", request: { region, config, terms, items: checked, refused, subscriptions } };
 }

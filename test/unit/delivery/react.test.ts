@@ -122,9 +122,14 @@ describe("the request of a reaction", () => {
   });
 
   it("is none from the bound of hops on", ({ expect }) => {
-    const at = (hops: number): string =>
-      reactTo(jobOf(eventOf({ extensions: { hops, shop: "x" } })), { name: "r" }, REQUEST, []).kind;
-    expect([MAX_HOPS - 1, MAX_HOPS, MAX_HOPS + 1].map(at)).toEqual(["request", "hopeless", "hopeless"]);
+    const all = [MAX_HOPS - 1, MAX_HOPS, MAX_HOPS + 1].map((hops) =>
+      eventOf({ extensions: { hops, shop: "x" } }),
+    );
+    expect(all.map((event) => reactTo(jobOf(event), { name: "r" }, REQUEST, []).kind)).toEqual([
+      "request",
+      "hopeless",
+      "hopeless",
+    ]);
   });
 });
 
@@ -145,10 +150,11 @@ function resultOf(status: number, body: string | null, headers: JobResult["heade
 
 const JSON_TYPE = [["Content-Type", "application/json; charset=utf-8"]] as const;
 
-describe("the outcome of a request", () => {
-  const told = (outcome: DeliveryOutcome, method = "POST"): DeliveryOutcome =>
-    asReactionOutcome({ outcome, tookMs: 1 }, method).outcome;
+function told(outcome: DeliveryOutcome, method = "POST"): DeliveryOutcome {
+  return asReactionOutcome({ outcome, tookMs: 1 }, method).outcome;
+}
 
+describe("the outcome of a request", () => {
   it("keeps of an answer what can be published", ({ expect }) => {
     const headers = [...JSON_TYPE, ["set-cookie", "secret=1"]] as const;
     const kept = told({ kind: "succeeded", result: resultOf(200, "{}", headers) });
@@ -231,6 +237,10 @@ function sequelOf(event: CloudEvent, changes: Partial<Ending>): CloudEvent | nul
   return made;
 }
 
+function large(bytes: number): string {
+  return `{"x":"${"x".repeat(bytes)}"}`;
+}
+
 function textOf(event: CloudEvent | null): string | null {
   return event?.data.kind === "json" ? event.data.text : null;
 }
@@ -289,7 +299,6 @@ describe("the event that follows", () => {
   });
 
   it("says when not everything fits, and keeps what matters more", ({ expect }) => {
-    const large = (bytes: number): string => `{"x":"${"x".repeat(bytes)}"}`;
     const failed = { status: "failed", reason: "no", upstreamStatus: 500 } as const;
     const answered = { result: resultOf(200, large(60_000), JSON_TYPE) };
     const cause = eventOf({ data: { kind: "json", text: large(60_000) } });
@@ -305,7 +314,9 @@ describe("the event that follows", () => {
   });
 
   it("is none from the bound of hops on", ({ expect }) => {
-    const at = (hops: number): unknown => sequelOf(eventOf({ extensions: { hops } }), {})?.extensions["hops"];
-    expect([MAX_HOPS - 1, MAX_HOPS].map(at)).toEqual([MAX_HOPS, undefined]);
+    const [last, none] = [MAX_HOPS - 1, MAX_HOPS].map((hops) =>
+      sequelOf(eventOf({ extensions: { hops } }), {}),
+    );
+    expect([last?.extensions["hops"], none]).toEqual([MAX_HOPS, null]);
   });
 });
