@@ -2,10 +2,10 @@
 // them to change, and the alarm that looks after them.
 //
 // First the record, then the start. An instance is stored in one transaction; its executor is created after
-// that, since the output gate holds every call until the rows before it are durable. So there is no executor
-// without a record. A record without an executor, because the process died in between or the platform
-// refused, is found by the alarm, whose time is part of the record. Names of executors are fixed by the record,
-// and creating one twice changes nothing.
+// that, since the output gate holds every call until the rows before it are durable. So there is no
+// executor without a record. A record without an executor, because the process died in between or the
+// platform refused, is found by the alarm, whose time is part of the record. Names of executors are fixed
+// by the record, and creating one twice changes nothing.
 
 import type { DrainRate } from "../../src/delivery/core/drain-rate.ts";
 import { addDrained, drainPerSecond } from "../../src/delivery/core/drain-rate.ts";
@@ -13,8 +13,8 @@ import type { NewEvent } from "../../src/saga/core/event-log.ts";
 import { needsNewExecutor } from "../../src/saga/core/progress.ts";
 import type { StartReply, StartRequest } from "../../src/saga/core/protocol.ts";
 import { equalInConstantTime, executorId, formatSagaId, parseSagaId } from "../../src/saga/core/saga-id.ts";
-import type { StartGate, StartLoad } from "../../src/saga/core/start-gate.ts";
-import { OPEN_GATE, nextGate, refusalOf } from "../../src/saga/core/start-gate.ts";
+import type { StartGate, StartLoad } from "./start-gate.ts";
+import { OPEN_GATE, nextGate, refusalOf } from "./start-gate.ts";
 import type { SagaState } from "../../src/saga/core/state.ts";
 import { createState } from "../../src/saga/core/state.ts";
 import { dueAt } from "../../src/saga/core/watch.ts";

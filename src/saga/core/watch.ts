@@ -1,7 +1,7 @@
-// The watchdog: executors die without a word, and some runtimes then leave their instance `running` for good.
-// An instance that should have moved and has not is looked at, and gets another executor. That is always safe:
-// an executor holds nothing that the ledger does not know, the one before it is fenced off, and the lease of
-// a call that it may still have under way is respected.
+// The watchdog: executors die without a word, and some runtimes then leave their instance `running` for
+// good. An instance that should have moved and has not is looked at, and gets another executor. That is
+// always safe: an executor holds nothing that the ledger does not know, the one before it is fenced off,
+// and the lease of a call that it may still have under way is respected.
 
 import type { SagaState } from "./state.ts";
 import { isActive } from "./state.ts";

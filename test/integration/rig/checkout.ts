@@ -66,16 +66,16 @@ export async function startCheckout(stepTimeoutMs = 500): Promise<RunningCheckou
       .filter((line) => line.startsWith("data: "))
       .join("\n");
   };
-  /** Everything that tells why a saga does not move: where it stands, what happened to it, what was logged. */
-  const describeStuck = async (view: SagaView): Promise<string> => {
-    const steps = view.steps.map(({ id, forward, compensation }) => {
+  /** What tells why a saga does not move: where it stands, what happened to it, what was logged. */
+  const describeStuck = async (stuck: SagaView): Promise<string> => {
+    const steps = stuck.steps.map(({ id, forward, compensation }) => {
       return `${id}\n  forward ${JSON.stringify(forward)}\n  undo ${JSON.stringify(compensation)}`;
     });
-    const { key, state, run, updatedAt } = view;
+    const { key, state, run, updatedAt } = stuck;
     return [
       `saga ${key} is still ${state} at ${new Date().toISOString()}, run ${run}, last moved ${updatedAt}`,
       ...steps,
-      await eventsSoFar(`/_gateway/sagas/${view.id}`),
+      await eventsSoFar(`/_gateway/sagas/${stuck.id}`),
       gateway.stderr().slice(-MAX_LOG_CHARS),
     ].join("\n");
   };

@@ -6,9 +6,9 @@
 //   uncreated    instances whose executor the platform has yet to create, since it creates only so many a
 //                second; they drain as executors are created
 
-import type { GateTerms, Refusing } from "../../delivery/core/backpressure.ts";
-import { admits, nextRefusing, refusalWaitMs } from "../../delivery/core/backpressure.ts";
-import type { SagaOrigin } from "./protocol.ts";
+import type { GateTerms, Refusing } from "../../src/delivery/core/backpressure.ts";
+import { admits, nextRefusing, refusalWaitMs } from "../../src/delivery/core/backpressure.ts";
+import type { SagaOrigin } from "../../src/saga/core/protocol.ts";
 
 /** Instances under way; more are refused until some have ended. */
 export const ACTIVE_TERMS: GateTerms = { highWatermark: 20_000, resumeAt: 0.7 };
