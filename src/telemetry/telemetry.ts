@@ -13,6 +13,7 @@ import type { DurationHistogram } from "./histogram.ts";
 import { createDurationHistogram, recordDuration } from "./histogram.ts";
 import { MetricDeltas } from "./metric-deltas.ts";
 import type { PrometheusText } from "./prometheus.ts";
+import type { Tracer } from "./tracer.ts";
 
 const OUTCOMES = ["ok", "fail_remote", "fail_local", "ignored"] as const;
 const STATUSES = 1000;
@@ -20,6 +21,8 @@ const NO_ROUTE = "";
 
 export class Telemetry {
   readonly accessLog: AccessLog;
+  /** null: no trace begins here, and none is recorded. */
+  readonly tracer: Tracer | null;
   /** What the hub has not heard of the counters. */
   readonly deltas = new MetricDeltas();
   readonly #plan: Plan;
@@ -33,7 +36,8 @@ export class Telemetry {
   readonly #lastTransitions: (BreakerTransition | null)[];
   #bugs = 0;
 
-  constructor(plan: Plan, write: (line: string) => void) {
+  constructor(plan: Plan, write: (line: string) => void, tracer: Tracer | null = null) {
+    this.tracer = tracer;
     this.#plan = plan;
     this.#write = write;
     this.accessLog = new AccessLog(write);
@@ -156,6 +160,18 @@ export class Telemetry {
     }
     text.metric("tidegate_bugs_total", "counter", "Requests that ended in internal_error.");
     text.sample("tidegate_bugs_total", {}, this.#bugs);
+    this.#renderSpans(text);
+  }
+
+  #renderSpans(text: PrometheusText): void {
+    const exporter = this.tracer?.exporter ?? null;
+    if (exporter === null) return;
+    text.metric("tidegate_spans_exported_total", "counter", "Spans that the receiver has taken.");
+    text.sample("tidegate_spans_exported_total", {}, exporter.exported);
+    text.metric("tidegate_spans_dropped_total", "counter", "Spans that were lost, by reason.");
+    for (const [reason, count] of Object.entries(exporter.dropped)) {
+      text.sample("tidegate_spans_dropped_total", { reason }, count);
+    }
   }
 
   #writeLine(now: number, level: string, event: string, fields: Record<string, unknown>): void {
