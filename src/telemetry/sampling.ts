@@ -3,9 +3,9 @@
 //
 //   recorded  <=>  R >= (1 - ratio) * 2^52      R = the trace id's 13 hex digits from the 19th on
 //
-// That is OpenTelemetry's consistent probability sampling (oteps/trace/0235), whose R has 56 bits: 52 are what
-// a number holds, and the first 52 decide but once in 2^52. So whoever samples by the same rule with a larger
-// ratio records every trace that is recorded here.
+// That is OpenTelemetry's consistent probability sampling (oteps/trace/0235), whose R has 56 bits: 52 are
+// what a number holds, and the first 52 decide but once in 2^52. So whoever samples by the same rule with a
+// larger ratio records every trace that is recorded here.
 
 import { isSampled } from "../http/trace-context.ts";
 

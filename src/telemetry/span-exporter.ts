@@ -1,11 +1,12 @@
 // Sends spans to a receiver of OTLP over HTTP, behind responses, a batch at a time. Nothing here can hurt a
-// request: what does not fit into the queue is dropped and counted, and so is what the receiver does not take.
+// request: what does not fit into the queue is dropped and counted, and so is what the receiver does not
+// take.
 //
 //   add -> queue (2048) -> a sender waits 1 s for company, or until a batch (512) is full -> POST -> ...
 //
-// There is one sender at a time. On Workers it lives as long as the request that began it, so it has a lease:
-// when the runtime has ended it, the next span begins another. A batch is tried three times within its timeout,
-// where the protocol says that trying helps (429, 502, 503, 504, no connection).
+// There is one sender at a time. On Workers it lives as long as the request that began it, so it has a
+// lease: when the runtime has ended it, the next span begins another. A batch is tried three times within
+// its timeout, where the protocol says that trying helps (429, 502, 503, 504, no connection).
 
 import { parseRetryAfterMs } from "../http/retry-after.ts";
 import { encodeSpans } from "./otlp.ts";

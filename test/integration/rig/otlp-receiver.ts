@@ -1,5 +1,6 @@
-// A receiver of OTLP over HTTP in JSON, as a collector has one: it takes spans in, and refuses what is not of
-// the protocol's shape (https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding), as trace.proto has it.
+// A receiver of OTLP over HTTP in JSON, as a collector has one: it takes spans in, and refuses what is not
+// of the protocol's shape (https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding), as
+// trace.proto has it.
 import { createServer, type IncomingHttpHeaders } from "node:http";
 import { until } from "./processes.ts";
 
