@@ -15,6 +15,8 @@ export const METHODS = [
   "QUERY",
 ] as const;
 
+const INDICES: ReadonlyMap<string, number> = new Map(METHODS.map((method, index) => [method, index]));
+
 /** The method, or `_OTHER`. */
 export function methodLabel(method: string): string {
   return METHODS[methodIndex(method)];
@@ -22,8 +24,5 @@ export function methodLabel(method: string): string {
 
 /** Its place in METHODS; 0: it is no known one. */
 export function methodIndex(method: string): number {
-  return Math.max(
-    0,
-    METHODS.findIndex((known) => known === method),
-  );
+  return INDICES.get(method) ?? 0;
 }

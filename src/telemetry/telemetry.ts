@@ -11,6 +11,7 @@ import type { AccessRecord } from "./access-log.ts";
 import { AccessLog } from "./access-log.ts";
 import type { DurationHistogram } from "./histogram.ts";
 import { createDurationHistogram, recordDuration } from "./histogram.ts";
+import { METHODS, methodIndex } from "./http-method.ts";
 import { MetricDeltas } from "./metric-deltas.ts";
 import type { PrometheusText } from "./prometheus.ts";
 import type { Tracer } from "./tracer.ts";
@@ -48,8 +49,8 @@ export class Telemetry {
   }
 
   /** A request is answered. `route` is -1 where none matched; `code` null where the upstream answered. */
-  answered(route: number, status: number, code: string | null, durationMs: number): void {
-    const key = (route + 1) * STATUSES + status;
+  answered(method: string, route: number, status: number, code: string | null, durationMs: number): void {
+    const key = ((route + 1) * STATUSES + status) * METHODS.length + methodIndex(method);
     let histogram = this.#requests.get(key);
     if (histogram === undefined) {
       histogram = createDurationHistogram();
@@ -108,12 +109,16 @@ export class Telemetry {
     text.metric(
       "http_server_request_duration_seconds",
       "histogram",
-      "Time until response headers, by route and status.",
+      "Time until response headers, by route, status and method.",
     );
     const routes = allRoutes(this.#plan);
     for (const [key, histogram] of this.#requests) {
-      const route = routes[Math.floor(key / STATUSES) - 1]?.name ?? NO_ROUTE;
-      const labels = { http_route: route, http_response_status_code: key % STATUSES };
+      const [place, method] = [Math.floor(key / METHODS.length), METHODS[key % METHODS.length]];
+      const labels = {
+        http_route: routes[Math.floor(place / STATUSES) - 1]?.name ?? NO_ROUTE,
+        http_response_status_code: place % STATUSES,
+        http_request_method: method,
+      };
       text.histogram("http_server_request_duration_seconds", labels, histogram);
     }
     text.metric(
