@@ -10,11 +10,10 @@ import type { QueuePlan } from "../config/plan.ts";
 import { className } from "../edge/checks.ts";
 import { consumerAt } from "../edge/engine.ts";
 import type { Exchange } from "../edge/exchange.ts";
-import { newSpanId } from "../edge/identity.ts";
 import { storedFields, upstreamPath } from "../edge/outbound-request.ts";
+import { storedTraceparent } from "../edge/trace.ts";
 import { Verdict } from "../edge/verdict.ts";
 import { rewritePath } from "../http/paths.ts";
-import { formatTraceparent } from "../http/trace-context.ts";
 import type { Submitted } from "./accept-batches.ts";
 import type { ReadBody } from "./accept-body.ts";
 import { digestOf, readBody, release, storeBody } from "./accept-body.ts";
@@ -112,8 +111,7 @@ function itemOf(
   request: JobRequest,
   bytes: Uint8Array | null,
 ): AcceptItem {
-  const { engine, route, tenant } = x;
-  const { traceId, traceFlags, requestId } = x;
+  const { engine, route, tenant, requestId } = x;
   return {
     target: { kind: "request", request },
     priority: x.trafficClass,
@@ -123,7 +121,7 @@ function itemOf(
     key,
     idempotency:
       idempotencyKey === null ? null : { key: idempotencyKey, fingerprint: fingerprintOf(x, bytes) },
-    traceparent: formatTraceparent(traceId, newSpanId(engine.random), traceFlags),
+    traceparent: storedTraceparent(x, x.queue?.name ?? ""),
     requestId,
     maxAgeMs: null,
   };
@@ -145,6 +143,7 @@ async function answer(
   switch (submitted.kind) {
     case "accepted":
       x.sent = true;
+      x.trace?.stored(Date.now(), submitted.id);
       return answerJob(x, outboxes, terms, submitted.id, submitted.status);
     case "replayed":
       return answerJob(x, outboxes, terms, submitted.id, submitted.job.status);

@@ -20,6 +20,7 @@ import { Outboxes, outboxBindingsOf } from "../delivery/outboxes.ts";
 import { startSaga } from "../saga/start.ts";
 import { problemBody } from "../http/problem.ts";
 import { Telemetry } from "../telemetry/telemetry.ts";
+import { createTracer } from "../telemetry/tracer.ts";
 import { regionOfRequest } from "../region/placement.ts";
 import { WorkerHub, objectBindingsOf } from "../region/worker-hub.ts";
 import type { Bindings, Engine, EngineIdentity } from "./engine.ts";
@@ -253,6 +254,10 @@ function identifyIsolate(
   return { session: session.slice(0, 8), region, hub, outboxes };
 }
 
+function writeLine(line: string): void {
+  console.log(line);
+}
+
 function buildEngine(
   plan: Plan,
   bindings: Bindings,
@@ -265,13 +270,10 @@ function buildEngine(
   const [seed] = crypto.getRandomValues(new Uint32Array(1));
   const identity = { session, region, hub, outboxes, seed, carrier: FETCH_CARRIER };
   hub?.configured(plan.hash);
-  const engine = createEngine(
-    plan,
-    bindings,
-    identity,
-    new Telemetry(plan, (line) => console.log(line)),
-    previous,
-  );
+  const tracer =
+    previous?.telemetry.tracer ??
+    createTracer((name) => textOf(bindings, name), { name: plan.name, session, region }, writeLine);
+  const engine = createEngine(plan, bindings, identity, new Telemetry(plan, writeLine, tracer), previous);
   if (hub !== null) {
     const { upstreams, isLocal, telemetry } = engine;
     hub.link.upstreams = createUpstreamSource(upstreams, isLocal, sharedBulkheads(engine), () =>
