@@ -72,7 +72,9 @@ export class Outbox extends DurableObject<OutboxBindings> implements OutboxCalls
     const { book, reads, handOver, failpoints } = this.#keeper;
     const { request } = checked;
     const learnt = handOver?.learn(request.subscriptions, request.config) ?? [];
-    const { reply, writes } = acceptBatch(book, handOver === null ? request : addressEvents(request), {
+    const batch =
+      handOver === null ? request : addressEvents(request, request.subscriptions ?? handOver.told);
+    const { reply, writes } = acceptBatch(book, batch, {
       reads,
       now: Date.now(),
       makeSecret: () => secretOf(crypto.getRandomValues(new Uint8Array(SECRET_BYTES))),
@@ -107,13 +109,14 @@ export class Outbox extends DurableObject<OutboxBindings> implements OutboxCalls
   async settle(input: SettleRequest): Promise<SettleReply> {
     const checked = checkSettle(input);
     if (checked.kind === "malformed") return checked;
-    const { book, reads } = this.#keeper;
+    const { book, reads, failpoints } = this.#keeper;
     const context = { reads, now: Date.now(), random: () => Math.random() };
     const { settlements, next } = checked.request;
     const settled = settlements.map((each) => settleJob(book, each, context));
     const outcomes = settled.map(({ outcome }) => outcome);
     const { jobs, writes } = claimFollowers(book, outcomes, next, context);
     this.#keeper.commit([...settled.flatMap((each) => each.writes), ...writes]);
+    failpoints.pass("after_settle");
     return { kind: "answered", outcomes, next: jobs };
   }
 
@@ -166,8 +169,9 @@ export class Outbox extends DurableObject<OutboxBindings> implements OutboxCalls
   }
 
   async describe(): Promise<OutboxDescription> {
-    const { book, handOver } = this.#keeper;
+    const { book, handOver, sequels } = this.#keeper;
     const described = describeOutbox(book, Date.now());
+    if (sequels !== null) return { ...described, sequels: sequels.describe() };
     return handOver === null ? described : { ...described, pending: handOver.pending() };
   }
 

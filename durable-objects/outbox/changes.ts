@@ -3,6 +3,7 @@
 import { outboxName, formatJobId, type OutboxName } from "../../src/delivery/core/job-id.ts";
 import type { Pointer } from "../../src/delivery/core/protocol.ts";
 import type { NewJob, OutboxReads, OutboxRow, Write } from "../../src/delivery/core/storage.ts";
+import { deleteSequels, insertSequel } from "./sequel-rows.ts";
 import { originOf, splitResult, splitTarget } from "./columns.ts";
 
 export function applyWrite(sql: SqlStorage, write: Write): void {
@@ -47,6 +48,10 @@ export function applyWrite(sql: SqlStorage, write: Write): void {
         sql.exec("INSERT OR REPLACE INTO routes VALUES (?, ?, ?)", write.name, write.cursor, definition);
       }
       return;
+    case "sequel":
+      return insertSequel(sql, write.sequel);
+    case "end-sequels":
+      return deleteSequels(sql, write.seqs);
     case "delete": {
       const seqs = JSON.stringify(write.seqs);
       sql.exec("DELETE FROM jobs WHERE seq IN (SELECT value FROM json_each(?))", seqs);

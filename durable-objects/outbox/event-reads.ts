@@ -8,6 +8,7 @@ import { joinTarget, type Origin } from "./columns.ts";
 
 type EventColumns = {
   seq: number;
+  acceptedAt: number;
   secret: string;
   origin: string;
   target: string;
@@ -29,21 +30,21 @@ export function readRoutes(sql: SqlStorage): Routes {
 /** The next events of a subscription: as many as go into one hand-over. */
 export function readPage(sql: SqlStorage, { definition, scanned }: Route): readonly PublishedEvent[] {
   const cursor = sql.exec<EventColumns>(
-    `SELECT seq, secret, origin, target, body FROM jobs WHERE seq > ? AND ${IS_FOR} ORDER BY seq LIMIT ?`,
+    `SELECT seq, acceptedAt, secret, origin, target, body FROM jobs WHERE seq > ? AND ${IS_FOR} ORDER BY seq LIMIT ?`,
     scanned,
     definition.name,
     MAX_HANDED_EVENTS,
   );
   const page: PublishedEvent[] = [];
   let bytes = 0;
-  for (const { seq, secret, origin, target: head, body } of cursor) {
+  for (const { seq, acceptedAt, secret, origin, target: head, body } of cursor) {
     const target = joinTarget(head, body);
     if (target.kind !== "event") continue;
     const { priority, route, traceparent, requestId, region }: Origin = JSON.parse(origin);
     const id = formatJobId({ ...EVENTS_OUTBOX, secret, seq });
     const size = head.length + (body?.byteLength ?? 0);
     page.push({
-      job: { seq, secret, priority, route, traceparent, requestId, region },
+      job: { seq, secret, acceptedAt, priority, route, traceparent, requestId, region },
       id,
       event: target.event,
       bytes: size,

@@ -12,7 +12,9 @@ import {
   firstKept,
   learnRoutes,
   nextHandOverAt,
+  noteTold,
   subscriptionItem,
+  toldRoutes,
 } from "../../src/delivery/core/routes.ts";
 import type { Write } from "../../src/delivery/core/storage.ts";
 import { readPage, readPending } from "./event-reads.ts";
@@ -25,7 +27,7 @@ export const GATHER_MS = 2;
 export const HAND_OVER_TIMEOUT_MS = 15_000;
 
 /** What nobody has then: see `HandOver`. */
-const LOST: ReadonlySet<AcceptOutcome["kind"]> = new Set(["too-large", "malformed", "conflict"]);
+export const LOST: ReadonlySet<AcceptOutcome["kind"]> = new Set(["too-large", "malformed", "conflict"]);
 
 /** The binding OUTBOX, as far as it is used here. */
 export interface OutboxNamespace {
@@ -42,6 +44,26 @@ export interface HandOverParts {
   readonly log: OutboxLog;
 }
 
+/** Offers jobs to another outbox; null: it does not answer in time, or fails. */
+export async function offerTo(
+  outboxes: OutboxNamespace | undefined,
+  name: string,
+  request: AcceptRequest,
+  timeoutMs: number,
+  log: OutboxLog,
+): Promise<AcceptReply | null> {
+  const { promise: tooLate, resolve } = Promise.withResolvers<null>();
+  const timer = setTimeout(() => resolve(null), timeoutMs);
+  try {
+    return await Promise.race([outboxes?.getByName(name).accept(request) ?? null, tooLate]);
+  } catch (error) {
+    log.failure("hand-over-failed", error);
+    return null;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 export class HandOver {
   readonly #parts: HandOverParts;
   #isGathering = false;
@@ -52,10 +74,18 @@ export class HandOver {
     parts.book.keptFrom = firstKept(parts.routes, parts.book.lastSeq);
   }
 
-  learn(told: readonly SubscriptionRoute[], config: string): Write[] {
+  /** Null: nothing was told. */
+  learn(told: readonly SubscriptionRoute[] | null, config: string): Write[] {
     const { routes, book } = this.#parts;
+    if (told === null) return [];
     this.#config = config;
+    noteTold(book, told);
     return learnRoutes(routes, told, book.lastSeq);
+  }
+
+  /** Whom events may be for whose sender does not say it. */
+  get told(): readonly SubscriptionRoute[] {
+    return toldRoutes(this.#parts.book, this.#parts.routes);
   }
 
   /** When the alarm should call `run`; null: never, as things are. */
@@ -151,22 +181,14 @@ export class HandOver {
     }
   }
 
-  async #offer({ definition }: Route, page: readonly PublishedEvent[]): Promise<AcceptReply | null> {
+  #offer({ definition }: Route, page: readonly PublishedEvent[]): Promise<AcceptReply | null> {
     const { outboxes, log } = this.#parts;
     const name = outboxName({ kind: "subscription", queue: definition.name, shard: 0 });
-    const items = page.map((event) => subscriptionItem(event, definition));
+    const now = Date.now();
+    const items = page.map((event) => subscriptionItem(event, definition, now));
     const region = page[0].job.region;
     const request = { region, config: this.#config, terms: definition.terms, items, refused: 0 };
-    const { promise: tooLate, resolve } = Promise.withResolvers<null>();
-    const timer = setTimeout(() => resolve(null), HAND_OVER_TIMEOUT_MS);
-    try {
-      return await Promise.race([outboxes()?.getByName(name).accept(request) ?? null, tooLate]);
-    } catch (error) {
-      log.failure("hand-over-failed", error);
-      return null;
-    } finally {
-      clearTimeout(timer);
-    }
+    return offerTo(outboxes(), name, request, HAND_OVER_TIMEOUT_MS, log);
   }
 
   /** What a subscription's outbox takes as no event at all: only a fault of ours brings that about. */

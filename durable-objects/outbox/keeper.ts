@@ -21,6 +21,7 @@ import { HandOver, type OutboxNamespace } from "./hand-over.ts";
 import { OutboxLog } from "./log.ts";
 import { Publisher, type PointerQueue } from "./publisher.ts";
 import { outboxReads } from "./reads.ts";
+import { Sequels } from "./sequels.ts";
 import { createTables, readStoredOutbox } from "./tables.ts";
 
 /** The outbox's own row is written at most this often: what it holds may be a little old. */
@@ -30,7 +31,7 @@ const LATE_MS = 10_000;
 
 export interface OutboxBindings {
   readonly DELIVERY?: PointerQueue;
-  /** Of the events: where their subscriptions' outboxes are. */
+  /** Of the events: where their subscriptions' outboxes are; of reactions: where that of the events is. */
   readonly OUTBOX?: OutboxNamespace;
   /** "1" in local development and tests. */
   readonly TIDEGATE_LOCAL?: string;
@@ -43,6 +44,8 @@ export class Keeper {
   readonly failpoints: Failpoints;
   /** Null: an outbox of jobs. */
   readonly handOver: HandOver | null;
+  /** Null: an outbox that no reaction can have. */
+  readonly sequels: Sequels | null;
   readonly #state: DurableObjectState;
   readonly #log: OutboxLog;
   readonly #publisher: Publisher;
@@ -62,20 +65,18 @@ export class Keeper {
     this.#log = new OutboxLog(outboxName(name), this.book.alert.raised);
     const { book, reads, failpoints } = this;
     const common = { book, state, failpoints, log: this.#log };
+    const links = {
+      outboxes: () => bindings().OUTBOX,
+      commit: (writes: readonly Write[]) => this.commit(writes),
+    };
     this.handOver =
-      name.kind === "events"
-        ? new HandOver({
-            ...common,
-            routes: readRoutes(sql),
-            outboxes: () => bindings().OUTBOX,
-            commit: (writes) => this.commit(writes),
-          })
-        : null;
+      name.kind === "events" ? new HandOver({ ...common, ...links, routes: readRoutes(sql) }) : null;
+    this.sequels = name.kind === "subscription" ? new Sequels({ ...common, ...links }) : null;
     this.#publisher = new Publisher({
       ...common,
       reads,
       // Events are handed on, pulled ones are fetched: there is nothing to point at.
-      queue: () => (this.#isPublished ? bindings().DELIVERY : undefined),
+      queue: () => (this.#isPublished && !book.isHeld ? bindings().DELIVERY : undefined),
       follow: () => this.follow(),
     });
     void state.blockConcurrencyWhile(async () => {
@@ -119,6 +120,7 @@ export class Keeper {
       this.commit(passTime(this.book, this.reads, Date.now()));
       if (this.handOver === null) await this.#publisher.publish();
       else await this.handOver.run();
+      await this.sequels?.run();
     } catch (error) {
       this.#log.failure("run-failed", error);
     }
@@ -131,6 +133,7 @@ export class Keeper {
     for (const notice of book.notices.splice(0)) this.#log.endpoint(notice);
     if (!this.#isPublished) this.#forgetReady();
     this.#saveSoon();
+    this.sequels?.soon();
     this.#publisher.publishSoon();
     this.handOver?.soon();
     this.#arm();
@@ -180,8 +183,8 @@ export class Keeper {
 
   #nextAt(now: number): number | null {
     const wakeAt = nextWakeAt(this.book, now, this.#publisher.mayPublish);
-    const handOverAt = this.handOver?.nextAt(now) ?? null;
-    if (handOverAt === null) return wakeAt;
-    return Math.max(now + 10, Math.min(wakeAt ?? Number.POSITIVE_INFINITY, handOverAt));
+    const handsOnAt = this.handOver?.nextAt(now) ?? this.sequels?.nextAt(now) ?? null;
+    if (handsOnAt === null) return wakeAt;
+    return Math.max(now + 10, Math.min(wakeAt ?? Number.POSITIVE_INFINITY, handsOnAt));
   }
 }

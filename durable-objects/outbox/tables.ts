@@ -5,6 +5,7 @@
 import type { Refusing } from "../../src/delivery/core/backpressure.ts";
 import type { QueueTerms } from "../../src/delivery/core/protocol.ts";
 import type { StoredOutbox, Trial } from "../../src/delivery/core/storage.ts";
+import { countSequels, createSequels } from "./sequel-rows.ts";
 import { TRIAL_COLUMNS, readOutboxRow, trialOf, type TrialColumns } from "./columns.ts";
 
 // What is read often stands in front of what may be large.
@@ -29,6 +30,7 @@ const TABLES = `
 
 export function createTables(sql: SqlStorage): void {
   sql.exec(TABLES);
+  createSequels(sql);
 }
 
 type LiveColumns = {
@@ -53,6 +55,7 @@ export function readStoredOutbox(sql: SqlStorage): StoredOutbox {
       .exec<{ fence: number; until: number; seqs: string }>("SELECT * FROM claims ORDER BY fence")
       .toArray()
       .map(({ fence, until, seqs }) => ({ fence, until, seqs: parseNumbers(seqs) })),
+    sequels: countSequels(sql),
     gates: sql.exec<{ name: string; refusing: Refusing }>("SELECT name, refusing FROM gates").toArray(),
   };
 }

@@ -54,9 +54,10 @@ function queueLines(plan: Plan, { objects, queues: producers, consumed }: Declar
     ...(producers.has("DELIVERY") ? [] : ["the binding DELIVERY to a Cloudflare Queue"]),
     ...(consumed.has("DELIVERY") ? [] : ["a consumer, with a dead_letter_queue, of DELIVERY's queue"]),
   ];
-  return missing.map(
-    (what) => `${queues.length > 0 ? "queues" : "subscriptions"}: need ${what} in wrangler.toml`,
-  );
+  const areReactions =
+    subscriptions.length > 0 && subscriptions.every(({ terms }) => terms.reaction !== undefined);
+  const section = queues.length > 0 ? "queues" : areReactions ? "reactions" : "subscriptions";
+  return missing.map((what) => `${section}: need ${what} in wrangler.toml`);
 }
 
 function sagaLines({ sagas }: Plan, { objects, workflows }: DeclaredBindings): string[] {

@@ -82,7 +82,7 @@ const PUBLIC_CONSUMER_FIELDS: ReadonlySet<PropertyKey> = new Set(["tenant", "pri
 function mayBeSecret(path: ConfigPath, value: string): boolean {
   if (path[0] === "consumers" && !PUBLIC_CONSUMER_FIELDS.has(path[2])) return true;
   if (path[0] === "routes" && path.some((key) => key === "set" || key === "headers")) return true;
-  if (path[0] === "sagas" && path.includes("headers")) return true;
+  if ((path[0] === "sagas" || path[0] === "reactions") && path.includes("headers")) return true;
   if (path[0] === "subscriptions" && path.some((key) => key === "secrets" || key === "headers")) return true;
   return /@|:\/\/.*[?#]/.test(value);
 }

@@ -5,6 +5,7 @@ import * as z from "zod/mini";
 import { exactObject, listOf, mapOf, name, unavailable } from "./fields.ts";
 import { consumerSchema, counterSchema, limitSchema, tenantSchema } from "./schema-callers.ts";
 import { queueSchema } from "./schema-queues.ts";
+import { reactionSchema } from "./schema-reactions.ts";
 import { routeSchema } from "./schema-routes.ts";
 import { sagaSchema } from "./schema-sagas.ts";
 import { subscriptionSchema } from "./schema-subscriptions.ts";
@@ -21,7 +22,7 @@ export const configSchema = exactObject({
   queues: z.prefault(mapOf(queueSchema), {}),
   subscriptions: z.prefault(mapOf(subscriptionSchema), {}),
   relays: unavailable(),
-  reactions: unavailable(),
+  reactions: z.prefault(mapOf(reactionSchema), {}),
   sagas: z.prefault(mapOf(sagaSchema), {}),
 });
 

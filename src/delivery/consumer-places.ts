@@ -13,6 +13,7 @@ import { asEventOutcome, asRequest, eventDelivery } from "./deliver-event.ts";
 import { RESULT_BODY_MS } from "./deliver-result.ts";
 import type { Delivered } from "./deliver.ts";
 import { deliver } from "./deliver.ts";
+import { asReactionOutcome, reactTo } from "./react.ts";
 
 /** A subscription's events go out one by one, so few of them wait behind each other in a claim. */
 const EVENT_BATCH = 12;
@@ -76,6 +77,17 @@ export function placeOf(group: PointerGroup, parts: PlaceParts, probes: ProbeQue
     parts,
     probes,
   );
+  const { request } = to;
+  if (request !== null) {
+    return {
+      ...place,
+      async deliver(job) {
+        const reacted = reactTo(job, subscription.plan, request, subscription.headers);
+        if (reacted.kind !== "request") return { outcome: reacted, tookMs: 0 };
+        return asReactionOutcome(await place.deliver(reacted.job), request.method);
+      },
+    };
+  }
   return {
     ...place,
     deliver: async (job) => asEventOutcome(await place.deliver(await asRequest(job, to.path))),

@@ -102,6 +102,12 @@ export interface Book {
   endpoint: EndpointHealth;
   /** What has changed with the endpoint and was not told yet. */
   readonly notices: HealthNotice[];
+  /** Events that a reaction has brought about: the number of the newest, and how many nobody has yet. */
+  readonly sequels: { last: number; waiting: number };
+  /** Nothing is published or given to consumers, because of what waits to be published. */
+  isHeld: boolean;
+  /** Of the events: the subscriptions that the newest configuration names; null: none was told of. */
+  told: readonly string[] | null;
   /** Whether the outbox's own row is older than what is known. */
   isRowStale: boolean;
 }
@@ -156,6 +162,9 @@ export function createBook(name: OutboxName, now: number): Book {
     delivery: null,
     endpoint: HEALTHY,
     notices: [],
+    sequels: { last: 0, waiting: 0 },
+    isHeld: false,
+    told: null,
     isRowStale: false,
   };
 }
@@ -295,5 +304,6 @@ export function outboxRow(book: Book): OutboxRow {
     republishedAt: book.republishedAt,
     collectAt: Number.isFinite(book.collectAt) ? book.collectAt : null,
     endpoint: book.endpoint,
+    ...(book.told === null ? {} : { told: book.told }),
   };
 }

@@ -20,6 +20,7 @@ export function bootBook(
 ): Book {
   const book = createBook(name, now);
   restoreRow(book, stored, now);
+  Object.assign(book.sequels, stored.sequels);
   for (const { seq, key, blocks } of stored.deadKeys) if (blocks) joinLane(book.lanes, key, seq);
   for (const row of stored.live) {
     addLive(book, { ...UNTOUCHED, ...row, trial: stored.trials.get(row.seq) ?? null });
@@ -60,6 +61,7 @@ function restoreRow(book: Book, { row, live, lastSeq, deadRows }: StoredOutbox, 
   book.republishedAt = row.republishedAt;
   if (row.collectAt !== null) book.collectAt = row.collectAt;
   if (row.endpoint !== undefined) book.endpoint = row.endpoint;
+  book.told = row.told ?? null;
 }
 
 /** A claim holds those of its jobs that have not been settled since. */

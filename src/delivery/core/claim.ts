@@ -92,7 +92,7 @@ function findClaimable(book: Book, id: string, { reads, now }: ClaimContext, wri
   noticeDeaths(book, job, reads, now, writes);
   if (!book.live.has(row.seq)) return skip("done");
   if (job.expiresAt <= now) {
-    writes.push(...endSettled(book, job, { status: "expired", reason: EXPIRED, result: null }, now));
+    writes.push(...endSettled(book, job, { status: "expired", reason: EXPIRED, result: null }, reads, now));
     return skip("expired");
   }
   if ((job.trial?.nextAt ?? 0) > now) return skip("not-due");

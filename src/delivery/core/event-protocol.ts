@@ -36,6 +36,15 @@ export type PullReply =
     }
   | Malformed;
 
+/** Events that a reaction has brought about, and that the outbox of the events has not got yet. */
+export interface WaitingSequels {
+  readonly count: number;
+  /** Of the oldest; 0: there is none. */
+  readonly oldestAgeMs: number;
+  /** Why they wait; null: they do not. */
+  readonly reason: string | null;
+}
+
 /** Of one subscription, what the outbox of the events has not handed to it yet. */
 export interface Pending {
   readonly count: number;

@@ -1,7 +1,7 @@
 // What clients and operators ask an outbox about its jobs, its dead rows and itself. Moments are ms since the
 // epoch by the outbox's clock. Everybody imports it through protocol.ts.
 
-import type { EndpointState, Pending } from "./event-protocol.ts";
+import type { EndpointState, Pending, WaitingSequels } from "./event-protocol.ts";
 import type { JobResult, Malformed, Unknown } from "./job-content.ts";
 
 /** Dead rows of one page, and ids of one replay. */
@@ -147,6 +147,8 @@ export interface OutboxDescription {
   readonly counts: OutboxCounts;
   /** Of a webhook's subscription; null: nothing has gone wrong with its receiver. */
   readonly endpoint?: EndpointState | null;
+  /** Of a reaction: events that it has brought about and nobody has yet. */
+  readonly sequels?: WaitingSequels;
   /** Of the events: what each subscription has not got yet, by its name. */
   readonly pending?: Readonly<Record<string, Pending>>;
 }

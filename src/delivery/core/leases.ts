@@ -4,6 +4,7 @@
 import type { Book, LiveJob } from "./book.ts";
 import { endJob, goOn, releaseKey, watchDepth } from "./book.ts";
 import { setRunning } from "./lanes.ts";
+import { followUp } from "./sequel.ts";
 import type { OutboxReads, Trial, Write } from "./storage.ts";
 import { NO_TRIAL } from "./storage.ts";
 import { afterDeath, afterLostLease, withAttempt, type Step } from "./transitions.ts";
@@ -34,11 +35,21 @@ export function takeStep(book: Book, job: LiveJob, step: Step, reads: OutboxRead
   if (step.kind === "wait") {
     job.trial = step.trial;
     goOn(book, job, now);
+    // A sweep that met it under way has looked away until its lease would have ended.
+    book.nextExpiryAt = Math.min(book.nextExpiryAt, job.expiresAt);
     // A replayed job may have come in front of the one that ran.
     releaseKey(book, job.key, now);
     return writes;
   }
   const { status, reason, result } = step;
+  const ending = {
+    status,
+    reason,
+    result,
+    attempts: step.trial.attempts,
+    upstreamStatus: step.attempt.status,
+  };
+  writes.push(...followUp(book, job, ending, reads, now));
   endJob(book, job, status, now);
   writes.push({ kind: "end", seq, status, endedAt: now, reason, result }, ...watchDepth(book, now));
   return writes;

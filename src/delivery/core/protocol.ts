@@ -128,6 +128,18 @@ export interface QueueTerms {
   readonly onDeadHead: "block" | "skip";
   /** Of a subscription: how its events get to whom they are for. */
   readonly delivery?: "webhook" | "upstream" | "binding" | "pull";
+  /** Of a reaction: what is published when a job has ended. */
+  readonly reaction?: ReactionTerms;
+}
+
+/** Types of events; null: none is published. */
+export interface ReactionTerms {
+  /** Who says so: the `source` of the events. */
+  readonly source: string;
+  readonly ok: string | null;
+  readonly failed: string | null;
+  /** When the time is over; null: as when it failed. */
+  readonly deadline: string | null;
 }
 
 export interface Idempotency {
@@ -164,7 +176,7 @@ export interface AcceptRequest {
   readonly items: readonly AcceptItem[];
   /** Requests that the isolate refused by itself, by the last pressure it knew, and has not told of yet. */
   readonly refused: number;
-  /** Of events: whom each may be for. */
+  /** Of events: whom each may be for; absent: whom the newest configuration that was told of names. */
   readonly subscriptions?: readonly SubscriptionRoute[];
 }
 

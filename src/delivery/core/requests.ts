@@ -29,6 +29,7 @@ import {
   type NextTerms,
   type Pointer,
   type QueueTerms,
+  type ReactionTerms,
   type ReplayRequest,
   type ResultRequest,
   type SettleRequest,
@@ -68,7 +69,8 @@ export interface TooLarge {
 /** A batch whose items are checked one by one. */
 export type CheckedAccept = Omit<AcceptRequest, "items" | "subscriptions"> & {
   readonly items: readonly CheckedItem[];
-  readonly subscriptions: readonly SubscriptionRoute[];
+  /** Null: its sender knows no configuration. */
+  readonly subscriptions: readonly SubscriptionRoute[] | null;
 };
 
 export function malformed(field: string): Malformed {
@@ -77,13 +79,14 @@ export function malformed(field: string): Malformed {
 
 export function checkAccept(input: unknown): Checked<CheckedAccept> {
   if (!isFields(input)) return malformed("request");
-  const { region, config, terms, items, refused, subscriptions = [] } = input;
+  const { region, config, terms, items, refused, subscriptions = null } = input;
   if (!isText(region, 64)) return malformed("region");
   if (!isText(config, 128)) return malformed("config");
   if (!isQueueTerms(terms)) return malformed("terms");
   if (!Array.isArray(items) || items.length > MAX_BATCH_JOBS) return malformed("items");
   if (!isWhole(refused, 0)) return malformed("refused");
-  if (!isListOf(subscriptions, MAX_SUBSCRIPTIONS, isRoute)) return malformed("subscriptions");
+  if (subscriptions !== null && !isListOf(subscriptions, MAX_SUBSCRIPTIONS, isRoute))
+    return malformed("subscriptions");
   const checked = items.map(checkItem);
   return { kind: "valid", request: { region, config, terms, items: checked, refused, subscriptions } };
 }
@@ -159,8 +162,14 @@ export function isQueueTerms(value: unknown): value is QueueTerms {
     isDuration(retry.delayMs) &&
     isDuration(retry.maxDelayMs) &&
     (onDeadHead === "block" || onDeadHead === "skip") &&
-    isDelivery(value.delivery)
+    isDelivery(value.delivery) &&
+    (value.reaction === undefined || isReaction(value.reaction))
   );
+}
+
+function isReaction(value: unknown): value is ReactionTerms {
+  if (!isFields(value) || !isText(value.source, MAX_PATTERN_CHARS)) return false;
+  return [value.ok, value.failed, value.deadline].every((type) => isTextOrNull(type, MAX_PATTERN_CHARS));
 }
 
 function isDelivery(value: unknown): boolean {
@@ -213,6 +222,8 @@ function isOutcome(value: unknown): value is DeliveryOutcome {
       );
     case "deferred":
       return isDuration(value.forMs) && isText(value.reason, MAX_REASON_CHARS);
+    case "hopeless":
+      return isText(value.reason, MAX_REASON_CHARS);
     case "poison":
       return (
         isText(value.error, MAX_REASON_CHARS) &&

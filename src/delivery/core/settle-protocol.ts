@@ -23,6 +23,8 @@ export type DeliveryOutcome =
     }
   /** Nothing was tried (circuit open, no permit, shutting down): attempts unchanged. 0 ms: at once. */
   | { readonly kind: "deferred"; readonly forMs: number; readonly reason: string }
+  /** No try would change anything, and none was made: it is dead at once. */
+  | { readonly kind: "hopeless"; readonly reason: string }
   /** The consumer could not even read it. The second time it is dead, `final`: at once. */
   | { readonly kind: "poison"; readonly error: string; readonly final?: boolean };
 

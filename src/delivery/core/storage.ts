@@ -8,6 +8,7 @@
 import type { TrafficClass } from "../../resilience/level.ts";
 import type { EndpointHealth } from "../webhooks/core/endpoint-health.ts";
 import type { Refusing } from "./backpressure.ts";
+import type { CloudEvent } from "../events/cloud-event.ts";
 import type { SubscriptionRoute } from "./event-protocol.ts";
 import type { AttemptRecord, JobResult, JobTarget, OutboxCounts, QueueTerms } from "./protocol.ts";
 
@@ -74,6 +75,18 @@ export const NO_TRIAL: Trial = {
   passed: false,
 };
 
+export type SequelKind = "ok" | "failed" | "deadline";
+
+/** An event that tells how a reaction's job has ended, until the outbox of the events has it. */
+export interface Sequel extends Pick<JobRow, "priority" | "traceparent" | "requestId" | "region"> {
+  /** Its place in their order. */
+  readonly seq: number;
+  readonly kind: SequelKind;
+  /** What it follows from: with the reaction and the kind, this names the event. */
+  readonly cause: Pick<CloudEvent, "source" | "id">;
+  readonly event: Omit<CloudEvent, "id">;
+}
+
 /** All dead rows of a time that are to be tried again; `after` is the last one that was. */
 export interface ReplayRun {
   readonly since: number;
@@ -104,6 +117,8 @@ export interface OutboxRow {
   readonly collectAt: number | null;
   /** How a webhook's receiver fares; a row of before has none. */
   readonly endpoint?: EndpointHealth;
+  /** Of the events: the subscriptions that the newest configuration names. */
+  readonly told?: readonly string[];
 }
 
 export type Write =
@@ -145,6 +160,8 @@ export type Write =
       readonly cursor: number;
       readonly definition: SubscriptionRoute | null;
     }
+  | { readonly kind: "sequel"; readonly sequel: Sequel }
+  | { readonly kind: "end-sequels"; readonly seqs: readonly number[] }
   | { readonly kind: "delete"; readonly seqs: readonly number[] };
 
 export interface IdempotencyRecord {
@@ -191,4 +208,6 @@ export interface StoredOutbox {
     readonly seqs: readonly number[];
   }[];
   readonly gates: readonly { readonly name: string; readonly refusing: Refusing }[];
+  /** The number of the newest that waits, and how many do. */
+  readonly sequels: { readonly last: number; readonly waiting: number };
 }

@@ -62,7 +62,7 @@ function sweepJob(book: Book, job: LiveJob, reads: OutboxReads, now: number): Wr
   if (isLeased(job, now)) return [];
   if (job.leaseUntil !== 0) return endLease(book, job, reads, now);
   if (job.expiresAt <= now) {
-    return endSettled(book, job, { status: "expired", reason: EXPIRED, result: null }, now);
+    return endSettled(book, job, { status: "expired", reason: EXPIRED, result: null }, reads, now);
   }
   const isLost = job.publishedAt + visibilityMs(job.pointers) <= now;
   if (isLost && !job.isReady && isRunnable(book, job, now)) {

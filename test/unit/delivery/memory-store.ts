@@ -6,6 +6,7 @@ import type {
   NewJob,
   OutboxReads,
   OutboxRow,
+  Sequel,
   StoredOutbox,
   Trial,
   Write,
@@ -24,6 +25,7 @@ export class MemoryStore {
   readonly trials = new Map<number, { trial: Trial; log: readonly AttemptRecord[] }>();
   readonly claims = new Map<number, { until: number; seqs: readonly number[] }>();
   readonly gates = new Map<string, Refusing>();
+  readonly sequels = new Map<number, Sequel>();
   row: OutboxRow | null = null;
 
   apply(writes: readonly Write[]): void {
@@ -78,6 +80,13 @@ export class MemoryStore {
         return;
       case "outbox":
         if (this.row === null || this.row.fence <= write.row.fence) this.row = write.row;
+        return;
+      case "sequel":
+        if (this.sequels.has(write.sequel.seq)) throw new Error(`sequel ${write.sequel.seq} came twice`);
+        this.sequels.set(write.sequel.seq, write.sequel);
+        return;
+      case "end-sequels":
+        for (const seq of write.seqs) this.sequels.delete(seq);
         return;
       case "delete":
         for (const seq of write.seqs) {
@@ -152,6 +161,7 @@ export class MemoryStore {
       deadRows: dead.length,
       claims: [...this.claims].map(([fence, { until, seqs }]) => ({ fence, until, seqs })),
       gates: [...this.gates].map(([name, refusing]) => ({ name, refusing })),
+      sequels: { last: Math.max(0, ...this.sequels.keys()), waiting: this.sequels.size },
     });
   }
 
