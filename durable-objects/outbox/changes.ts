@@ -25,13 +25,17 @@ export function applyWrite(sql: SqlStorage, write: Write): void {
     case "trial":
       return putTrial(sql, write);
     case "claim":
-      sql.exec("INSERT INTO claims VALUES (?, ?, ?)", write.fence, write.until, JSON.stringify(write.seqs));
-      return;
-    case "end-claims":
       sql.exec(
-        "DELETE FROM claims WHERE fence IN (SELECT value FROM json_each(?))",
-        JSON.stringify(write.fences),
+        `INSERT INTO leases VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+         fence = excluded.fence, until = excluded.until, seqs = excluded.seqs`,
+        write.slot,
+        write.fence,
+        write.until,
+        JSON.stringify(write.seqs),
       );
+      return;
+    case "renew-claim":
+      sql.exec("UPDATE leases SET until = ? WHERE slot = ?", write.until, write.slot);
       return;
     case "gate":
       if (write.refusing === "nothing") sql.exec("DELETE FROM gates WHERE name = ?", write.name);

@@ -39,6 +39,12 @@ export interface LiveJob {
   pointers: number;
 }
 
+export interface OpenClaim {
+  readonly slot: number;
+  until: number;
+  open: number;
+}
+
 /** Who publishes. The fence grows with each relay; a relay whose fence is not the newest changes nothing. */
 export interface Relay {
   fence: number;
@@ -65,8 +71,11 @@ export interface Book {
   lastSeq: number;
   /** The newest claim. */
   lastFence: number;
-  /** Claims that are not over, and how many of their jobs are not settled. */
-  readonly claims: Map<number, { until: number; open: number }>;
+  /** Claims of which some jobs (`open`) are not settled, by their fences, and the row of each. */
+  readonly claims: Map<number, OpenClaim>;
+  /** Rows whose claims are over, to be taken by new ones; and how many there are in all. */
+  readonly freeSlots: number[];
+  slots: number;
   readonly gates: Map<string, Gate>;
   readonly relay: Relay;
   /** How many jobs go out per second after a circuit was open; null: as many as there are. */
@@ -131,6 +140,8 @@ export function createBook(name: OutboxName, now: number): Book {
     lastSeq: 0,
     lastFence: 0,
     claims: new Map(),
+    freeSlots: [],
+    slots: 0,
     gates: new Map(),
     relay: { fence: 0, leaseUntil: 0, inFlight: [], notBefore: 0, failures: 0 },
     pace: null,

@@ -5,6 +5,7 @@
 //   publish   The outbox sends a `Pointer` for each job that may run to the Cloudflare Queue.
 //   claim     A consumer asks for the jobs of its pointers. Each comes with a lease and a fence (`running`)
 //             or with the reason why not; then its pointer is simply acknowledged.
+//   renew     A lease is as long as one try takes. Who has jobs for longer says so in time.
 //   settle    The consumer says how each went. `succeeded` or `failed` with the upstream's answer; else it
 //             waits in the outbox until it is due (`deferred`) or is out of tries (`dead`). A lease that
 //             ends without a word makes the job due again. What is due is published again.
@@ -203,7 +204,7 @@ export interface Pressure {
 export interface ClaimRequest {
   /** Ids of pointers; more than `MAX_BATCH_JOBS` are malformed. */
   readonly ids: readonly string[];
-  /** For how long nobody else gets them: the try's timeout and some time to say how it went. */
+  /** For how long nobody else gets them: as long as one try takes and some time; it can be renewed. */
   readonly leaseMs: number;
   /** Who asks, for the log. */
   readonly claimant: string;
@@ -256,10 +257,25 @@ export type ClaimReply =
   | { readonly kind: "answered"; readonly outcomes: readonly ClaimOutcome[] }
   | Malformed;
 
+// --- renew
+
+/** Whoever has jobs and is not done with them asks for more time, before the lease is over. */
+export interface RenewRequest {
+  /** Those that it still has, all of one claim. */
+  readonly ids: readonly string[];
+  readonly fence: number;
+  readonly leaseMs: number;
+}
+
+export type RenewReply =
+  /** The others are not its own any more. */
+  { readonly kind: "answered"; readonly held: readonly string[] } | Malformed;
+
 /** What an outbox answers to. Every argument is checked, so it may come from another version. */
 export interface OutboxCalls {
   accept(request: AcceptRequest): Promise<AcceptReply>;
   claim(request: ClaimRequest): Promise<ClaimReply>;
+  renew(request: RenewRequest): Promise<RenewReply>;
   settle(request: SettleRequest): Promise<SettleReply>;
   status(id: string): Promise<StatusReply>;
   result(request: ResultRequest): Promise<ResultReply>;

@@ -29,6 +29,7 @@ import {
   type NextTerms,
   type Pointer,
   type QueueTerms,
+  type RenewRequest,
   type ReplayRequest,
   type ResultRequest,
   type SettleRequest,
@@ -174,6 +175,15 @@ export function checkClaim(input: unknown): Checked<ClaimRequest> {
   if (!isWhole(leaseMs, MIN_LEASE_MS, MAX_LEASE_MS)) return malformed("leaseMs");
   if (!isText(claimant, MAX_REQUEST_ID_CHARS)) return malformed("claimant");
   return { kind: "valid", request: { ids, leaseMs, claimant } };
+}
+
+export function checkRenew(input: unknown): Checked<RenewRequest> {
+  if (!isFields(input)) return malformed("request");
+  const { ids, fence, leaseMs } = input;
+  if (!isListOf(ids, MAX_BATCH_JOBS, isIdText)) return malformed("ids");
+  if (!isWhole(fence, 1)) return malformed("fence");
+  if (!isWhole(leaseMs, MIN_LEASE_MS, MAX_LEASE_MS)) return malformed("leaseMs");
+  return { kind: "valid", request: { ids, fence, leaseMs } };
 }
 
 export function checkSettle(input: unknown): Checked<SettleRequest> {

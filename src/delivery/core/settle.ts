@@ -64,9 +64,7 @@ export function endSettled(
   now: number,
 ): Write[] {
   const { status, reason, result } = end;
-  const writes = closeLease(book, job);
+  closeLease(book, job);
   endJob(book, job, status, now);
-  writes.push({ kind: "end", seq: job.seq, status, endedAt: now, reason, result });
-  writes.push(...watchDepth(book, now));
-  return writes;
+  return [{ kind: "end", seq: job.seq, status, endedAt: now, reason, result }, ...watchDepth(book, now)];
 }

@@ -22,7 +22,7 @@ interface Row {
 export class MemoryStore {
   readonly jobs = new Map<number, Row>();
   readonly trials = new Map<number, { trial: Trial; log: readonly AttemptRecord[] }>();
-  readonly claims = new Map<number, { until: number; seqs: readonly number[] }>();
+  readonly claims = new Map<number, { fence: number; until: number; seqs: readonly number[] }>();
   readonly gates = new Map<string, Refusing>();
   row: OutboxRow | null = null;
 
@@ -66,12 +66,17 @@ export class MemoryStore {
         this.trials.set(write.seq, write);
         return;
       case "claim":
-        if (this.claims.has(write.fence)) throw new Error(`fence ${write.fence} came twice`);
-        this.claims.set(write.fence, write);
+        if ([...this.claims.values()].some(({ fence }) => fence >= write.fence)) {
+          throw new Error(`fence ${write.fence} is not the newest`);
+        }
+        this.claims.set(write.slot, write);
         return;
-      case "end-claims":
-        for (const fence of write.fences) this.claims.delete(fence);
+      case "renew-claim": {
+        const claim = this.claims.get(write.slot);
+        if (claim === undefined) throw new Error(`there is no claim ${write.slot}`);
+        this.claims.set(write.slot, { ...claim, until: write.until });
         return;
+      }
       case "gate":
         if (write.refusing === "nothing") this.gates.delete(write.name);
         else this.gates.set(write.name, write.refusing);
@@ -150,7 +155,7 @@ export class MemoryStore {
         return key === null ? [] : [{ seq, key, blocks }];
       }),
       deadRows: dead.length,
-      claims: [...this.claims].map(([fence, { until, seqs }]) => ({ fence, until, seqs })),
+      claims: [...this.claims].map(([slot, { fence, until, seqs }]) => ({ slot, fence, until, seqs })),
       gates: [...this.gates].map(([name, refusing]) => ({ name, refusing })),
     });
   }
