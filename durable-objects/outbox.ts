@@ -189,9 +189,8 @@ export class Outbox extends DurableObject<OutboxBindings> implements OutboxCalls
     return this.#keeper.handOver?.pendingFor(subscription) ?? null;
   }
 
-  /** Does at once what the alarm would do: for a watchdog, in case an alarm was lost. */
-  async wake(): Promise<void> {
-    await this.#keeper.wake(false);
+  async wake(): Promise<boolean> {
+    return this.#keeper.watch();
   }
 
   /** Kills this object once it passes there (after `survived` times); only in local development. */

@@ -3,7 +3,7 @@
 import { outboxName, formatJobId, type OutboxName } from "../../src/delivery/core/job-id.ts";
 import type { Pointer } from "../../src/delivery/core/protocol.ts";
 import type { NewJob, OutboxReads, OutboxRow, Write } from "../../src/delivery/core/storage.ts";
-import { originOf, splitResult, splitTarget } from "./columns.ts";
+import { BODY_REF, originOf, splitResult, splitTarget } from "./columns.ts";
 
 export function applyWrite(sql: SqlStorage, write: Write): void {
   switch (write.kind) {
@@ -59,6 +59,8 @@ export function applyWrite(sql: SqlStorage, write: Write): void {
   }
 }
 
+const DROPPED = `, target = iif(${BODY_REF} IS NULL, NULL, target), body = NULL`;
+
 function insertJob(sql: SqlStorage, job: NewJob): void {
   const { head, bytes } = splitTarget(job.target);
   sql.exec(
@@ -79,11 +81,12 @@ function insertJob(sql: SqlStorage, job: NewJob): void {
   );
 }
 
-// What succeeded is not needed again, so its request makes room for the answer.
+// What succeeded is not needed again, so its request makes room for the answer; but a body in the bucket has
+// to be found there when the row goes.
 function endJob(sql: SqlStorage, write: Extract<Write, { kind: "end" }>): void {
   const { seq, status, endedAt, reason, result } = write;
   const { head, bytes } = result === null ? { head: null, bytes: null } : splitResult(result);
-  const dropped = status === "succeeded" && write.keepsTarget !== true ? ", target = NULL, body = NULL" : "";
+  const dropped = status === "succeeded" && write.keepsTarget !== true ? DROPPED : "";
   sql.exec(
     `UPDATE jobs SET status = ?, endedAt = ?, reason = ?, resultHead = ?, resultBody = ? ${dropped}
      WHERE seq = ?`,

@@ -12,6 +12,7 @@ import {
   acceptAll,
   again,
   claim,
+  claimOne,
   item,
   items,
   listQueue,
@@ -172,14 +173,15 @@ describe("the alert", () => {
 /** List prices of 2026 in dollars per million; a message is three operations of a queue. */
 const PRICE = { row: 1, call: 0.15, message: 1.2 };
 
+const JOBS = 500;
+
 describe("a job's price", () => {
-  const JOBS = 1_000;
   it.each([
     { name: "without an idempotency key", keyed: false, claimed: 100, most: 3.05, dollars: 5.5 },
     { name: "with one", keyed: true, claimed: 100, most: 4.05, dollars: 5.5 },
     { name: "claimed in tens", keyed: false, claimed: 10, most: 3.15, dollars: 5.5 },
     // A queue that is nearly idle: what costs too much by the piece costs little in all.
-    { name: "claimed alone", keyed: false, claimed: 1, most: 4.05, dollars: 5.6 },
+    { name: "claimed alone", keyed: false, claimed: 1, most: 4.1, dollars: 5.6 },
   ])("$name has its price per million at list price", async ({ name, keyed, claimed, most, ...price }) => {
     const clock = stopClock();
     const queue = listQueue();
@@ -234,7 +236,7 @@ describe("a job's price", () => {
         expect(queue.sent).toHaveLength(2);
         return queue.sent.slice(1);
       });
-      let [job] = (await claim(outbox, [head.id])).filter((each) => each.kind === "claimed");
+      let job: { readonly id: string; readonly fence: number } = await claimOne(outbox, head.id);
       const next = { leaseMs: 30_000, claimant: "test" };
       for (let done = 0; done < JOBS; done++) {
         const settlements = [{ id: job.id, fence: job.fence, outcome: OK, tookMs: 5 }];

@@ -41,7 +41,7 @@ import type {
   SkipReply,
   StatusReply,
 } from "./job-protocol.ts";
-import type { SettleReply, SettleRequest } from "./settle-protocol.ts";
+import type { RenewReply, RenewRequest, SettleReply, SettleRequest } from "./settle-protocol.ts";
 
 export {
   MAX_HEADER_CHARS,
@@ -62,6 +62,8 @@ export {
 export type {
   DeliveryOutcome,
   NextTerms,
+  RenewReply,
+  RenewRequest,
   SettleOutcome,
   SettleReply,
   SettleRequest,
@@ -70,6 +72,7 @@ export type {
 export {
   MAX_PAGE_ROWS,
   MAX_RESULT_WAIT_MS,
+  NO_COUNTS,
   type AttemptRecord,
   type CancelReply,
   type CancelRequest,
@@ -156,6 +159,11 @@ export interface AcceptItem {
   readonly maxAgeMs: number | null;
 }
 
+/** Asks whether an idempotency key stands for a job already; takes nothing in. */
+export type KeyLookup = Pick<AcceptItem, "consumer" | "tenant" | "route"> & {
+  readonly idempotency: Idempotency;
+};
+
 export interface AcceptRequest {
   readonly region: string;
   /** Hash of the isolate's configuration. */
@@ -165,6 +173,8 @@ export interface AcceptRequest {
   readonly items: readonly AcceptItem[];
   /** Requests that the isolate refused by itself, by the last pressure it knew, and has not told of yet. */
   readonly refused: number;
+  /** Requests that repeat one, perhaps, while no others are taken in. */
+  readonly lookups?: readonly KeyLookup[];
   /** Of events: whom each may be for. */
   readonly subscriptions?: readonly SubscriptionRoute[];
 }
@@ -182,8 +192,17 @@ export type AcceptOutcome =
   | { readonly kind: "too-large" }
   | Malformed;
 
+/** `backlog-full`: it stands for none, so what it comes with is a new job. */
+export type KeyOutcome = Extract<AcceptOutcome, { kind: "replayed" | "conflict" | "backlog-full" }>;
+
 export type AcceptReply =
-  | { readonly kind: "answered"; readonly outcomes: readonly AcceptOutcome[]; readonly pressure: Pressure }
+  | {
+      readonly kind: "answered";
+      readonly outcomes: readonly AcceptOutcome[];
+      readonly pressure: Pressure;
+      /** Of the lookups, in their order. */
+      readonly known?: readonly KeyOutcome[];
+    }
   | Malformed;
 
 /** How full the outbox is by the terms of who asks. An isolate may go by it for a second. */
@@ -257,20 +276,6 @@ export type ClaimReply =
   | { readonly kind: "answered"; readonly outcomes: readonly ClaimOutcome[] }
   | Malformed;
 
-// --- renew
-
-/** Whoever has jobs and is not done with them asks for more time, before the lease is over. */
-export interface RenewRequest {
-  /** Those that it still has, all of one claim. */
-  readonly ids: readonly string[];
-  readonly fence: number;
-  readonly leaseMs: number;
-}
-
-export type RenewReply =
-  /** The others are not its own any more. */
-  { readonly kind: "answered"; readonly held: readonly string[] } | Malformed;
-
 /** What an outbox answers to. Every argument is checked, so it may come from another version. */
 export interface OutboxCalls {
   accept(request: AcceptRequest): Promise<AcceptReply>;
@@ -284,6 +289,8 @@ export interface OutboxCalls {
   dead(request: DeadRequest): Promise<DeadReply>;
   replay(request: ReplayRequest): Promise<ReplayReply>;
   describe(): Promise<OutboxDescription>;
+  /** Does at once what the alarm would do, and sets it again if it was lost: then true. */
+  wake(): Promise<boolean>;
   /** Leases the oldest events that may run to whoever asks; see `PullReply`. */
   pull(request: PullRequest): Promise<PullReply>;
   /** Of the events: what a subscription has not got yet; null: nothing is known of it. */

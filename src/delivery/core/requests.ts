@@ -25,6 +25,7 @@ import {
   type DeliveryOutcome,
   type Idempotency,
   type JobTarget,
+  type KeyLookup,
   type Malformed,
   type NextTerms,
   type Pointer,
@@ -67,8 +68,9 @@ export interface TooLarge {
 }
 
 /** A batch whose items are checked one by one. */
-export type CheckedAccept = Omit<AcceptRequest, "items" | "subscriptions"> & {
+export type CheckedAccept = Omit<AcceptRequest, "items" | "lookups" | "subscriptions"> & {
   readonly items: readonly CheckedItem[];
+  readonly lookups: readonly KeyLookup[];
   readonly subscriptions: readonly SubscriptionRoute[];
 };
 
@@ -78,15 +80,28 @@ export function malformed(field: string): Malformed {
 
 export function checkAccept(input: unknown): Checked<CheckedAccept> {
   if (!isFields(input)) return malformed("request");
-  const { region, config, terms, items, refused, subscriptions = [] } = input;
+  const { region, config, terms, items, refused, lookups = [], subscriptions = [] } = input;
   if (!isText(region, 64)) return malformed("region");
   if (!isText(config, 128)) return malformed("config");
   if (!isQueueTerms(terms)) return malformed("terms");
   if (!Array.isArray(items) || items.length > MAX_BATCH_JOBS) return malformed("items");
   if (!isWhole(refused, 0)) return malformed("refused");
+  if (!isListOf(lookups, MAX_BATCH_JOBS, isLookup)) return malformed("lookups");
   if (!isListOf(subscriptions, MAX_SUBSCRIPTIONS, isRoute)) return malformed("subscriptions");
   const checked = items.map(checkItem);
-  return { kind: "valid", request: { region, config, terms, items: checked, refused, subscriptions } };
+  const batch = { region, config, terms, items: checked, refused, lookups, subscriptions };
+  return { kind: "valid", request: batch };
+}
+
+function isLookup(value: unknown): value is KeyLookup {
+  if (!isFields(value)) return false;
+  const { consumer, tenant, route, idempotency } = value;
+  return (
+    isKeyOrNull(consumer) &&
+    isKeyOrNull(tenant) &&
+    isText(route, MAX_ROUTE_CHARS) &&
+    isIdempotency(idempotency)
+  );
 }
 
 function checkItem(input: unknown): CheckedItem {

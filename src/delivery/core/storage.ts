@@ -115,7 +115,7 @@ export type Write =
       readonly endedAt: number;
       readonly reason: string | null;
       readonly result: JobResult | null;
-      /** What it holds may be asked for again; else it goes when the job has succeeded. */
+      /** What it holds may be asked for again; else it goes when the job has succeeded, but for a body's name. */
       readonly keepsTarget?: true;
     }
   /** A job that has ended lives again. */
@@ -155,6 +155,10 @@ export interface IdempotencyRecord {
   readonly acceptedAt: number;
 }
 
+export type OldRow = Pick<JobRow, "seq" | "status" | "endedAt" | "acceptedAt"> & {
+  readonly ref: string | null;
+};
+
 export interface DeadEntry {
   readonly job: JobRow;
   readonly trial: Trial;
@@ -172,8 +176,8 @@ export interface OutboxReads {
   /** Dead rows after a seq, ascending. */
   dead(after: number, max: number): readonly DeadEntry[];
   countDead(since: number, until: number): number;
-  /** Rows after a seq, ascending. */
-  jobsAfter(after: number, max: number): readonly Pick<JobRow, "seq" | "status" | "endedAt" | "acceptedAt">[];
+  /** Rows after a seq, ascending; `ref` is what their bodies are called in the bucket, null: none is there. */
+  jobsAfter(after: number, max: number): readonly OldRow[];
 }
 
 /** What a boot reads. */

@@ -127,7 +127,8 @@ export class MemoryStore {
       structuredClone(
         this.#ordered()
           .filter(({ seq }) => seq > after)
-          .slice(0, max),
+          .slice(0, max)
+          .map((job) => ({ ...job, ref: null })),
       ),
   };
 

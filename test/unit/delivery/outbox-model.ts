@@ -77,6 +77,7 @@ export class ModelOutbox {
       terms: this.terms,
       items: items.map((item) => ({ kind: "item" as const, item })),
       refused: 0,
+      lookups: [],
       subscriptions: [],
     };
     const { reply, writes } = acceptBatch(this.book, batch, {
