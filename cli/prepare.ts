@@ -1,6 +1,6 @@
 // From a configuration file to a configuration that may be served: loaded, validated, its bindings known.
 import { adviseConfig } from "../src/config/advise.ts";
-import { missingBindings } from "../src/config/bindings.ts";
+import { adviseBindings, missingBindings } from "../src/config/bindings.ts";
 import { packPlan, type CompiledConfig } from "../src/config/compiled-config.ts";
 import type { Plan } from "../src/config/plan.ts";
 import { validateConfig } from "../src/config/validate.ts";
@@ -25,9 +25,11 @@ export async function prepareConfig(file: string): Promise<PreparedConfig> {
   const validated = validateConfig(config);
   if (!validated.ok) return { ok: false, errors: validated.errors, inputs };
   const { plan } = validated;
-  const errors = await bindingErrors(plan);
+  const declared = usesBindings(plan) ? await declaredBindings() : null;
+  const errors = declared === null ? [] : missingBindings(plan, declared);
   if (errors.length > 0) return { ok: false, errors, inputs };
-  return { ok: true, config, plan, advice: adviseConfig(plan), inputs };
+  const advice = [...adviseConfig(plan), ...(declared === null ? [] : adviseBindings(plan, declared))];
+  return { ok: true, config, plan, advice, inputs };
 }
 
 /** What the Worker gets of a configuration that was prepared, whatever addresses were put in since. */
@@ -37,11 +39,11 @@ export function compileForWorker(config: unknown): CompiledConfig {
   return packPlan(validated.plan);
 }
 
-async function bindingErrors(plan: Plan): Promise<readonly string[]> {
-  const named =
+/** Reading wrangler.toml takes longer than everything else here together. */
+function usesBindings(plan: Plan): boolean {
+  return (
     plan.queues.length > 0 ||
     plan.sagas.length > 0 ||
-    plan.upstreams.some(({ targets }) => targets.some(({ binding }) => binding !== null));
-  // Reading wrangler.toml takes longer than everything else here together.
-  return named ? missingBindings(plan, await declaredBindings()) : [];
+    plan.upstreams.some(({ targets }) => targets.some(({ binding }) => binding !== null))
+  );
 }

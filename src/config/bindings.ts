@@ -14,6 +14,17 @@ export interface DeclaredBindings {
   /** Those of them whose queue the Worker itself consumes, with a queue for what is given up. */
   readonly consumed: ReadonlySet<string>;
   readonly workflows?: ReadonlySet<string>;
+  readonly crons?: ReadonlySet<string>;
+}
+
+/** What works without and is better with: one line each. */
+export function adviseBindings(plan: Plan, { crons }: DeclaredBindings): readonly string[] {
+  const hasOutboxes = plan.queues.length > 0 || plan.subscriptions.length > 0;
+  if (!hasOutboxes || (crons?.size ?? 0) > 0) return [];
+  return [
+    `queues: wrangler.toml has no cron trigger ([triggers] crons = ["* * * * *"]), so nothing wakes an outbox ` +
+      "whose alarm was lost",
+  ];
 }
 
 /** One line for each binding that is missing: of a target, or what queues and sagas are made of. */

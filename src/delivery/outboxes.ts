@@ -130,8 +130,10 @@ export class Outboxes {
         const timer = setTimeout(fire, ms);
         return () => clearTimeout(timer);
       },
-      send: (items, refused) =>
-        this.#ask(name, (outbox) => outbox.accept({ ...told, region, items, refused }), SEND_TIMEOUT_MS),
+      send: (items, refused, lookups = []) => {
+        const request = { ...told, region, items, refused, lookups };
+        return this.#ask(name, (outbox) => outbox.accept(request), SEND_TIMEOUT_MS);
+      },
       withdraw: (id) => this.askJob(id, (outbox) => outbox.cancel({ id, by: "client" })),
     };
   }

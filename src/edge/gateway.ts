@@ -17,6 +17,7 @@ import type { Plan } from "../config/plan.ts";
 import type { Validation } from "../config/validate.ts";
 import { acceptJob } from "../delivery/accept.ts";
 import { Outboxes, outboxBindingsOf } from "../delivery/outboxes.ts";
+import { outboxesOfPlan, wakeOutboxes } from "../delivery/watchdog.ts";
 import { startSaga } from "../saga/start.ts";
 import { problemBody } from "../http/problem.ts";
 import { Telemetry } from "../telemetry/telemetry.ts";
@@ -60,6 +61,8 @@ export interface Gateway {
       bindings: Record<string, unknown>,
       context: Pick<RequestContext, "waitUntil">,
     ): Promise<void>;
+    /** Gets outboxes moving again whose alarm was lost. */
+    scheduled(event: unknown, bindings: Record<string, unknown>): Promise<void>;
   };
   /** Sends a call of another Worker to the upstream that its host names, `<upstream>.upstream`. */
   readonly callUpstream: (
@@ -107,6 +110,7 @@ export function createGateway(config: GatewayConfig | CompiledConfig): Gateway {
         return isBare ? isolate.handle(request, bindings, context) : app.fetch(request, bindings, context);
       },
       queue: (batch, bindings, context) => isolate.consume(batch, bindings, context),
+      scheduled: (_event, bindings) => isolate.watch(bindings),
     },
     callUpstream: (request, bindings, context, caller) =>
       isolate.callUpstream(request, bindings, context, caller),
@@ -222,6 +226,11 @@ class Isolate {
       engineOf: (region) => this.engineOf(region, bindings),
       shell: { waitUntil: (work) => context.waitUntil(work) },
     });
+  }
+
+  async watch(bindings: Bindings): Promise<void> {
+    const outboxes = outboxesOf(bindings);
+    if (outboxes !== null) await wakeOutboxes(outboxes, outboxesOfPlan(this.#plan));
   }
 
   /** One for each region that this isolate works for. Throws when bindings are missing. */

@@ -25,11 +25,13 @@ import {
   type DeliveryOutcome,
   type Idempotency,
   type JobTarget,
+  type KeyLookup,
   type Malformed,
   type NextTerms,
   type Pointer,
   type QueueTerms,
   type ReactionTerms,
+  type RenewRequest,
   type ReplayRequest,
   type ResultRequest,
   type SettleRequest,
@@ -67,8 +69,9 @@ export interface TooLarge {
 }
 
 /** A batch whose items are checked one by one. */
-export type CheckedAccept = Omit<AcceptRequest, "items" | "subscriptions"> & {
+export type CheckedAccept = Omit<AcceptRequest, "items" | "lookups" | "subscriptions"> & {
   readonly items: readonly CheckedItem[];
+  readonly lookups: readonly KeyLookup[];
   /** Null: its sender knows no configuration. */
   readonly subscriptions: readonly SubscriptionRoute[] | null;
 };
@@ -79,16 +82,29 @@ export function malformed(field: string): Malformed {
 
 export function checkAccept(input: unknown): Checked<CheckedAccept> {
   if (!isFields(input)) return malformed("request");
-  const { region, config, terms, items, refused, subscriptions = null } = input;
+  const { region, config, terms, items, refused, lookups = [], subscriptions = null } = input;
   if (!isText(region, 64)) return malformed("region");
   if (!isText(config, 128)) return malformed("config");
   if (!isQueueTerms(terms)) return malformed("terms");
   if (!Array.isArray(items) || items.length > MAX_BATCH_JOBS) return malformed("items");
   if (!isWhole(refused, 0)) return malformed("refused");
+  if (!isListOf(lookups, MAX_BATCH_JOBS, isLookup)) return malformed("lookups");
   if (subscriptions !== null && !isListOf(subscriptions, MAX_SUBSCRIPTIONS, isRoute))
     return malformed("subscriptions");
   const checked = items.map(checkItem);
-  return { kind: "valid", request: { region, config, terms, items: checked, refused, subscriptions } };
+  const batch = { region, config, terms, items: checked, refused, lookups, subscriptions };
+  return { kind: "valid", request: batch };
+}
+
+function isLookup(value: unknown): value is KeyLookup {
+  if (!isFields(value)) return false;
+  const { consumer, tenant, route, idempotency } = value;
+  return (
+    isKeyOrNull(consumer) &&
+    isKeyOrNull(tenant) &&
+    isText(route, MAX_ROUTE_CHARS) &&
+    isIdempotency(idempotency)
+  );
 }
 
 function checkItem(input: unknown): CheckedItem {
@@ -183,6 +199,15 @@ export function checkClaim(input: unknown): Checked<ClaimRequest> {
   if (!isWhole(leaseMs, MIN_LEASE_MS, MAX_LEASE_MS)) return malformed("leaseMs");
   if (!isText(claimant, MAX_REQUEST_ID_CHARS)) return malformed("claimant");
   return { kind: "valid", request: { ids, leaseMs, claimant } };
+}
+
+export function checkRenew(input: unknown): Checked<RenewRequest> {
+  if (!isFields(input)) return malformed("request");
+  const { ids, fence, leaseMs } = input;
+  if (!isListOf(ids, MAX_BATCH_JOBS, isIdText)) return malformed("ids");
+  if (!isWhole(fence, 1)) return malformed("fence");
+  if (!isWhole(leaseMs, MIN_LEASE_MS, MAX_LEASE_MS)) return malformed("leaseMs");
+  return { kind: "valid", request: { ids, fence, leaseMs } };
 }
 
 export function checkSettle(input: unknown): Checked<SettleRequest> {
