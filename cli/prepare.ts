@@ -17,15 +17,21 @@ export type PreparedConfig =
     }
   | { readonly ok: false; readonly errors: readonly string[]; readonly inputs: readonly string[] };
 
-/** Loads and checks a file. `inputs` are the files that it was made from, on failure as far as known. */
-export async function prepareConfig(file: string): Promise<PreparedConfig> {
+/**
+ * Loads and checks a file. `inputs` are the files that it was made from, on failure as far as known.
+ * `databases`: names of Hyperdrive bindings that there are beside those of wrangler.toml.
+ */
+export async function prepareConfig(
+  file: string,
+  databases: readonly string[] = [],
+): Promise<PreparedConfig> {
   const loaded = await loadConfigFile(file);
   if (!loaded.ok) return loaded;
   const { config, inputs } = loaded;
   const validated = validateConfig(config);
   if (!validated.ok) return { ok: false, errors: validated.errors, inputs };
   const { plan } = validated;
-  const errors = await bindingErrors(plan);
+  const errors = await bindingErrors(plan, databases);
   if (errors.length > 0) return { ok: false, errors, inputs };
   return { ok: true, config, plan, advice: adviseConfig(plan), inputs };
 }
@@ -37,11 +43,13 @@ export function compileForWorker(config: unknown): CompiledConfig {
   return packPlan(validated.plan);
 }
 
-async function bindingErrors(plan: Plan): Promise<readonly string[]> {
+async function bindingErrors(plan: Plan, databases: readonly string[]): Promise<readonly string[]> {
   const named =
     plan.queues.length > 0 ||
     plan.sagas.length > 0 ||
+    plan.subscriptions.length > 0 ||
+    plan.relays.length > 0 ||
     plan.upstreams.some(({ targets }) => targets.some(({ binding }) => binding !== null));
   // Reading wrangler.toml takes longer than everything else here together.
-  return named ? missingBindings(plan, await declaredBindings()) : [];
+  return named ? missingBindings(plan, await declaredBindings(databases)) : [];
 }

@@ -11,6 +11,8 @@ export interface ReloadOptions {
   readonly adminToken: string;
   /** What the running gateway was given; it cannot be given more without a restart. */
   readonly secrets: Readonly<Record<string, string>>;
+  /** Hyperdrive bindings that it was given. */
+  readonly databases: readonly string[];
   /** Starts what the configuration needs, puts the real addresses in and compiles it. */
   readonly attach: (config: unknown) => Promise<CompiledConfig>;
   /** The configuration that the runtime starts with. */
@@ -68,8 +70,8 @@ export class ConfigReload {
   }
 
   async #apply(): Promise<readonly string[]> {
-    const { file, secrets, attach } = this.#options;
-    const prepared = await prepareConfig(file);
+    const { file, secrets, databases, attach } = this.#options;
+    const prepared = await prepareConfig(file, databases);
     // A file that does not load names only itself; what it imported before may be what is broken.
     this.#files.follow(
       prepared.ok ? prepared.inputs : [...new Set([...this.#files.files(), ...prepared.inputs])],

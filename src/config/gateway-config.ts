@@ -1,6 +1,7 @@
 // What a configuration file may say, as types: an editor completes it and shows each field's meaning.
 // The rules themselves are checked by validate.ts, for files without types too.
 
+import type { RelayConfig } from "./relay-config.ts";
 import type { SagaConfig } from "./saga-config.ts";
 
 /** Milliseconds, or `"250ms"`, `"2s"`, `"5m"`, `"24h"`, `"7d"`. */
@@ -32,6 +33,8 @@ export interface GatewayConfig {
   queues?: Record<string, QueueConfig>;
   /** Who gets which events, by name. */
   subscriptions?: Record<string, SubscriptionConfig>;
+  /** Outbox tables in Postgres whose rows become events, by name. */
+  relays?: Record<string, RelayConfig>;
   /** Tried in the order written; the first whose path, method, host and headers all match wins. */
   routes: RouteConfig[];
   /** Requests that are done whole or undone, over several upstreams, by name. */

@@ -5,6 +5,7 @@ import * as z from "zod/mini";
 import { exactObject, listOf, mapOf, name, unavailable } from "./fields.ts";
 import { consumerSchema, counterSchema, limitSchema, tenantSchema } from "./schema-callers.ts";
 import { queueSchema } from "./schema-queues.ts";
+import { relaySchema } from "./schema-relays.ts";
 import { routeSchema } from "./schema-routes.ts";
 import { sagaSchema } from "./schema-sagas.ts";
 import { subscriptionSchema } from "./schema-subscriptions.ts";
@@ -20,7 +21,7 @@ export const configSchema = exactObject({
   routes: listOf(routeSchema, 1, "must be a list of at least one route"),
   queues: z.prefault(mapOf(queueSchema), {}),
   subscriptions: z.prefault(mapOf(subscriptionSchema), {}),
-  relays: unavailable(),
+  relays: z.prefault(mapOf(relaySchema), {}),
   reactions: unavailable(),
   sagas: z.prefault(mapOf(sagaSchema), {}),
 });

@@ -31,6 +31,7 @@ import type { Caller } from "./shell.ts";
 import { ANYBODY } from "./shell.ts";
 import { createUpstreamSource } from "./upstream-source.ts";
 import { runPipeline } from "./pipeline.ts";
+import { RelayWaker, wakeAll } from "./wakes.ts";
 
 export type GatewayApp = Hono<{ Bindings: Record<string, unknown> }>;
 
@@ -44,6 +45,8 @@ export interface RequestContext {
 export interface Gateway {
   /** What work beside requests runs on, and requests too. Throws when bindings are missing. */
   engine(bindings: Bindings, region: string): Engine;
+  /** The configuration in force. */
+  plan(): Plan;
   /** The app that runs the pipeline; add middleware and routes before the first request. */
   readonly app: GatewayApp;
   /** What a Worker exports by default. */
@@ -59,6 +62,8 @@ export interface Gateway {
       bindings: Record<string, unknown>,
       context: Pick<RequestContext, "waitUntil">,
     ): Promise<void>;
+    /** The cron of wrangler.toml: wakes what works by alarms, in case one was lost. */
+    scheduled(controller: unknown, bindings: Record<string, unknown>): Promise<void>;
   };
   /** Sends a call of another Worker to the upstream that its host names, `<upstream>.upstream`. */
   readonly callUpstream: (
@@ -95,6 +100,7 @@ export function createGateway(config: GatewayConfig | CompiledConfig): Gateway {
   return {
     app,
     engine: (bindings, region) => isolate.engineOf(region, bindings),
+    plan: () => isolate.plan,
     handler: {
       fetch(request, bindings, context) {
         if (isOpen) {
@@ -106,6 +112,7 @@ export function createGateway(config: GatewayConfig | CompiledConfig): Gateway {
         return isBare ? isolate.handle(request, bindings, context) : app.fetch(request, bindings, context);
       },
       queue: (batch, bindings, context) => isolate.consume(batch, bindings, context),
+      scheduled: (_, bindings) => wakeAll(isolate.plan, bindings),
     },
     callUpstream: (request, bindings, context, caller) =>
       isolate.callUpstream(request, bindings, context, caller),
@@ -134,11 +141,16 @@ class Isolate {
   /** The same, for requests of the network and for calls of Workers. */
   #inbound: Engine | null = null;
   #outbound: Engine | null = null;
+  readonly #waker = new RelayWaker();
   /** One for each region that this isolate has worked for, as a consumer may for any. */
   readonly #engines = new Map<string, Engine>();
 
   constructor(plan: Plan) {
     this.#plan = plan;
+  }
+
+  get plan(): Plan {
+    return this.#plan;
   }
 
   handle(
@@ -151,6 +163,7 @@ class Isolate {
     } catch (error) {
       return answerBug(error instanceof Error ? error : new Error(String(error)));
     }
+    if (this.#plan.relays.length > 0) this.#waker.wake(this.#plan, bindings, context);
     return this.#run(this.#inbound, request, bindings, context, ANYBODY);
   }
 
@@ -197,6 +210,7 @@ class Isolate {
     const missing = missingFromBindings(validation.plan, bindings);
     if (missing.length > 0) return missing;
     this.#plan = validation.plan;
+    this.#waker.forget();
     for (const [region, engine] of this.#engines) {
       this.#engines.set(region, buildEngine(this.#plan, bindings, engine, engine));
     }

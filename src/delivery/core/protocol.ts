@@ -268,6 +268,8 @@ export interface OutboxCalls {
   dead(request: DeadRequest): Promise<DeadReply>;
   replay(request: ReplayRequest): Promise<ReplayReply>;
   describe(): Promise<OutboxDescription>;
+  /** Does at once what its alarm would do. */
+  wake(): Promise<void>;
   /** Leases the oldest events that may run to whoever asks; see `PullReply`. */
   pull(request: PullRequest): Promise<PullReply>;
   /** Of the events: what a subscription has not got yet; null: nothing is known of it. */

@@ -13,7 +13,7 @@ import { startSaga } from "../../saga/start.ts";
 import { acceptNoJob } from "./listener.ts";
 
 /** A configuration with queues, sagas, subscriptions or routes to events was refused. */
-const NO_WORK = { queues: {}, sagas: [], events: { subscriptions: {}, events: null } };
+const NO_WORK = { queues: {}, sagas: [], events: { subscriptions: {}, events: null }, relays: {} };
 /** Why a running sidecar takes no other configuration. */
 const RESTART = ["a sidecar reads its configuration at its start: restart it"];
 
