@@ -2,8 +2,7 @@
 import type { DeclaredBindings } from "../src/config/bindings.ts";
 import { WRANGLER_TOML } from "./project.ts";
 
-/** `databases`: Hyperdrive bindings that the command line adds. */
-export async function declaredBindings(databases: readonly string[] = []): Promise<DeclaredBindings> {
+export async function declaredBindings(): Promise<DeclaredBindings> {
   const { unstable_readConfig } = await import("wrangler");
   const config = unstable_readConfig({ config: WRANGLER_TOML }, { hideWarnings: true });
   const { services, mtls_certificates, vpc_services, vpc_networks, durable_objects, queues, workflows } =
@@ -20,7 +19,7 @@ export async function declaredBindings(databases: readonly string[] = []): Promi
     fetchers: new Set(fetchers.map(({ binding }) => binding)),
     objects: new Set(durable_objects.bindings.map((binding: { name: string }) => binding.name)),
     workflows: new Set(workflows.map((workflow: { binding: string }) => workflow.binding)),
-    hyperdrives: new Set([...hyperdrives.map(({ binding }) => binding), ...databases]),
+    hyperdrives: new Set(hyperdrives.map(({ binding }) => binding)),
     queues: new Set(producers.map(({ binding }) => binding)),
     consumed: new Set(producers.flatMap(({ binding, queue }) => (consumed.has(queue) ? [binding] : []))),
   };

@@ -3,6 +3,7 @@ import type { RelayPlan } from "../src/config/plan.ts";
 
 /** As wrangler calls them; the second is its older name. */
 const PREFIXES = ["WRANGLER", "CLOUDFLARE"].map((owner) => `${owner}_HYPERDRIVE_LOCAL_CONNECTION_STRING_`);
+const NOWHERE = "postgres://nobody:nobody@127.0.0.1:1/nowhere";
 const POSTGRES = /^postgres(?:ql)?:\/\//;
 
 /** Addresses by binding: of the environment, and of `--env NAME=postgres://...`, which wins. */
@@ -28,7 +29,7 @@ export function databaseErrors(
 ): string[] {
   return relays.flatMap(({ name, hyperdrive }) => {
     const address = addresses[hyperdrive];
-    if (address === undefined) {
+    if (address === undefined || String(address) === NOWHERE) {
       return [
         `relays.${name}: no database stands for ${hyperdrive} here: give it with ` +
           `--env ${hyperdrive}=postgres://user:password@127.0.0.1:5432/database`,
@@ -46,4 +47,26 @@ function isAddress(text: string): boolean {
   if (!POSTGRES.test(text) || !URL.canParse(text)) return false;
   const { username, password, hostname, pathname } = new URL(text);
   return username !== "" && password !== "" && hostname !== "" && pathname.length > 1;
+}
+
+interface DeclaredDatabase {
+  readonly binding: string;
+  readonly localConnectionString?: string;
+}
+
+/**
+ * wrangler reads no file that names a database without a local address, although the configuration may need
+ * none of it, or `--env` may give it. So each of these gets one while `read` runs; nobody listens there.
+ */
+export function withDatabases<Shape>(declared: readonly DeclaredDatabase[], read: () => Shape): Shape {
+  const unset = declared
+    .filter(({ localConnectionString }) => localConnectionString === undefined)
+    .filter(({ binding }) => PREFIXES.every((prefix) => (process.env[prefix + binding] ?? "") === ""))
+    .map(({ binding }) => PREFIXES[1] + binding);
+  for (const name of unset) process.env[name] = NOWHERE;
+  try {
+    return read();
+  } finally {
+    for (const name of unset) Reflect.deleteProperty(process.env, name);
+  }
 }

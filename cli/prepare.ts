@@ -19,11 +19,11 @@ export type PreparedConfig =
 
 /**
  * Loads and checks a file. `inputs` are the files that it was made from, on failure as far as known.
- * `databases`: names of Hyperdrive bindings that there are beside those of wrangler.toml.
+ * `databases`: "local" where addresses stand for Hyperdrive bindings, which wrangler.toml need not name then.
  */
 export async function prepareConfig(
   file: string,
-  databases: readonly string[] = [],
+  databases: "bound" | "local" = "bound",
 ): Promise<PreparedConfig> {
   const loaded = await loadConfigFile(file);
   if (!loaded.ok) return loaded;
@@ -43,7 +43,7 @@ export function compileForWorker(config: unknown): CompiledConfig {
   return packPlan(validated.plan);
 }
 
-async function bindingErrors(plan: Plan, databases: readonly string[]): Promise<readonly string[]> {
+async function bindingErrors(plan: Plan, databases: "bound" | "local"): Promise<readonly string[]> {
   const named =
     plan.queues.length > 0 ||
     plan.sagas.length > 0 ||
@@ -51,5 +51,9 @@ async function bindingErrors(plan: Plan, databases: readonly string[]): Promise<
     plan.relays.length > 0 ||
     plan.upstreams.some(({ targets }) => targets.some(({ binding }) => binding !== null));
   // Reading wrangler.toml takes longer than everything else here together.
-  return named ? missingBindings(plan, await declaredBindings(databases)) : [];
+  if (!named) return [];
+  const declared = await declaredBindings();
+  const local =
+    databases === "local" ? { hyperdrives: new Set(plan.relays.map((relay) => relay.hyperdrive)) } : {};
+  return missingBindings(plan, { ...declared, ...local });
 }

@@ -41,7 +41,7 @@ async function run(options: StartOptions): Promise<readonly string[] | null> {
   globalThis.console = new Console(process.stderr, process.stderr);
   const local = localDatabases(options.env, process.env);
   const [prepared, shape] = await Promise.all([
-    prepareConfig(options.config, Object.keys(local)),
+    prepareConfig(options.config, "local"),
     readWorkerShape(WRANGLER_TOML),
   ]);
   if (!prepared.ok) return prepared.errors;
@@ -70,7 +70,7 @@ async function run(options: StartOptions): Promise<readonly string[] | null> {
     folder,
     bindings,
     adminToken,
-    databases: Object.keys(databases),
+    databases,
   });
 }
 
@@ -81,8 +81,8 @@ interface Serving {
   readonly folder: string;
   readonly bindings: Readonly<Record<string, string>>;
   readonly adminToken: string;
-  /** Names of Hyperdrive bindings. */
-  readonly databases: readonly string[];
+  /** Addresses by Hyperdrive binding. */
+  readonly databases: Readonly<Record<string, unknown>>;
 }
 
 async function serve(serving: Serving) {
