@@ -15,6 +15,7 @@ export async function declaredBindings(): Promise<DeclaredBindings> {
     queues,
     workflows,
   } = config;
+  const hyperdrives: readonly { binding: string }[] = config.hyperdrive ?? [];
   const fetchers = [services, mtls_certificates, vpc_services, vpc_networks].flatMap((list) => list ?? []);
   const producers: readonly { binding: string; queue: string }[] = queues.producers ?? [];
   const consumed = new Set(
@@ -27,6 +28,7 @@ export async function declaredBindings(): Promise<DeclaredBindings> {
     objects: new Set(durable_objects.bindings.map((binding: { name: string }) => binding.name)),
     workflows: new Set(workflows.map((workflow: { binding: string }) => workflow.binding)),
     crons: new Set(triggers.crons ?? []),
+    hyperdrives: new Set(hyperdrives.map(({ binding }) => binding)),
     queues: new Set(producers.map(({ binding }) => binding)),
     consumed: new Set(producers.flatMap(({ binding, queue }) => (consumed.has(queue) ? [binding] : []))),
   };

@@ -2,6 +2,7 @@
 // The rules themselves are checked by validate.ts, for files without types too.
 
 import type { ReactionConfig } from "./reaction-config.ts";
+import type { RelayConfig } from "./relay-config.ts";
 import type { SagaConfig } from "./saga-config.ts";
 
 /** Milliseconds, or `"250ms"`, `"2s"`, `"5m"`, `"24h"`, `"7d"`. */
@@ -35,6 +36,8 @@ export interface GatewayConfig {
   subscriptions?: Record<string, SubscriptionConfig>;
   /** Events that become requests, whose outcome is the next event, by name. */
   reactions?: Record<string, ReactionConfig>;
+  /** Outbox tables in Postgres whose rows become events, by name. */
+  relays?: Record<string, RelayConfig>;
   /** Tried in the order written; the first whose path, method, host and headers all match wins. */
   routes: RouteConfig[];
   /** Requests that are done whole or undone, over several upstreams, by name. */

@@ -9,9 +9,14 @@ import { logFault } from "./consumer-settle.ts";
 import { EVENTS_OUTBOX, outboxName } from "./core/job-id.ts";
 
 /** Names of the outboxes that a configuration works with. */
-export function outboxesOfPlan(plan: Pick<Plan, "queues" | "subscriptions">): readonly string[] {
-  const { queues, subscriptions } = plan;
-  const events = subscriptions.length > 0 ? [outboxName(EVENTS_OUTBOX)] : [];
+export function outboxesOfPlan(
+  plan: Pick<Plan, "queues" | "subscriptions" | "relays" | "routes">,
+): readonly string[] {
+  const { queues, subscriptions, relays, routes } = plan;
+  const publishes =
+    subscriptions.length + relays.length > 0 ||
+    routes.some(({ destination }) => destination.kind === "event");
+  const events = publishes ? [outboxName(EVENTS_OUTBOX)] : [];
   return [
     ...queues.map(({ name }) => outboxName({ kind: "queue", queue: name, shard: 0 })),
     ...events,

@@ -17,7 +17,6 @@ import type { Plan } from "../config/plan.ts";
 import type { Validation } from "../config/validate.ts";
 import { acceptJob } from "../delivery/accept.ts";
 import { Outboxes, outboxBindingsOf } from "../delivery/outboxes.ts";
-import { outboxesOfPlan, wakeOutboxes } from "../delivery/watchdog.ts";
 import { startSaga } from "../saga/start.ts";
 import { problemBody } from "../http/problem.ts";
 import { Telemetry } from "../telemetry/telemetry.ts";
@@ -33,6 +32,7 @@ import type { Caller } from "./shell.ts";
 import { ANYBODY } from "./shell.ts";
 import { createUpstreamSource } from "./upstream-source.ts";
 import { runPipeline } from "./pipeline.ts";
+import { RelayWaker, wakeAll } from "./wakes.ts";
 
 export type GatewayApp = Hono<{ Bindings: Record<string, unknown> }>;
 
@@ -46,6 +46,8 @@ export interface RequestContext {
 export interface Gateway {
   /** What work beside requests runs on, and requests too. Throws when bindings are missing. */
   engine(bindings: Bindings, region: string): Engine;
+  /** The configuration in force. */
+  plan(): Plan;
   /** The app that runs the pipeline; add middleware and routes before the first request. */
   readonly app: GatewayApp;
   /** What a Worker exports by default. */
@@ -61,7 +63,7 @@ export interface Gateway {
       bindings: Record<string, unknown>,
       context: Pick<RequestContext, "waitUntil">,
     ): Promise<void>;
-    /** Gets outboxes moving again whose alarm was lost. */
+    /** The cron of wrangler.toml: wakes what works by alarms, in case one was lost. */
     scheduled(event: unknown, bindings: Record<string, unknown>): Promise<void>;
   };
   /** Sends a call of another Worker to the upstream that its host names, `<upstream>.upstream`. */
@@ -99,6 +101,7 @@ export function createGateway(config: GatewayConfig | CompiledConfig): Gateway {
   return {
     app,
     engine: (bindings, region) => isolate.engineOf(region, bindings),
+    plan: () => isolate.plan,
     handler: {
       fetch(request, bindings, context) {
         if (isOpen) {
@@ -110,7 +113,7 @@ export function createGateway(config: GatewayConfig | CompiledConfig): Gateway {
         return isBare ? isolate.handle(request, bindings, context) : app.fetch(request, bindings, context);
       },
       queue: (batch, bindings, context) => isolate.consume(batch, bindings, context),
-      scheduled: (_event, bindings) => isolate.watch(bindings),
+      scheduled: (_event, bindings) => wakeAll(isolate.plan, bindings),
     },
     callUpstream: (request, bindings, context, caller) =>
       isolate.callUpstream(request, bindings, context, caller),
@@ -139,11 +142,16 @@ class Isolate {
   /** The same, for requests of the network and for calls of Workers. */
   #inbound: Engine | null = null;
   #outbound: Engine | null = null;
+  readonly #waker = new RelayWaker();
   /** One for each region that this isolate has worked for, as a consumer may for any. */
   readonly #engines = new Map<string, Engine>();
 
   constructor(plan: Plan) {
     this.#plan = plan;
+  }
+
+  get plan(): Plan {
+    return this.#plan;
   }
 
   handle(
@@ -156,6 +164,7 @@ class Isolate {
     } catch (error) {
       return answerBug(error instanceof Error ? error : new Error(String(error)));
     }
+    if (this.#plan.relays.length > 0) this.#waker.wake(this.#plan, bindings, context);
     return this.#run(this.#inbound, request, bindings, context, ANYBODY);
   }
 
@@ -202,6 +211,7 @@ class Isolate {
     const missing = missingFromBindings(validation.plan, bindings);
     if (missing.length > 0) return missing;
     this.#plan = validation.plan;
+    this.#waker.forget();
     for (const [region, engine] of this.#engines) {
       this.#engines.set(region, buildEngine(this.#plan, bindings, engine, engine));
     }
@@ -226,11 +236,6 @@ class Isolate {
       engineOf: (region) => this.engineOf(region, bindings),
       shell: { waitUntil: (work) => context.waitUntil(work) },
     });
-  }
-
-  async watch(bindings: Bindings): Promise<void> {
-    const outboxes = outboxesOf(bindings);
-    if (outboxes !== null) await wakeOutboxes(outboxes, outboxesOfPlan(this.#plan));
   }
 
   /** One for each region that this isolate works for. Throws when bindings are missing. */

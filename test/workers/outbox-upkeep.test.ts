@@ -245,9 +245,12 @@ describe("the watchdog", () => {
   it("knows every outbox of a configuration, and one that fails keeps no other from being woken", () => {
     const named = [{ name: "a" }, { name: "b" }];
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- only the names count
-    const plan = { queues: named, subscriptions: [{ name: "s" }] } as unknown as Parameters<
-      typeof outboxesOfPlan
-    >[0];
+    const plan = {
+      queues: named,
+      subscriptions: [{ name: "s" }],
+      relays: [],
+      routes: [],
+    } as unknown as Parameters<typeof outboxesOfPlan>[0];
     expect(outboxesOfPlan(plan)).toEqual(["queue.a.0", "queue.b.0", "events.0", "subscription.s.0"]);
   });
 });

@@ -47,10 +47,7 @@ describe("the configuration", () => {
 });
 
 describe("what is not available yet", () => {
-  expectLines([
-    ["relays: not available in this version", minimalConfig({ relays: {} })],
-    ["reactions: not available in this version", minimalConfig({ reactions: {} })],
-  ]);
+  expectLines([["reactions: not available in this version", minimalConfig({ reactions: {} })]]);
 });
 
 describe("names", () => {
