@@ -47,6 +47,7 @@ export default defineConfig({
                 GATEWAY_TOKEN: DOUBLE_TOKEN,
                 TIDEGATE_LOCAL: "1",
                 KILLS: process.env.TIDEGATE_KILLS ?? "",
+                KILLS_FIRST: process.env.TIDEGATE_KILLS_FIRST ?? "",
               },
               serviceBindings: { GATEWAY: gatewayDouble },
             },

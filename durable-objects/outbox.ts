@@ -4,7 +4,7 @@
 // the others are published as pointers, or pulled.
 //
 // Rows written (they are most of the cost): a job 3 in its life, 4 with an idempotency key, and its share
-// of a claim (2 per call) and of the outbox's own row (at most 1 a second). Bodies and answers cost none.
+// of a claim (1 per call) and of the outbox's own row (at most 1 a second). Bodies and answers cost none.
 // An event is 4 rows, and 4 for each of its subscriptions.
 
 import { DurableObject } from "cloudflare:workers";
@@ -14,6 +14,7 @@ import { describeOutbox } from "../src/delivery/core/describe.ts";
 import type { Pending, PullReply, PullRequest } from "../src/delivery/core/event-protocol.ts";
 import { claimFollowers } from "../src/delivery/core/follow.ts";
 import { SECRET_BYTES, parseJobId, parseOutboxName, secretOf } from "../src/delivery/core/job-id.ts";
+import { renewLeases } from "../src/delivery/core/leases.ts";
 import { cancelJob, listDead, readResult, readStatus, skipDead } from "../src/delivery/core/operate.ts";
 import type {
   AcceptReply,
@@ -26,6 +27,8 @@ import type {
   DeadRequest,
   OutboxCalls,
   OutboxDescription,
+  RenewReply,
+  RenewRequest,
   ReplayReply,
   ReplayRequest,
   ResultReply,
@@ -43,6 +46,7 @@ import {
   checkClaim,
   checkDead,
   checkPull,
+  checkRenew,
   checkReplay,
   checkResult,
   checkSettle,
@@ -103,6 +107,16 @@ export class Outbox extends DurableObject<OutboxBindings> implements OutboxCalls
     const { reply, writes } = pullJobs(book, checked.request, reads, Date.now());
     this.#keeper.commit(writes);
     return reply;
+  }
+
+  /** Prolongs the leases of whoever is not done yet. */
+  async renew(input: RenewRequest): Promise<RenewReply> {
+    const checked = checkRenew(input);
+    if (checked.kind === "malformed") return checked;
+    const { book, reads } = this.#keeper;
+    const { held, writes } = renewLeases(book, checked.request, reads, Date.now());
+    this.#keeper.commit(writes);
+    return { kind: "answered", held };
   }
 
   /** Hears how deliveries went. */
@@ -179,9 +193,8 @@ export class Outbox extends DurableObject<OutboxBindings> implements OutboxCalls
     return this.#keeper.handOver?.pendingFor(subscription) ?? null;
   }
 
-  /** Does at once what the alarm would do: for a watchdog, in case an alarm was lost. */
-  async wake(): Promise<void> {
-    await this.#keeper.wake(false);
+  async wake(): Promise<boolean> {
+    return this.#keeper.watch();
   }
 
   /** Kills this object once it passes there (after `survived` times); only in local development. */

@@ -13,6 +13,7 @@ import { outboxName, type OutboxName } from "../../src/delivery/core/job-id.ts";
 import { skipDisabled } from "../../src/delivery/core/endpoint.ts";
 import type { OutboxReads, Write } from "../../src/delivery/core/storage.ts";
 import { nextWakeAt, passTime } from "../../src/delivery/core/sweep.ts";
+import { BodyBin, type BodyBucket } from "./bodies.ts";
 import { applyWrite } from "./changes.ts";
 import { Endings } from "./endings.ts";
 import { readRoutes } from "./event-reads.ts";
@@ -31,6 +32,8 @@ const LATE_MS = 10_000;
 
 export interface OutboxBindings {
   readonly DELIVERY?: PointerQueue;
+  /** Where larger bodies are. */
+  readonly CLAIMS?: BodyBucket;
   /** Of the events: where their subscriptions' outboxes are; of reactions: where that of the events is. */
   readonly OUTBOX?: OutboxNamespace;
   /** "1" in local development and tests. */
@@ -49,8 +52,11 @@ export class Keeper {
   readonly #state: DurableObjectState;
   readonly #log: OutboxLog;
   readonly #publisher: Publisher;
+  readonly #bodies: BodyBin;
   /** When the alarm is set for, as far as this boot knows; null: it is not. */
   #alarmAt: number | null = null;
+  /** Runs of what the alarm does that are under way: meanwhile none is set. */
+  #runs = 0;
   #savedAt = 0;
   #isSaving = false;
 
@@ -78,6 +84,13 @@ export class Keeper {
       // Events are handed on, pulled ones are fetched: there is nothing to point at.
       queue: () => (this.#isPublished && !book.isHeld ? bindings().DELIVERY : undefined),
       follow: () => this.follow(),
+    });
+    this.#bodies = new BodyBin({
+      book,
+      reads,
+      bucket: () => bindings().CLAIMS,
+      commit: (writes) => this.commit(writes),
+      log: this.#log,
     });
     void state.blockConcurrencyWhile(async () => {
       this.#alarmAt = await state.storage.getAlarm();
@@ -113,17 +126,40 @@ export class Keeper {
     else this.follow();
   }
 
-  /** What the alarm does, and a watchdog in case an alarm was lost. */
+  /**
+   * For a watchdog: what the alarm does, and an alarm that should be set and is not, or is long overdue,
+   * is set again. True: so it was.
+   */
+  async watch(): Promise<boolean> {
+    const setFor = await this.#state.storage.getAlarm();
+    const now = Date.now();
+    const isNeeded = this.#nextAt(now) !== null && this.#runs === 0;
+    const wasLost = isNeeded && (setFor === null || setFor <= now - LATE_MS);
+    if (wasLost) {
+      this.#alarmAt = null;
+      this.#log.failure(
+        "alarm-lost",
+        `set for ${setFor === null ? "never" : new Date(setFor).toISOString()}`,
+      );
+    }
+    await this.wake(false);
+    return wasLost;
+  }
+
+  /** What the alarm does. */
   async wake(isAlarm: boolean): Promise<void> {
     if (isAlarm) this.#alarmAt = null;
+    this.#runs += 1;
     try {
       this.commit(passTime(this.book, this.reads, Date.now()));
       if (this.handOver === null) await this.#publisher.publish();
       else await this.handOver.run();
       await this.sequels?.run();
+      await this.#bodies.empty();
     } catch (error) {
       this.#log.failure("run-failed", error);
     }
+    this.#runs -= 1;
     this.follow();
   }
 

@@ -13,6 +13,7 @@ import { addToCounter, readCounter } from "./counters.ts";
 import { listDeadLetters, replayDeadLetters, skipDeadLetter } from "./dead-letters.ts";
 import { postEvents } from "./events.ts";
 import { putFaults } from "./faults.ts";
+import { describeRelays } from "../delivery/relays/relays.ts";
 import type { HubView, StoredWork } from "./metrics.ts";
 import { renderMetrics } from "./metrics.ts";
 import { deleteOverride, listOverrides, putOverride, readOverride } from "./overrides.ts";
@@ -137,9 +138,10 @@ function addSagaPaths(own: Hono<OwnPathContext>): void {
 
 /** What waits in objects of its own; those that do not answer are left out. */
 export async function viewWork(engine: Engine): Promise<StoredWork> {
-  const asked = [describeQueues(engine), countSagas(engine), describeEvents(engine)] as const;
-  const [queues, sagas, events] = await Promise.all(asked);
-  return { queues, sagas, events };
+  const relaysAsked = describeRelays(engine.plan, engine.relays);
+  const asked = [describeQueues(engine), countSagas(engine), describeEvents(engine), relaysAsked] as const;
+  const [queues, sagas, events, relays] = await Promise.all(asked);
+  return { queues, sagas, events, relays };
 }
 
 /** The hub's own description; null when it does not answer, or there is none. */

@@ -27,7 +27,7 @@ export interface EventStates {
 /** Asks the outbox of the events and that of every subscription. */
 export async function describeEvents({ plan, outboxes }: Engine): Promise<EventStates> {
   const publishes = plan.routes.some(({ destination }) => destination.kind === "event");
-  if (outboxes === null || (plan.subscriptions.length === 0 && !publishes)) {
+  if (outboxes === null || (plan.subscriptions.length + plan.relays.length === 0 && !publishes)) {
     return { subscriptions: {}, reactions: {}, events: null };
   }
   const [log, ...described] = await Promise.all([

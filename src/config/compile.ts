@@ -72,6 +72,7 @@ export function compileConfig(config: ParsedConfig, hash: string): Plan {
     routes,
     queues,
     subscriptions,
+    relays: Object.entries(config.relays).map(([name, relay]) => ({ name, ...relay })),
     eventTerms: EVENT_TERMS,
     secrets: collectSecrets(
       keys.map(({ key }) => key),

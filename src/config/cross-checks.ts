@@ -4,6 +4,7 @@
 import { parseDuration } from "../http/durations.ts";
 import { hasEncodedSlash } from "../http/paths.ts";
 import { subscriptionIssues } from "./cross-check-subscriptions.ts";
+import { relayIssues } from "./cross-check-relays.ts";
 import { formatPath } from "./error-lines.ts";
 import type { ConfigIssue, ConfigPath } from "./error-lines.ts";
 import { MAX_DURATION_MS, NAME_PATTERN, NAME_RULE, REQUIRED } from "./fields.ts";
@@ -38,6 +39,7 @@ export function crossCheck(input: unknown): ConfigIssue[] {
       upstreams: fieldsOf(config.upstreams),
       taken: { queue: fieldsOf(config.queues), subscription: fieldsOf(config.subscriptions) },
     }),
+    ...relayIssues(entriesOf(config.relays)),
     ...consumerIssues(config),
     ...entriesOf(config.limits).flatMap(([name, limit]) => limitIssues(["limits", name], limit)),
     ...itemsOf(config.routes).flatMap((route, index) =>
@@ -61,6 +63,7 @@ function nameIssues(config: Fields): ConfigIssue[] {
     "sagas",
     "subscriptions",
     "reactions",
+    "relays",
   ].flatMap((section) =>
     Object.keys(fieldsOf(config[section]))
       .filter((name) => !NAME_PATTERN.test(name) && !(section === "tenants" && name === "*"))

@@ -2,7 +2,7 @@
 // secret are never shown: a line ends up in logs of builds.
 
 import type { core } from "zod/mini";
-import { NOT_AVAILABLE, REQUIRED } from "./fields.ts";
+import { REQUIRED } from "./fields.ts";
 
 export type ConfigPath = readonly PropertyKey[];
 
@@ -41,7 +41,7 @@ function isInside(issue: core.$ZodIssue): boolean {
 /** One line for an issue of `input`. */
 export function formatIssue(input: unknown, issue: ConfigIssue): string {
   const start = `${formatPath(issue.path)}: ${issue.rule}`;
-  if (issue.rule === REQUIRED || issue.rule === NOT_AVAILABLE || issue.rule.startsWith(UNKNOWN_KEY)) {
+  if (issue.rule === REQUIRED || issue.rule.startsWith(UNKNOWN_KEY)) {
     return start;
   }
   return `${start} (got ${shownValue(issue.path, issue.value ?? valueAt(input, issue.path))})`;

@@ -2,6 +2,7 @@
 // an index, a number or a ready-made string. Names stay only for logs, metrics and the admin surface.
 
 import { callRoutes } from "./call-routes.ts";
+import type { OutboxTable } from "../delivery/relay/columns.ts";
 import type { PathRewrite } from "../http/paths.ts";
 import type { BreakerOptions } from "../resilience/breaker-state.ts";
 import type { TrafficClass } from "../resilience/level.ts";
@@ -29,6 +30,7 @@ export interface Plan {
   readonly queues: readonly QueuePlan[];
   /** Those that were written, and behind them reactions: they are subscriptions too. */
   readonly subscriptions: readonly SubscriptionPlan[];
+  readonly relays: readonly RelayPlan[];
   /** Of the outbox of all events. */
   readonly eventTerms: QueuePlan["terms"];
   /** Every `env:NAME` that the configuration refers to, sorted, each once. */
@@ -260,6 +262,17 @@ export interface SubscribedUpstream {
   readonly request: ReactionRequest | null;
   /** As in `QueuePlan`; its index goes on behind those of queues. */
   readonly delivery: RoutePlan;
+}
+
+/** An outbox table in Postgres whose rows become events. */
+export interface RelayPlan {
+  readonly name: string;
+  /** Name of the Hyperdrive binding. */
+  readonly hyperdrive: string;
+  /** Its names are checked and quoted. */
+  readonly table: OutboxTable;
+  readonly onPoison: "block" | "skip";
+  readonly alertAt: number;
 }
 
 export interface HeaderEdit {

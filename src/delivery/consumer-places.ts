@@ -3,6 +3,7 @@
 import type { QueuePlan } from "../config/plan.ts";
 import type { Engine, Upstream } from "../edge/engine.ts";
 import type { Shell } from "../edge/shell.ts";
+import { traceEvent } from "../edge/trace.ts";
 import type { PointerGroup } from "./consumer-batch.ts";
 import type { ProbeQueue } from "./consumer-hub.ts";
 import { MAX_CLAIM_JOBS, MAX_FETCHES } from "./consumer-work.ts";
@@ -66,7 +67,7 @@ export function placeOf(group: PointerGroup, parts: PlaceParts, probes: ProbeQue
       patienceMs,
       noteSlow,
       upstream: null,
-      deliver: run,
+      deliver: (job) => traced(engine, shell, subscription.plan.name, job, run),
     };
   }
   const queue = { ...to, index: -1, name: subscription.plan.name, rewrite: null, orderBy: null } as const;
@@ -91,6 +92,22 @@ export function placeOf(group: PointerGroup, parts: PlaceParts, probes: ProbeQue
     ...place,
     deliver: async (job) => asEventOutcome(await place.deliver(await asRequest(job, to.path))),
   };
+}
+
+/** Its delivery goes past the pipeline, which tells of all others. */
+async function traced(
+  engine: Engine,
+  shell: PlaceParts["shell"],
+  subscription: string,
+  job: ClaimedJob,
+  run: Place["deliver"],
+): Promise<Delivered> {
+  const startedAt = Date.now();
+  const delivered = await run(job);
+  const { kind } = delivered.outcome;
+  const times = { startedAt, now: Date.now(), error: kind === "succeeded" ? null : kind };
+  traceEvent(engine, job, subscription, times, (work) => shell.waitUntil(work));
+  return delivered;
 }
 
 function queuePlace(queue: QueuePlan, engine: Engine, parts: PlaceParts, probes: ProbeQueue): Place {

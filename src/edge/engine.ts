@@ -12,6 +12,7 @@ import type { Permits } from "../resilience/permits.ts";
 import { MAX_PERMITS, createPermits } from "../resilience/permits.ts";
 import type { Snapshot } from "../hub/protocol.ts";
 import type { Outboxes } from "../delivery/outboxes.ts";
+import { relaysOf, type RelayNamespace } from "../delivery/relays/relays.ts";
 import type { WorkerHub } from "../region/worker-hub.ts";
 import type { RandomSource } from "../resilience/random.ts";
 import { createRandom } from "../resilience/random.ts";
@@ -91,6 +92,8 @@ export interface Engine {
   readonly hub: WorkerHub | null;
   /** null: this process keeps no sagas. */
   readonly sagaLedgers: SagaLedgers | null;
+  /** null: this process relays nothing. */
+  readonly relays: RelayNamespace | null;
   /** null: requests cannot be stored for later. */
   readonly outboxes: Outboxes | null;
   /** The hub's snapshot whose overrides are in force here. */
@@ -130,7 +133,16 @@ export function missingFromBindings(plan: Plan, bindings: Bindings): string[] {
       );
     }
   }
-  return [...missing, ...missingForSubscriptions(plan, bindings)];
+  return [...missing, ...missingForSubscriptions(plan, bindings), ...missingForRelays(plan, bindings)];
+}
+
+function missingForRelays({ relays }: Plan, bindings: Bindings): string[] {
+  const names = relays.map(({ name, hyperdrive }) => [name, hyperdrive] as const);
+  return [...names, ...names.map(([name]) => [name, "RELAY"] as const)].flatMap(([name, binding]) =>
+    typeof bindings[binding] === "object" && bindings[binding] !== null
+      ? []
+      : [`relays.${name}: the Worker has no binding ${binding}; add it to wrangler.toml`],
+  );
 }
 
 /**
@@ -174,6 +186,7 @@ export function createEngine(
     isLocal: bindings["TIDEGATE_LOCAL"] === "1",
     hub: identity.hub,
     sagaLedgers: sagaLedgersOf(bindings),
+    relays: relaysOf(bindings),
     outboxes: identity.outboxes,
     overridesOf: null,
     overridesUntil: Number.POSITIVE_INFINITY,

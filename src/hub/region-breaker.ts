@@ -14,7 +14,7 @@
 
 import type { Breaker, BreakerOptions } from "../resilience/breaker-state.ts";
 import { closeBreaker, halfOpenBreaker, openBreaker, rampBreaker } from "../resilience/breaker-moves.ts";
-import { createBreaker, noteRetryAfter } from "../resilience/breaker.ts";
+import { DOWN_RATE, createBreaker, noteRetryAfter } from "../resilience/breaker.ts";
 import type { CallSums } from "../resilience/call-window.ts";
 import {
   advanceWindow,
@@ -24,7 +24,9 @@ import {
   remoteFailureCount,
 } from "../resilience/call-window.ts";
 import { renewLease, returnLease, takeLease } from "../resilience/probe-leases.ts";
-import type { Evidence } from "./region-evidence.ts";
+import type { UsualFailures } from "../resilience/usual-failures.ts";
+import { isShareBeyondChance, noteUsual } from "../resilience/usual-failures.ts";
+import type { Evidence, WeighedSums } from "./region-evidence.ts";
 import {
   createEvidence,
   forgetEvidence,
@@ -48,8 +50,6 @@ const WEIGHED_PER_MS = 20;
 const PRUNE_EVERY_MS = 5_000;
 /** Calls that suffice where other regions see the upstream fail. */
 export const SUSPECT_MINIMUM_CALLS = 5;
-/** Failures, or slow ones, per call of late that open, however good the rest of the window was. */
-const DOWN_RATE = 0.8;
 /** After each ramp that failed probes must be good for so much longer, up to a bound. */
 const STEADY_MS_PER_FLAP = 1_000;
 const MAX_STEADY_MS = 3_000;
@@ -128,7 +128,11 @@ export function noteCalls(
   if (state.phase === "half-open") return;
   noteEvidence(region.evidence, isolate, report, breaker.options.windowMs, now);
   recordCalls(breaker.window, report, now);
-  if (report.failRemote + report.failLocal + report.slow === 0 && !report.consecutive) return;
+  const failures = report.failRemote + report.failLocal;
+  if (state.phase === "closed") {
+    noteUsual(breaker.usual, report.ok + failures, failures, breaker.options.windowMs, now);
+  }
+  if (failures + report.slow === 0 && !report.consecutive) return;
   if (state.phase === "ramp") {
     if (isRampFailing(region, now)) openFor(region, now, random, "ramp-failed");
     return;
@@ -248,13 +252,14 @@ function keepPromise({ breaker }: RegionBreaker, now: number): void {
 type Reason = "consecutive" | "failure-rate" | "slow-rate";
 
 function reasonToOpen(region: RegionBreaker, isSuspect: boolean, now: number): Reason | null {
-  const { options } = region.breaker;
-  if (hasConsecutive(region.evidence, options.consecutive, now)) return "consecutive";
+  const { options, usual } = region.breaker;
+  if (hasConsecutive(region.evidence, usual, options.consecutive, now)) return "consecutive";
   if (now < region.weighAt) return null;
   region.weighAt = now + Math.max(0, region.evidence.isolates.size - EVERY_REPORT_ISOLATES) / WEIGHED_PER_MS;
   const recent = weighedSums(region.evidence, "recent", now);
   if (recent.calls >= options.minimumCalls) {
-    if (recent.failureRate >= Math.max(DOWN_RATE, options.failureRate)) return "failure-rate";
+    const isDown = recent.failureRate >= Math.max(DOWN_RATE, options.failureRate);
+    if (isDown && isFailing(usual, recent)) return "failure-rate";
     const isSlow = recent.slowRate >= Math.max(DOWN_RATE, options.slowCallRate);
     if (options.slowCallMs !== null && isSlow) return "slow-rate";
   }
@@ -264,14 +269,19 @@ function reasonToOpen(region: RegionBreaker, isSuspect: boolean, now: number): R
       ? Math.min(SUSPECT_MINIMUM_CALLS, options.minimumCalls)
       : options.minimumCalls;
   if (sums.calls < minimum) return null;
-  if (sums.failureRate >= options.failureRate) return "failure-rate";
+  if (sums.failureRate >= options.failureRate && isFailing(usual, sums)) return "failure-rate";
   if (options.slowCallMs !== null && sums.slowRate >= options.slowCallRate) return "slow-rate";
   return null;
 }
 
+/** Whether more fails than chance brings. */
+function isFailing(usual: UsualFailures, { calls, failureRate }: WeighedSums): boolean {
+  return isShareBeyondChance(usual, calls, failureRate * calls);
+}
+
 function isRampFailing({ breaker, evidence }: RegionBreaker, now: number): boolean {
-  const { options } = breaker;
-  if (hasConsecutive(evidence, options.consecutive, now)) return true;
+  const { options, usual } = breaker;
+  if (hasConsecutive(evidence, usual, options.consecutive, now)) return true;
   const sums = weighedSums(evidence, "window", now);
   if (sums.calls < RAMP_MINIMUM_CALLS) return false;
   if (sums.failureRate >= RAMP_FAILURE_RATE) return true;

@@ -6,6 +6,7 @@ import type { Breaker, BreakerOptions, BreakerPhase, BreakerTransition } from ".
 import type { CallWindow } from "./call-window.ts";
 import { callCount, localFailureCount, remoteFailureCount, resetWindow, slowCount } from "./call-window.ts";
 import { createProbeLeases } from "./probe-leases.ts";
+import { forgetUnusual } from "./usual-failures.ts";
 
 const HEALTHY_MS_PER_STRIKE = 10_000;
 
@@ -24,6 +25,7 @@ export function openBreaker(
   const jitteredMs = fullMs / 2 + (random * fullMs) / 2;
   const openForMs = Math.min(options.maxOpenForMs, Math.max(jitteredMs, breaker.leaveAloneUntil - now));
   breaker.leaveAloneUntil = 0;
+  forgetUnusual(breaker.usual);
   noteTransition(breaker, "open", now, reason, openForMs);
   breaker.state = { phase: "open", generation: state.generation + 1, openUntil: now + openForMs };
 }

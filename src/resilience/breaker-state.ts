@@ -4,6 +4,7 @@
 import type { CallWindow } from "./call-window.ts";
 import type { ProbeLeases } from "./probe-leases.ts";
 import type { Regional } from "./regional-breaker.ts";
+import type { UsualFailures } from "./usual-failures.ts";
 
 export interface BreakerOptions {
   readonly failureRate: number;
@@ -59,6 +60,7 @@ export interface BreakerTransition {
 export interface Breaker {
   readonly options: BreakerOptions;
   readonly window: CallWindow;
+  readonly usual: UsualFailures;
   state: BreakerState;
   strikes: number;
   /** The upstream asked to be left alone until then (`Retry-After`). */

@@ -1,6 +1,8 @@
 // The circuit breaker: a tagged union of four phases, moved by `(breaker, event, now, random)` alone.
 //
-//   closed    -> open       `consecutive` failures, or the failure or slow rate over enough calls
+//   closed    -> open       `consecutive` failures, or the failure or slow rate over enough calls; or 0.8 of
+//                           enough calls of late. Failures count that are more than this upstream's usual
+//                           share of them brings by chance (usual-failures.ts)
 //   open      -> half-open  lazily, at the first call at or after `openUntil`
 //   half-open -> ramp       `probes` good ones under lease; -> open at the first bad one
 //   ramp      -> closed     after `rampUpMs`; -> open when a quarter of at least ten calls fail
@@ -20,7 +22,16 @@ import type {
   BreakerState,
   BreakerTransition,
 } from "./breaker-state.ts";
-import { advanceWindow, callCount, createCallWindow, recordCall, slowCount } from "./call-window.ts";
+import {
+  advanceWindow,
+  callCount,
+  createCallWindow,
+  recentCalls,
+  recentFailures,
+  recentSlow,
+  recordCall,
+  slowCount,
+} from "./call-window.ts";
 import { Outcome } from "./outcome.ts";
 import {
   EMERGENCY_MS,
@@ -31,12 +42,17 @@ import {
   takeRegionalLease,
 } from "./regional-breaker.ts";
 import { LEASE_NUMBERS, returnLease, takeLease } from "./probe-leases.ts";
+import { createUsualFailures, isRowBeyondChance, isShareBeyondChance, noteUsual } from "./usual-failures.ts";
 
 export type { Breaker, BreakerOptions, BreakerPhase, BreakerState, BreakerTransition };
 
 /** What `admitCall` answers instead of a token when the call must not be made. */
 export const NOT_ADMITTED = -1;
 
+/** What counts as of late: evidence of an upstream that went down, or turned slow, all at once. */
+export const RECENT_MS = 1_500;
+/** Failures, or slow ones, per call of late that open, however good the rest of the window was. */
+export const DOWN_RATE = 0.8;
 const RAMP_FAILURE_RATE = 0.25;
 const RAMP_MINIMUM_CALLS = 10;
 const RAMP_FIRST_SHARE = 0.01;
@@ -45,6 +61,7 @@ export function createBreaker(options: BreakerOptions): Breaker {
   return {
     options,
     window: createCallWindow(options.windowMs),
+    usual: createUsualFailures(),
     state: { phase: "closed", generation: 1, since: Number.POSITIVE_INFINITY, consecutive: 0 },
     strikes: 0,
     leaveAloneUntil: 0,
@@ -147,19 +164,36 @@ function recordClosed(
   if (outcome === Outcome.ignored) return;
   const { options, window } = breaker;
   recordCall(window, outcome, slow, now);
+  noteUsual(breaker.usual, 1, outcome === Outcome.ok ? 0 : 1, options.windowMs, now);
   if (breaker.regional !== null) noteRegionalCall(breaker, breaker.regional, outcome, slow, now);
   state.consecutive = outcome === Outcome.ok ? 0 : state.consecutive + 1;
   if (state.consecutive === 0 && !slow) return;
-  if (state.consecutive >= options.consecutive) {
-    openAtOnce(breaker, now, random, "consecutive");
-    return;
-  }
+  const reason = reasonToOpen(breaker, state.consecutive, now);
+  if (reason !== null) openAtOnce(breaker, now, random, reason);
+}
+
+/** Whether the rates, of the whole window or of late, or a row of failures are reason to open. */
+function reasonToOpen(
+  { options, window, usual }: Breaker,
+  row: number,
+  now: number,
+): "consecutive" | "failure-rate" | "slow-rate" | null {
+  if (row >= options.consecutive && isRowBeyondChance(usual, row)) return "consecutive";
   const calls = callCount(window);
-  if (calls < options.minimumCalls) return;
-  if (failureCount(window) >= options.failureRate * calls) openAtOnce(breaker, now, random, "failure-rate");
-  else if (options.slowCallMs !== null && slowCount(window) >= options.slowCallRate * calls) {
-    openAtOnce(breaker, now, random, "slow-rate");
+  if (calls < options.minimumCalls) return null;
+  const failures = failureCount(window);
+  if (failures >= options.failureRate * calls && isShareBeyondChance(usual, calls, failures)) {
+    return "failure-rate";
   }
+  const countsSlow = options.slowCallMs !== null;
+  if (countsSlow && slowCount(window) >= options.slowCallRate * calls) return "slow-rate";
+  const recent = recentCalls(window, RECENT_MS, now);
+  if (recent < options.minimumCalls) return null;
+  const failed = recentFailures(window, RECENT_MS, now);
+  const isDown = failed >= Math.max(DOWN_RATE, options.failureRate) * recent;
+  if (isDown && isShareBeyondChance(usual, recent, failed)) return "failure-rate";
+  const isSlow = recentSlow(window, RECENT_MS, now) >= Math.max(DOWN_RATE, options.slowCallRate) * recent;
+  return countsSlow && isSlow ? "slow-rate" : null;
 }
 
 function recordRamp(

@@ -1,8 +1,8 @@
 // What the tests of reactions share: a reaction with somebody who hears of its outcomes, and its jobs.
 
 import { expect, vi } from "vitest";
-import type { SubscriptionRoute } from "../../src/delivery/core/event-protocol.ts";
-import type { DeliveryOutcome, ReactionTerms } from "../../src/delivery/core/protocol.ts";
+import type { ReactionTerms, SubscriptionRoute } from "../../src/delivery/core/event-protocol.ts";
+import type { DeliveryOutcome } from "../../src/delivery/core/protocol.ts";
 import type { CloudEvent } from "../../src/delivery/events/cloud-event.ts";
 import { event, eventIds, newName, outboxOf, publish, subscription } from "./events-rig.ts";
 import { TERMS, bind, listQueue, sql, type Stub } from "./outbox-rig.ts";

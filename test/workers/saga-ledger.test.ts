@@ -55,6 +55,19 @@ async function viewOf(ledger: Ledger, id: string) {
   return reply.view;
 }
 
+/** Makes an instance one that has not moved for so long. */
+async function age(ledger: Ledger, key: string, ms = 3_600_000): Promise<void> {
+  await runInDurableObject(ledger, (_, { storage }) => {
+    const [{ state }] = storage.sql
+      .exec<{ state: string }>("SELECT state FROM sagas WHERE key = ?", key)
+      .toArray();
+    const older = state.replaceAll(/"(updatedAt|leaseUntil|nextAt)":(\d+)/g, (_all, name, at) => {
+      return `"${name}":${Number(at) - ms}`;
+    });
+    storage.sql.exec("UPDATE sagas SET state = ?, due_at = 1 WHERE key = ?", older, key);
+  });
+}
+
 const begin = (id: string, run: number) => ({
   id,
   run,
@@ -106,7 +119,8 @@ describe("the watchdog", () => {
     const lost = hex + id.slice(32);
     await evictDurableObject(ledger);
     // Under this name no executor was ever created.
-    await sql(ledger, "UPDATE sagas SET hex = ?, due_at = 1 WHERE key = 'lost'", hex);
+    await sql(ledger, "UPDATE sagas SET hex = ? WHERE key = 'lost'", hex);
+    await age(ledger, "lost");
     expect(await runDurableObjectAlarm(ledger)).toBe(true);
     expect((await viewOf(ledger, lost)).run).toBe(2);
     expect(await ledger.step(begin(lost, 1))).toEqual({ kind: "stale" });
@@ -117,7 +131,7 @@ describe("the watchdog", () => {
     );
   });
 
-  it("moves an executor that somebody has paused, also when the ledger was evicted (85)", async () => {
+  it("replaces an executor that somebody has paused, also when the ledger was evicted (85)", async () => {
     const ledger = ledgerOf();
     const id = await started(ledger, "paused");
     await vi.waitFor(async () => expect((await viewOf(ledger, id)).state).toBe("running"), 5000);
@@ -126,13 +140,13 @@ describe("the watchdog", () => {
     await vi.waitFor(async () => expect((await executor.status()).status).toBe("paused"), 5000);
     const before = (await viewOf(ledger, id)).steps[0].forward.deferrals;
     await evictDurableObject(ledger);
-    await sql(ledger, "UPDATE sagas SET due_at = 1 WHERE key = 'paused'");
+    await age(ledger, "paused");
     expect(await runDurableObjectAlarm(ledger)).toBe(true);
     await vi.waitFor(
       async () => expect((await viewOf(ledger, id)).steps[0].forward.deferrals).toBeGreaterThan(before),
       15_000,
     );
-    expect((await viewOf(ledger, id)).run).toBe(1);
+    expect((await viewOf(ledger, id)).run).toBe(2);
   }, 30_000);
 
   it("has patience with an executor that it has heard", async () => {
@@ -140,9 +154,18 @@ describe("the watchdog", () => {
     const id = await started(ledger, "slow");
     await vi.waitFor(async () => expect((await viewOf(ledger, id)).state).toBe("running"), 5000);
     const before = (await ledger.counts()).rescuedTotal;
-    await sql(ledger, "UPDATE sagas SET due_at = 1 WHERE key = 'slow'");
+    await age(ledger, "slow", 10_000);
     await runDurableObjectAlarm(ledger);
     expect((await ledger.counts()).rescuedTotal).toBe(before);
+  });
+
+  it("has its alarm again when that was lost and the object begins anew", async () => {
+    const ledger = ledgerOf();
+    const id = await started(ledger, "unwatched");
+    await runInDurableObject(ledger, (_, { storage }) => storage.deleteAlarm());
+    await evictDurableObject(ledger);
+    await viewOf(ledger, id);
+    expect(await runInDurableObject(ledger, (_, { storage }) => storage.getAlarm())).not.toBeNull();
   });
 
   it("undoes what is too late", async () => {

@@ -15,7 +15,7 @@ import type { Gate } from "./gates.ts";
 import type { OutboxName } from "./job-id.ts";
 import { createLanes, headOf, isFirst, joinLane, leaveLane, type Lanes } from "./lanes.ts";
 import type { Pace } from "./pace.ts";
-import type { OutboxCounts, QueueTerms } from "./protocol.ts";
+import { NO_COUNTS, type OutboxCounts, type QueueTerms } from "./protocol.ts";
 import type { EndStatus, OutboxRow, ReplayRun, Trial, Write } from "./storage.ts";
 
 /** A job that was published and not claimed for so long is published again. */
@@ -37,6 +37,12 @@ export interface LiveJob {
   publishedAt: number;
   /** Pointers since it was last due for the first time. */
   pointers: number;
+}
+
+export interface OpenClaim {
+  readonly slot: number;
+  until: number;
+  open: number;
 }
 
 /** Who publishes. The fence grows with each relay; a relay whose fence is not the newest changes nothing. */
@@ -65,8 +71,11 @@ export interface Book {
   lastSeq: number;
   /** The newest claim. */
   lastFence: number;
-  /** Claims that are not over, and how many of their jobs are not settled. */
-  readonly claims: Map<number, { until: number; open: number }>;
+  /** Claims of which some jobs (`open`) are not settled, by their fences, and the row of each. */
+  readonly claims: Map<number, OpenClaim>;
+  /** Rows whose claims are over, to be taken by new ones; and how many there are in all. */
+  readonly freeSlots: number[];
+  slots: number;
   readonly gates: Map<string, Gate>;
   readonly relay: Relay;
   /** How many jobs go out per second after a circuit was open; null: as many as there are. */
@@ -95,6 +104,8 @@ export interface Book {
   /** When to look for rows to delete (infinite: there are none), and after which one. */
   collectAt: number;
   collectAfter: number;
+  /** Rows that go once their bodies are gone from the bucket, and what those are called there. */
+  readonly bodies: Map<number, string>;
   /** Events from here on are kept for a subscription that is behind; infinite: none is. */
   keptFrom: number;
   /** The newest terms', see `QueueTerms`; null: a queue's. */
@@ -112,20 +123,6 @@ export interface Book {
   isRowStale: boolean;
 }
 
-export const NO_COUNTS: OutboxCounts = {
-  accepted: 0,
-  rejected: 0,
-  published: 0,
-  delivered: 0,
-  deferred: 0,
-  retried: 0,
-  dead: 0,
-  cancelled: 0,
-  expired: 0,
-  duplicates: 0,
-  replayed: 0,
-};
-
 export function createBook(name: OutboxName, now: number): Book {
   return {
     name,
@@ -137,6 +134,8 @@ export function createBook(name: OutboxName, now: number): Book {
     lastSeq: 0,
     lastFence: 0,
     claims: new Map(),
+    freeSlots: [],
+    slots: 0,
     gates: new Map(),
     relay: { fence: 0, leaseUntil: 0, inFlight: [], notBefore: 0, failures: 0 },
     pace: null,
@@ -158,6 +157,7 @@ export function createBook(name: OutboxName, now: number): Book {
     nextExpiryAt: Number.POSITIVE_INFINITY,
     collectAt: Number.POSITIVE_INFINITY,
     collectAfter: 0,
+    bodies: new Map(),
     keptFrom: Number.POSITIVE_INFINITY,
     delivery: null,
     endpoint: HEALTHY,

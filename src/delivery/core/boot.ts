@@ -66,18 +66,21 @@ function restoreRow(book: Book, { row, live, lastSeq, deadRows }: StoredOutbox, 
 
 /** A claim holds those of its jobs that have not been settled since. */
 function restoreClaims(book: Book, { claims }: StoredOutbox): void {
-  for (const { fence, until, seqs } of claims) {
+  for (const { trial } of book.live.values()) book.lastFence = Math.max(book.lastFence, trial?.fence ?? 0);
+  for (const { slot, fence, until, seqs } of claims.toSorted((one, other) => one.fence - other.fence)) {
     let open = 0;
     book.lastFence = Math.max(book.lastFence, fence);
+    book.slots = Math.max(book.slots, slot);
     for (const seq of seqs) {
       const job = book.live.get(seq);
-      if (job === undefined || (job.trial?.fence ?? 0) >= fence || job.fence > fence) continue;
+      if (job === undefined || (job.trial?.fence ?? 0) >= fence) continue;
       job.fence = fence;
       job.leaseUntil = until;
       if (job.key !== null) setRunning(book.lanes, job.key, seq);
       open += 1;
     }
-    book.claims.set(fence, { until, open });
+    if (open > 0) book.claims.set(fence, { slot, until, open });
+    else book.freeSlots.push(slot);
   }
 }
 

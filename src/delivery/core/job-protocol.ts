@@ -170,3 +170,17 @@ export interface OutboxCounts {
   readonly duplicates: number;
   readonly replayed: number;
 }
+
+export const NO_COUNTS: OutboxCounts = {
+  accepted: 0,
+  rejected: 0,
+  published: 0,
+  delivered: 0,
+  deferred: 0,
+  retried: 0,
+  dead: 0,
+  cancelled: 0,
+  expired: 0,
+  duplicates: 0,
+  replayed: 0,
+};

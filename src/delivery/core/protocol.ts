@@ -5,6 +5,7 @@
 //   publish   The outbox sends a `Pointer` for each job that may run to the Cloudflare Queue.
 //   claim     A consumer asks for the jobs of its pointers. Each comes with a lease and a fence (`running`)
 //             or with the reason why not; then its pointer is simply acknowledged.
+//   renew     A lease is as long as one try takes. Who has jobs for longer says so in time.
 //   settle    The consumer says how each went. `succeeded` or `failed` with the upstream's answer; else it
 //             waits in the outbox until it is due (`deferred`) or is out of tries (`dead`). A lease that
 //             ends without a word makes the job due again. What is due is published again.
@@ -24,7 +25,7 @@
 // plain data that can be cloned; validators stand in requests.ts.
 
 import type { TrafficClass } from "../../resilience/level.ts";
-import type { Pending, PullReply, PullRequest, SubscriptionRoute } from "./event-protocol.ts";
+import type { Pending, PullReply, PullRequest, ReactionTerms, SubscriptionRoute } from "./event-protocol.ts";
 import type { JobTarget, Malformed } from "./job-content.ts";
 import type {
   CancelReply,
@@ -40,7 +41,7 @@ import type {
   SkipReply,
   StatusReply,
 } from "./job-protocol.ts";
-import type { SettleReply, SettleRequest } from "./settle-protocol.ts";
+import type { RenewReply, RenewRequest, SettleReply, SettleRequest } from "./settle-protocol.ts";
 
 export {
   MAX_HEADER_CHARS,
@@ -61,6 +62,8 @@ export {
 export type {
   DeliveryOutcome,
   NextTerms,
+  RenewReply,
+  RenewRequest,
   SettleOutcome,
   SettleReply,
   SettleRequest,
@@ -69,6 +72,7 @@ export type {
 export {
   MAX_PAGE_ROWS,
   MAX_RESULT_WAIT_MS,
+  NO_COUNTS,
   type AttemptRecord,
   type CancelReply,
   type CancelRequest,
@@ -132,16 +136,6 @@ export interface QueueTerms {
   readonly reaction?: ReactionTerms;
 }
 
-/** Types of events; null: none is published. */
-export interface ReactionTerms {
-  /** Who says so: the `source` of the events. */
-  readonly source: string;
-  readonly ok: string | null;
-  readonly failed: string | null;
-  /** When the time is over; null: as when it failed. */
-  readonly deadline: string | null;
-}
-
 export interface Idempotency {
   /** The client's key; it counts within the job's tenant and route. */
   readonly key: string;
@@ -167,6 +161,11 @@ export interface AcceptItem {
   readonly maxAgeMs: number | null;
 }
 
+/** Asks whether an idempotency key stands for a job already; takes nothing in. */
+export type KeyLookup = Pick<AcceptItem, "consumer" | "tenant" | "route"> & {
+  readonly idempotency: Idempotency;
+};
+
 export interface AcceptRequest {
   readonly region: string;
   /** Hash of the isolate's configuration. */
@@ -176,6 +175,8 @@ export interface AcceptRequest {
   readonly items: readonly AcceptItem[];
   /** Requests that the isolate refused by itself, by the last pressure it knew, and has not told of yet. */
   readonly refused: number;
+  /** Requests that repeat one, perhaps, while no others are taken in. */
+  readonly lookups?: readonly KeyLookup[];
   /** Of events: whom each may be for; absent: whom the newest configuration that was told of names. */
   readonly subscriptions?: readonly SubscriptionRoute[];
 }
@@ -193,8 +194,17 @@ export type AcceptOutcome =
   | { readonly kind: "too-large" }
   | Malformed;
 
+/** `backlog-full`: it stands for none, so what it comes with is a new job. */
+export type KeyOutcome = Extract<AcceptOutcome, { kind: "replayed" | "conflict" | "backlog-full" }>;
+
 export type AcceptReply =
-  | { readonly kind: "answered"; readonly outcomes: readonly AcceptOutcome[]; readonly pressure: Pressure }
+  | {
+      readonly kind: "answered";
+      readonly outcomes: readonly AcceptOutcome[];
+      readonly pressure: Pressure;
+      /** Of the lookups, in their order. */
+      readonly known?: readonly KeyOutcome[];
+    }
   | Malformed;
 
 /** How full the outbox is by the terms of who asks. An isolate may go by it for a second. */
@@ -215,7 +225,7 @@ export interface Pressure {
 export interface ClaimRequest {
   /** Ids of pointers; more than `MAX_BATCH_JOBS` are malformed. */
   readonly ids: readonly string[];
-  /** For how long nobody else gets them: the try's timeout and some time to say how it went. */
+  /** For how long nobody else gets them: as long as one try takes and some time; it can be renewed. */
   readonly leaseMs: number;
   /** Who asks, for the log. */
   readonly claimant: string;
@@ -272,6 +282,7 @@ export type ClaimReply =
 export interface OutboxCalls {
   accept(request: AcceptRequest): Promise<AcceptReply>;
   claim(request: ClaimRequest): Promise<ClaimReply>;
+  renew(request: RenewRequest): Promise<RenewReply>;
   settle(request: SettleRequest): Promise<SettleReply>;
   status(id: string): Promise<StatusReply>;
   result(request: ResultRequest): Promise<ResultReply>;
@@ -280,6 +291,8 @@ export interface OutboxCalls {
   dead(request: DeadRequest): Promise<DeadReply>;
   replay(request: ReplayRequest): Promise<ReplayReply>;
   describe(): Promise<OutboxDescription>;
+  /** Does at once what the alarm would do, and sets it again if it was lost: then true. */
+  wake(): Promise<boolean>;
   /** Leases the oldest events that may run to whoever asks; see `PullReply`. */
   pull(request: PullRequest): Promise<PullReply>;
   /** Of the events: what a subscription has not got yet; null: nothing is known of it. */

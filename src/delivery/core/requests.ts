@@ -3,7 +3,6 @@
 // else is taken whole or not at all. What does not hold is a value that names the field.
 
 import { isKey, isPlainName } from "../../hub/names.ts";
-import type { TrafficClass } from "../../resilience/level.ts";
 import { MAX_ATTRIBUTE_CHARS as MAX_PATTERN_CHARS, checkEvent } from "../events/cloud-event.ts";
 import { MAX_PATTERNS } from "../events/event-pattern.ts";
 import type { PullRequest, SubscriptionRoute } from "./event-protocol.ts";
@@ -25,11 +24,12 @@ import {
   type DeliveryOutcome,
   type Idempotency,
   type JobTarget,
+  type KeyLookup,
   type Malformed,
   type NextTerms,
   type Pointer,
   type QueueTerms,
-  type ReactionTerms,
+  type RenewRequest,
   type ReplayRequest,
   type ResultRequest,
   type SettleRequest,
@@ -38,6 +38,7 @@ import {
 import {
   fitsInline,
   isCloudEvent,
+  isDelivery,
   isDuration,
   isFields,
   isHex64,
@@ -45,8 +46,10 @@ import {
   isJobResult,
   isKeyOrNull,
   isListOf,
+  isReactionTerms,
   isText,
   isTextOrNull,
+  isTrafficClass,
   isWhole,
 } from "./shapes.ts";
 
@@ -67,8 +70,9 @@ export interface TooLarge {
 }
 
 /** A batch whose items are checked one by one. */
-export type CheckedAccept = Omit<AcceptRequest, "items" | "subscriptions"> & {
+export type CheckedAccept = Omit<AcceptRequest, "items" | "lookups" | "subscriptions"> & {
   readonly items: readonly CheckedItem[];
+  readonly lookups: readonly KeyLookup[];
   /** Null: its sender knows no configuration. */
   readonly subscriptions: readonly SubscriptionRoute[] | null;
 };
@@ -79,7 +83,7 @@ export function malformed(field: string): Malformed {
 
 export function checkAccept(input: unknown): Checked<CheckedAccept> {
   if (!isFields(input)) return malformed("request");
-  const { region, config, terms, items, refused, subscriptions = null } = input;
+  const { region, config, terms, items, refused, lookups = [], subscriptions = null } = input;
   if (!isText(region, 64)) return malformed("region");
   if (!isText(config, 128)) return malformed("config");
   if (!isQueueTerms(terms)) return malformed("terms");
@@ -87,8 +91,21 @@ export function checkAccept(input: unknown): Checked<CheckedAccept> {
   if (!isWhole(refused, 0)) return malformed("refused");
   const isTold = subscriptions === null || isListOf(subscriptions, MAX_SUBSCRIPTIONS, isRoute);
   if (!isTold) return malformed("subscriptions");
+  if (!isListOf(lookups, MAX_BATCH_JOBS, isLookup)) return malformed("lookups");
   const checked = items.map(checkItem);
-  return { kind: "valid", request: { region, config, terms, items: checked, refused, subscriptions } };
+  const batch = { region, config, terms, items: checked, refused, lookups, subscriptions };
+  return { kind: "valid", request: batch };
+}
+
+function isLookup(value: unknown): value is KeyLookup {
+  if (!isFields(value)) return false;
+  const { consumer, tenant, route, idempotency } = value;
+  return (
+    isKeyOrNull(consumer) &&
+    isKeyOrNull(tenant) &&
+    isText(route, MAX_ROUTE_CHARS) &&
+    isIdempotency(idempotency)
+  );
 }
 
 function checkItem(input: unknown): CheckedItem {
@@ -139,10 +156,6 @@ export function checkPull(input: unknown): Checked<PullRequest> {
   return { kind: "valid", request: { max, leaseMs } };
 }
 
-function isTrafficClass(value: unknown): value is TrafficClass {
-  return value === 0 || value === 1 || value === 2 || value === 3;
-}
-
 function isIdempotency(value: unknown): value is Idempotency {
   return isFields(value) && isKey(value.key) && isHex64(value.fingerprint);
 }
@@ -163,17 +176,8 @@ export function isQueueTerms(value: unknown): value is QueueTerms {
     isDuration(retry.maxDelayMs) &&
     (onDeadHead === "block" || onDeadHead === "skip") &&
     isDelivery(value.delivery) &&
-    (value.reaction === undefined || isReaction(value.reaction))
+    (value.reaction === undefined || isReactionTerms(value.reaction))
   );
-}
-
-function isReaction(value: unknown): value is ReactionTerms {
-  if (!isFields(value) || !isText(value.source, MAX_PATTERN_CHARS)) return false;
-  return [value.ok, value.failed, value.deadline].every((type) => isTextOrNull(type, MAX_PATTERN_CHARS));
-}
-
-function isDelivery(value: unknown): boolean {
-  return value === undefined || ["webhook", "upstream", "binding", "pull"].some((known) => known === value);
 }
 
 export function checkClaim(input: unknown): Checked<ClaimRequest> {
@@ -183,6 +187,15 @@ export function checkClaim(input: unknown): Checked<ClaimRequest> {
   if (!isWhole(leaseMs, MIN_LEASE_MS, MAX_LEASE_MS)) return malformed("leaseMs");
   if (!isText(claimant, MAX_REQUEST_ID_CHARS)) return malformed("claimant");
   return { kind: "valid", request: { ids, leaseMs, claimant } };
+}
+
+export function checkRenew(input: unknown): Checked<RenewRequest> {
+  if (!isFields(input)) return malformed("request");
+  const { ids, fence, leaseMs } = input;
+  if (!isListOf(ids, MAX_BATCH_JOBS, isIdText)) return malformed("ids");
+  if (!isWhole(fence, 1)) return malformed("fence");
+  if (!isWhole(leaseMs, MIN_LEASE_MS, MAX_LEASE_MS)) return malformed("leaseMs");
+  return { kind: "valid", request: { ids, fence, leaseMs } };
 }
 
 export function checkSettle(input: unknown): Checked<SettleRequest> {

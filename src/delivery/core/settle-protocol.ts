@@ -1,4 +1,4 @@
-// How deliveries went, as a consumer tells an outbox. Everybody imports it through protocol.ts.
+// What a consumer tells an outbox of the jobs that it has: that it is not done, and how each went. Everybody imports it through protocol.ts.
 
 import type { JobResult, Malformed } from "./job-content.ts";
 import type { JobView } from "./job-protocol.ts";
@@ -58,3 +58,15 @@ export type SettleReply =
       readonly next?: readonly ClaimedJob[];
     }
   | Malformed;
+
+/** Whoever has jobs and is not done with them asks for more time, before the lease is over. */
+export interface RenewRequest {
+  /** Those that it still has, all of one claim. */
+  readonly ids: readonly string[];
+  readonly fence: number;
+  readonly leaseMs: number;
+}
+
+export type RenewReply =
+  /** The others are not its own any more. */
+  { readonly kind: "answered"; readonly held: readonly string[] } | Malformed;

@@ -72,7 +72,8 @@ export function endSettled(
   }
   const upstreamStatus = job.trial === null ? null : (reads.log(job.seq).at(-1)?.status ?? null);
   const ending = { ...end, attempts: trial.attempts, upstreamStatus };
-  const writes = [...closeLease(book, job), ...followUp(book, job, ending, reads, now)];
+  closeLease(book, job);
+  const writes = followUp(book, job, ending, reads, now);
   endJob(book, job, status, now);
   writes.push({ kind: "end", seq: job.seq, status, endedAt: now, reason, result });
   writes.push(...watchDepth(book, now));

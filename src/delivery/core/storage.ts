@@ -2,7 +2,7 @@
 // object applies the changes of one decision in one transaction. Memory that could not be stored is given up.
 //
 //   a job's row        1 when it is stored (2 with an idempotency key), 1 when it ends, 1 when it is deleted
-//   a claim            1 for all jobs of one call, and 1 when it is over
+//   a claim            1 for all jobs of one call: it takes the row of one that is over; 1 when it is renewed
 //   a trial            only for jobs that did not simply succeed: what was tried and when it goes on
 
 import type { TrafficClass } from "../../resilience/level.ts";
@@ -130,7 +130,7 @@ export type Write =
       readonly endedAt: number;
       readonly reason: string | null;
       readonly result: JobResult | null;
-      /** What it holds may be asked for again; else it goes when the job has succeeded. */
+      /** What it holds may be asked for again; else it goes when the job has succeeded, but for a body's name. */
       readonly keepsTarget?: true;
     }
   /** A job that has ended lives again. */
@@ -144,13 +144,15 @@ export type Write =
       readonly trial: Trial;
       readonly log: readonly AttemptRecord[];
     }
+  /** `slot` names the row; what stood there is over. */
   | {
       readonly kind: "claim";
+      readonly slot: number;
       readonly fence: number;
       readonly until: number;
       readonly seqs: readonly number[];
     }
-  | { readonly kind: "end-claims"; readonly fences: readonly number[] }
+  | { readonly kind: "renew-claim"; readonly slot: number; readonly until: number }
   | { readonly kind: "gate"; readonly name: string; readonly refusing: Refusing }
   | { readonly kind: "outbox"; readonly row: OutboxRow }
   /** How far a subscription has got of the events, and what it is (null: as before). */
@@ -170,6 +172,10 @@ export interface IdempotencyRecord {
   readonly acceptedAt: number;
 }
 
+export type OldRow = Pick<JobRow, "seq" | "status" | "endedAt" | "acceptedAt"> & {
+  readonly ref: string | null;
+};
+
 export interface DeadEntry {
   readonly job: JobRow;
   readonly trial: Trial;
@@ -187,8 +193,8 @@ export interface OutboxReads {
   /** Dead rows after a seq, ascending. */
   dead(after: number, max: number): readonly DeadEntry[];
   countDead(since: number, until: number): number;
-  /** Rows after a seq, ascending. */
-  jobsAfter(after: number, max: number): readonly Pick<JobRow, "seq" | "status" | "endedAt" | "acceptedAt">[];
+  /** Rows after a seq, ascending; `ref` is what their bodies are called in the bucket, null: none is there. */
+  jobsAfter(after: number, max: number): readonly OldRow[];
 }
 
 /** What a boot reads. */
@@ -202,7 +208,9 @@ export interface StoredOutbox {
   /** Dead jobs that have a key. */
   readonly deadKeys: readonly { readonly seq: number; readonly key: string; readonly blocks: boolean }[];
   readonly deadRows: number;
+  /** Those that are over too, as long as their rows were not taken by others. */
   readonly claims: readonly {
+    readonly slot: number;
     readonly fence: number;
     readonly until: number;
     readonly seqs: readonly number[];

@@ -10,6 +10,9 @@ import { startRegions } from "./regions.ts";
 
 const REGION = "weur";
 const POLL_MS = 50;
+/** For the events of a saga that does not move. */
+const EVENTS_MS = 1000;
+const MAX_LOG_CHARS = 4000;
 
 export interface RunningCheckout {
   readonly services: Checkout;
@@ -50,6 +53,32 @@ export async function startCheckout(stepTimeoutMs = 500): Promise<RunningCheckou
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the gateway's own answer
     return (await response.json()) as SagaView;
   };
+  const eventsSoFar = async (location: string): Promise<string> => {
+    const response = await fetch(url(`${location}/events`), { signal: AbortSignal.timeout(EVENTS_MS) });
+    let text = "";
+    try {
+      for await (const bytes of response.body ?? []) text += new TextDecoder().decode(bytes);
+    } catch {
+      // The stream stays open while the saga is under way.
+    }
+    return text
+      .split("\n")
+      .filter((line) => line.startsWith("data: "))
+      .join("\n");
+  };
+  /** What tells why a saga does not move: where it stands, what happened to it, what was logged. */
+  const describeStuck = async (stuck: SagaView): Promise<string> => {
+    const steps = stuck.steps.map(({ id, forward, compensation }) => {
+      return `${id}\n  forward ${JSON.stringify(forward)}\n  undo ${JSON.stringify(compensation)}`;
+    });
+    const { key, state, run, updatedAt } = stuck;
+    return [
+      `saga ${key} is still ${state} at ${new Date().toISOString()}, run ${run}, last moved ${updatedAt}`,
+      ...steps,
+      await eventsSoFar(`/_gateway/sagas/${stuck.id}`),
+      gateway.stderr().slice(-MAX_LOG_CHARS),
+    ].join("\n");
+  };
   return {
     services,
     gateway,
@@ -73,7 +102,7 @@ export async function startCheckout(stepTimeoutMs = 500): Promise<RunningCheckou
       for (;;) {
         const seen = await view(location);
         if (["completed", "compensated", "parked", "abandoned"].includes(seen.state)) return seen;
-        if (Date.now() > giveUpAt) throw new Error(`still ${JSON.stringify(seen)}\n${gateway.stderr()}`);
+        if (Date.now() > giveUpAt) throw new Error(await describeStuck(seen));
         await pause(POLL_MS);
       }
     },

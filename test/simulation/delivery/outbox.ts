@@ -58,6 +58,7 @@ export class SimulatedOutbox {
       config: "c",
       terms: this.#terms,
       items: items.map((item) => ({ kind: "item" as const, item })),
+      lookups: [],
       subscriptions: [],
       refused: 0,
     };

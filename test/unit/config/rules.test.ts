@@ -46,10 +46,6 @@ describe("the configuration", () => {
   ]);
 });
 
-describe("what is not available yet", () => {
-  expectLines([["relays: not available in this version", minimalConfig({ relays: {} })]]);
-});
-
 describe("names", () => {
   const longest = `a${"b".repeat(63)}`;
 

@@ -7,7 +7,14 @@ import { LEASE_SLACK_MS } from "../../../src/saga/core/draft.ts";
 import { begin, settle } from "../../../src/saga/core/machine.ts";
 import { createState } from "../../../src/saga/core/state.ts";
 import { commandFor } from "../../../src/saga/core/calls.ts";
-import { dueAt, rescueFor, STALL_MS, MAX_STALL_MS } from "../../../src/saga/core/watch.ts";
+import {
+  ALIVE_STALL_MS,
+  MAX_STALL_MS,
+  STALL_MS,
+  dueAt,
+  patientUntil,
+  rescueFor,
+} from "../../../src/saga/core/watch.ts";
 import type { StepPlan, StepShape } from "./world.ts";
 import { World, define } from "./world.ts";
 
@@ -171,20 +178,31 @@ describe("the watchdog", () => {
     expect(dueAt(fresh, 0, 0)).toBe(STALL_MS);
     const { state } = begin(FOUR, fresh, WORK, 0, 0.5);
     expect(dueAt(state, 0, 0)).toBe(1000 + LEASE_SLACK_MS + STALL_MS);
-    expect(dueAt(fresh, 20, 0)).toBe(MAX_STALL_MS);
+    expect(dueAt(fresh, 20, 7)).toBe(7 + MAX_STALL_MS);
     expect(dueAt({ ...fresh, phase: "parked" }, 0, 0)).toBeNull();
     expect(dueAt({ ...fresh, timeoutAt: 3 }, 0, 0)).toBe(3);
+    expect(patientUntil(state)).toBe(1000 + LEASE_SLACK_MS + ALIVE_STALL_MS);
   });
 
-  it("moves the dead, replaces what cannot be moved, and leaves those in line alone", ({ expect }) => {
-    expect([
-      rescueFor("running", 0),
-      rescueFor("running", 1),
-      rescueFor("paused", 2),
-      rescueFor("errored", 0),
-      rescueFor("missing", 0),
-      rescueFor("queued", 0),
-      rescueFor("queued", 3),
-    ]).toEqual(["pause-and-resume", "replace", "pause-and-resume", "replace", "replace", "wait", "replace"]);
+  it("finds out within a minute also when the first two executors that it makes come to nothing", ({
+    expect,
+  }) => {
+    const { state } = begin(FOUR, createState(FOUR, 0), WORK, 0, 0.5);
+    let at = dueAt(state, 0, 0) ?? 0;
+    for (const rescues of [1, 2]) at = dueAt(state, rescues, at) ?? 0;
+    expect(at).toBeLessThanOrEqual(45_000);
+    expect(patientUntil(state) + (dueAt(state, 1, 0) ?? 0)).toBeLessThanOrEqual(45_000);
+  });
+
+  it("replaces whatever does not move, and leaves those in line alone for longer and longer", ({
+    expect,
+  }) => {
+    for (const status of ["running", "paused", "errored", "complete", "missing", "unknown"]) {
+      expect(rescueFor(status, 0)).toBe("replace");
+    }
+    const replaced = Array.from({ length: 70 }, (_, rescues) => rescues).filter((rescues) => {
+      return rescueFor("queued", rescues) === "replace";
+    });
+    expect(replaced).toEqual([1, 4, 16, 64]);
   });
 });
