@@ -53,6 +53,9 @@ beforeAll(async () => {
       counters: { calls: { key: "route" } },
       queues: { work: { upstream: "main" } },
       subscriptions: { hook: { events: ["*"], deliver: { webhook: target, secrets: ["env:HOOK"] } } },
+      reactions: {
+        answer: { on: "thing.happened", request: { upstream: "main", method: "POST", path: "/reaction" } },
+      },
       sagas: {
         checkout: {
           key: "{body.id}",
@@ -171,12 +174,12 @@ describe("the page about metrics", () => {
 
   it("names every metric that there is, and none besides", () => {
     const named = [...page.matchAll(/^\| `((?:tidegate|http)_\w+)`/gm)].map(([, name]) => name);
-    const queues = exported().filter((name) => /^tidegate_(queue|subscription)_/.test(name));
+    const queues = exported().filter((name) => /^tidegate_(queue|subscription|reaction)_/.test(name));
     const others = exported().filter((name) => !queues.includes(name));
     expect(named.filter((name) => !queues.includes(name)).toSorted()).toEqual(others.toSorted());
     const endings = page.matchAll(/^\| `tidegate_queue_\*`[^\n]*\|\n(?:\| `_(\w+)`[^\n]*\n)+/gm);
     expect([...endings]).toHaveLength(1);
-    const own = queues.map((name) => name.replace(/^tidegate_(queue|subscription)/, ""));
+    const own = queues.map((name) => name.replace(/^tidegate_(queue|subscription|reaction)/, ""));
     for (const ending of new Set(own)) expect(page, ending).toContain(`| \`${ending}\``);
   });
 });
