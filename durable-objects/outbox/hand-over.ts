@@ -13,6 +13,7 @@ import {
   learnRoutes,
   nextHandOverAt,
   noteTold,
+  reactionTimeMs,
   subscriptionItem,
   toldRoutes,
 } from "../../src/delivery/core/routes.ts";
@@ -184,7 +185,9 @@ export class HandOver {
     const { outboxes, log } = this.#parts;
     const name = outboxName({ kind: "subscription", queue: definition.name, shard: 0 });
     const now = Date.now();
-    const items = page.map((event) => subscriptionItem(event, definition, now));
+    const items = page.map((event) =>
+      subscriptionItem(event, definition, reactionTimeMs(event, definition, now)),
+    );
     const region = page[0].job.region;
     const request = { region, config: this.#config, terms: definition.terms, items, refused: 0 };
     return offerTo(outboxes(), name, request, HAND_OVER_TIMEOUT_MS, log);
