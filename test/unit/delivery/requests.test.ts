@@ -120,7 +120,7 @@ describe("a batch to accept", () => {
   it("is taken as it is", () => {
     expect(checkAccept(BATCH)).toEqual({
       kind: "valid",
-      request: { ...BATCH, items: [{ kind: "item", item: ITEM }], subscriptions: null },
+      request: { ...BATCH, items: [{ kind: "item", item: ITEM }], lookups: [], subscriptions: null },
     });
     const claim = { ref: "claims/acme/1", sha256: "b".repeat(64), length: 1e9 };
     expect(requestKind({ body: claim })).toBe("item");
