@@ -79,8 +79,7 @@ export class HandOver {
     const { routes, book } = this.#parts;
     if (told === null) return [];
     this.#config = config;
-    noteTold(book, told);
-    return learnRoutes(routes, told, book.lastSeq);
+    return [...noteTold(book, told), ...learnRoutes(routes, told, book.lastSeq)];
   }
 
   /** Whom events may be for whose sender does not say it. */

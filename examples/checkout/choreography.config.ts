@@ -2,8 +2,8 @@
 // own part when it hears that a later one failed. Nothing here knows the whole order of things.
 //
 //   order.placed -> reserve -> stock.reserved -> charge -> payment.charged -> ship -> order.shipped
-//                                  payment.failed -> void   -> payment.voided   \
-//                                 shipment.failed -> refund -> payment.refunded  -> release -> order.cancelled
+//   payment.failed  -> void   -> payment.voided   \
+//   shipment.failed -> refund -> payment.refunded  -> release -> order.cancelled
 //
 // Start the services with `node examples/checkout/run.ts`, then the gateway:
 //   npm start -- --config examples/checkout/choreography.config.ts --no-demo

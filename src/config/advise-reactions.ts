@@ -27,7 +27,7 @@ export function reactionAdvice(subscriptions: readonly SubscriptionPlan[]): stri
       : [],
   );
   const links = reactions.map(({ name, on, reaction: { ok, failed, deadline } }) => {
-    return { name, on, then: [ok, failed, deadline].filter((type) => type !== null) };
+    return { name, on, leadsTo: [ok, failed, deadline].filter((type) => type !== null) };
   });
   const cycle = reactionCycle(links);
   const round =

@@ -21,7 +21,7 @@ export interface KnownToReactions {
 export interface ReactionLink {
   readonly name: string;
   readonly on: readonly string[];
-  readonly then: readonly string[];
+  readonly leadsTo: readonly string[];
 }
 
 export function reactionIssues(reactions: Fields, known: KnownToReactions): ConfigIssue[] {
@@ -63,7 +63,7 @@ function linkOf(name: string, { on, then }: Fields): ReactionLink {
   return {
     name,
     on: written.filter((each) => typeof each === "string").filter(isEventPattern),
-    then: typeof ok === "string" ? [ok] : [],
+    leadsTo: typeof ok === "string" ? [ok] : [],
   };
 }
 
@@ -75,7 +75,7 @@ export function reactionCycle(links: readonly ReactionLink[]): readonly string[]
     if (at >= 0) return trail.slice(at);
     if (done.has(link.name)) return null;
     for (const next of links) {
-      if (!link.then.some((type) => matchesEvent(next.on, type))) continue;
+      if (!link.leadsTo.some((type) => matchesEvent(next.on, type))) continue;
       const found = search(next, [...trail, link.name]);
       if (found !== null) return found;
     }

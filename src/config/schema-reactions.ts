@@ -46,7 +46,6 @@ export const reactionSchema = exactObject({
     headers: z.prefault(headers, {}),
     body: z.optional(body),
   }),
-  // oxlint-disable-next-line unicorn/no-thenable -- the contract's name; nobody awaits a schema
   then: z.prefault(
     exactObject({
       ok: z.optional(eventType),

@@ -69,12 +69,11 @@ export function reactTo(
 export function asReactionOutcome({ outcome, tookMs }: Delivered, method: string): Delivered {
   switch (outcome.kind) {
     case "refused": {
-      const { status } = outcome.result;
-      const isGone = method === "DELETE" && GONE.has(status);
-      return {
-        outcome: { kind: isGone ? "succeeded" : "refused", result: published(outcome.result) },
-        tookMs,
-      };
+      const result = published(outcome.result);
+      const isGone = method === "DELETE" && GONE.has(result.status);
+      // What is said of something that is not there is no news.
+      if (isGone) return { outcome: { kind: "succeeded", result: { ...result, body: null } }, tookMs };
+      return { outcome: { kind: "refused", result }, tookMs };
     }
     case "succeeded":
       return { outcome: { ...outcome, result: published(outcome.result) }, tookMs };

@@ -27,15 +27,16 @@ let orders = 0;
 /** Everything runs at once: what is broken, is so for one order. */
 const [GOOD, UNANSWERED, REFUSED, DOWN] = ["good", "unanswered", "refused", "down"];
 
+function mail(path: string): object {
+  return { upstream: "mail", method: "POST", path, body: { order: "{data.order}" } };
+}
+
 beforeAll(async () => {
   const upstreams: Record<string, object> = {};
   for (const service of everybody) {
     const timeout = service === services.payment ? "400ms" : "2s";
     upstreams[service.name] = { targets: [await service.listen()], timeout, breaker: false };
   }
-  const mail = (path: string): object => {
-    return { upstream: "mail", method: "POST", path, body: { order: "{data.order}" } };
-  };
   const down = { on: "mail.wanted", request: mail("/mails") };
   const quick = { attempts: 100, delay: "100ms", maxDelay: "100ms" };
   const reactions = {

@@ -25,7 +25,7 @@
 // plain data that can be cloned; validators stand in requests.ts.
 
 import type { TrafficClass } from "../../resilience/level.ts";
-import type { Pending, PullReply, PullRequest, SubscriptionRoute } from "./event-protocol.ts";
+import type { Pending, PullReply, PullRequest, ReactionTerms, SubscriptionRoute } from "./event-protocol.ts";
 import type { JobTarget, Malformed } from "./job-content.ts";
 import type {
   CancelReply,
@@ -134,16 +134,6 @@ export interface QueueTerms {
   readonly delivery?: "webhook" | "upstream" | "binding" | "pull";
   /** Of a reaction: what is published when a job has ended. */
   readonly reaction?: ReactionTerms;
-}
-
-/** Types of events; null: none is published. */
-export interface ReactionTerms {
-  /** Who says so: the `source` of the events. */
-  readonly source: string;
-  readonly ok: string | null;
-  readonly failed: string | null;
-  /** When the time is over; null: as when it failed. */
-  readonly deadline: string | null;
 }
 
 export interface Idempotency {

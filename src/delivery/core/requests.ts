@@ -3,7 +3,6 @@
 // else is taken whole or not at all. What does not hold is a value that names the field.
 
 import { isKey, isPlainName } from "../../hub/names.ts";
-import type { TrafficClass } from "../../resilience/level.ts";
 import { MAX_ATTRIBUTE_CHARS as MAX_PATTERN_CHARS, checkEvent } from "../events/cloud-event.ts";
 import { MAX_PATTERNS } from "../events/event-pattern.ts";
 import type { PullRequest, SubscriptionRoute } from "./event-protocol.ts";
@@ -30,7 +29,6 @@ import {
   type NextTerms,
   type Pointer,
   type QueueTerms,
-  type ReactionTerms,
   type RenewRequest,
   type ReplayRequest,
   type ResultRequest,
@@ -40,6 +38,7 @@ import {
 import {
   fitsInline,
   isCloudEvent,
+  isDelivery,
   isDuration,
   isFields,
   isHex64,
@@ -47,8 +46,10 @@ import {
   isJobResult,
   isKeyOrNull,
   isListOf,
+  isReactionTerms,
   isText,
   isTextOrNull,
+  isTrafficClass,
   isWhole,
 } from "./shapes.ts";
 
@@ -88,9 +89,9 @@ export function checkAccept(input: unknown): Checked<CheckedAccept> {
   if (!isQueueTerms(terms)) return malformed("terms");
   if (!Array.isArray(items) || items.length > MAX_BATCH_JOBS) return malformed("items");
   if (!isWhole(refused, 0)) return malformed("refused");
+  const isTold = subscriptions === null || isListOf(subscriptions, MAX_SUBSCRIPTIONS, isRoute);
+  if (!isTold) return malformed("subscriptions");
   if (!isListOf(lookups, MAX_BATCH_JOBS, isLookup)) return malformed("lookups");
-  if (subscriptions !== null && !isListOf(subscriptions, MAX_SUBSCRIPTIONS, isRoute))
-    return malformed("subscriptions");
   const checked = items.map(checkItem);
   const batch = { region, config, terms, items: checked, refused, lookups, subscriptions };
   return { kind: "valid", request: batch };
@@ -155,10 +156,6 @@ export function checkPull(input: unknown): Checked<PullRequest> {
   return { kind: "valid", request: { max, leaseMs } };
 }
 
-function isTrafficClass(value: unknown): value is TrafficClass {
-  return value === 0 || value === 1 || value === 2 || value === 3;
-}
-
 function isIdempotency(value: unknown): value is Idempotency {
   return isFields(value) && isKey(value.key) && isHex64(value.fingerprint);
 }
@@ -179,17 +176,8 @@ export function isQueueTerms(value: unknown): value is QueueTerms {
     isDuration(retry.maxDelayMs) &&
     (onDeadHead === "block" || onDeadHead === "skip") &&
     isDelivery(value.delivery) &&
-    (value.reaction === undefined || isReaction(value.reaction))
+    (value.reaction === undefined || isReactionTerms(value.reaction))
   );
-}
-
-function isReaction(value: unknown): value is ReactionTerms {
-  if (!isFields(value) || !isText(value.source, MAX_PATTERN_CHARS)) return false;
-  return [value.ok, value.failed, value.deadline].every((type) => isTextOrNull(type, MAX_PATTERN_CHARS));
-}
-
-function isDelivery(value: unknown): boolean {
-  return value === undefined || ["webhook", "upstream", "binding", "pull"].some((known) => known === value);
 }
 
 export function checkClaim(input: unknown): Checked<ClaimRequest> {

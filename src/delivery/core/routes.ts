@@ -14,7 +14,7 @@ import { matchesEvent } from "../events/event-pattern.ts";
 import { fingerprint64 } from "../events/fingerprint.ts";
 import { MAX_KEY_CHARS } from "../../hub/protocol.ts";
 import type { Book } from "./book.ts";
-import { endJob, watchDepth } from "./book.ts";
+import { endJob, outboxRow, watchDepth } from "./book.ts";
 import type { SubscriptionRoute } from "./event-protocol.ts";
 import type { CheckedAccept } from "./requests.ts";
 import type { AcceptItem, AcceptReply, EventTarget } from "./protocol.ts";
@@ -77,12 +77,12 @@ export function learnRoutes(routes: Routes, told: readonly SubscriptionRoute[], 
   return writes;
 }
 
-/** Notes whom the newest configuration names. */
-export function noteTold(book: Book, told: readonly SubscriptionRoute[]): void {
+/** Notes whom the newest configuration names, to be stored with what came from it. */
+export function noteTold(book: Book, told: readonly SubscriptionRoute[]): Write[] {
   const names = told.map(({ name }) => name);
-  if (book.told !== null && JSON.stringify(book.told) === JSON.stringify(names)) return;
+  if (book.told !== null && JSON.stringify(book.told) === JSON.stringify(names)) return [];
   book.told = names;
-  book.isRowStale = true;
+  return [{ kind: "outbox", row: outboxRow(book) }];
 }
 
 /** Whom an event may be for that comes from somebody who knows no configuration. */

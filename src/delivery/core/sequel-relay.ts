@@ -1,6 +1,6 @@
-// Publishes what reactions have brought about: in their order, each as a job of the outbox of the events whose
-// idempotency key is its id, so that what comes twice is one. While that outbox is full or does not answer
-// they wait here, and when many wait the reaction does nothing more: it feeds what is full.
+// Publishes what reactions have brought about: in their order, each as a job of the outbox of the events
+// whose idempotency key is its id, so that what comes twice is one. While that outbox is full or does not
+// answer they wait here, and when many wait the reaction does nothing more: it feeds what is full.
 
 import type { Book } from "./book.ts";
 import type { WaitingSequels } from "./event-protocol.ts";

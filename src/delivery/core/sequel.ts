@@ -20,7 +20,8 @@ import { followingAttributes, hopsOf, MAX_HOPS } from "../events/correlation.ts"
 import { decodeText, isRecord, parseJson } from "../events/json-format.ts";
 import { memberTexts } from "../events/json-spans.ts";
 import type { Book, LiveJob } from "./book.ts";
-import type { JobResult, ReactionTerms } from "./protocol.ts";
+import type { ReactionTerms } from "./event-protocol.ts";
+import type { JobResult } from "./protocol.ts";
 import type { EndStatus, JobRow, OutboxReads, Sequel, SequelKind, Write } from "./storage.ts";
 
 /** Says that not all of the data fits into an event, or that the answer was not read to its end. */
