@@ -32,7 +32,7 @@ interface Order {
 let checkout: RunningCheckout;
 
 beforeAll(async () => {
-  checkout = await startCheckout(STEP_TIMEOUT_MS);
+  checkout = await startCheckout(STEP_TIMEOUT_MS, STEP_TIMEOUT_MS);
 });
 afterAll(() => checkout.stop());
 

@@ -32,13 +32,15 @@ export interface RunningCheckout {
   readonly stop: () => Promise<void>;
 }
 
-export async function startCheckout(stepTimeoutMs = 500): Promise<RunningCheckout> {
+export async function startCheckout(stepTimeoutMs = 500, undoTimeoutMs = 10_000): Promise<RunningCheckout> {
   const services = createCheckout();
   const config = structuredClone(checkoutConfig);
   for (const service of Object.values(services)) {
     config.upstreams[service.name] = { targets: [await service.listen()], breaker: false };
   }
-  const quick = JSON.stringify(config).replaceAll('"timeout":"2s"', `"timeout":${stepTimeoutMs}`);
+  const quick = JSON.stringify(config)
+    .replaceAll('"timeout":"2s"', `"timeout":${stepTimeoutMs}`)
+    .replaceAll('"compensate":{', `"compensate":{"timeout":${undoTimeoutMs},`);
   const gateway = await startRegions({ config: JSON.parse(quick), regions: [REGION] });
   const url = (path: string): string => gateway.url(REGION) + path;
   const start = (order: string, headers: Record<string, string> = {}, amount = 12): Promise<Response> =>
