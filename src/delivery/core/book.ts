@@ -20,6 +20,7 @@ import type { EndStatus, OutboxRow, ReplayRun, Trial, Write } from "./storage.ts
 
 /** A job that was published and not claimed for so long is published again. */
 export const VISIBILITY_MS = 5 * 60_000;
+
 export interface LiveJob {
   readonly seq: number;
   readonly key: string | null;
@@ -95,8 +96,9 @@ export interface Book {
   /** When to look for rows to delete (infinite: there are none), and after which one. */
   collectAt: number;
   collectAfter: number;
-  /** Events from here on are kept for a subscription that is behind; infinite: none is. */
+  /** Events from here on are kept for a subscription that is behind, or for a replay; infinite: none is. */
   keptFrom: number;
+  replayFrom: number;
   /** The newest terms', see `QueueTerms`; null: a queue's. */
   delivery: QueueTerms["delivery"] | null;
   endpoint: EndpointHealth;
@@ -153,6 +155,7 @@ export function createBook(name: OutboxName, now: number): Book {
     collectAt: Number.POSITIVE_INFINITY,
     collectAfter: 0,
     keptFrom: Number.POSITIVE_INFINITY,
+    replayFrom: Number.POSITIVE_INFINITY,
     delivery: null,
     endpoint: HEALTHY,
     notices: [],
@@ -161,9 +164,7 @@ export function createBook(name: OutboxName, now: number): Book {
 }
 
 /** Jobs accepted and not ended. */
-export function depthOf(book: Book): number {
-  return book.live.size;
-}
+export const depthOf = (book: Book): number => book.live.size;
 
 export function isLeased(job: Pick<LiveJob, "leaseUntil">, now: number): boolean {
   return job.leaseUntil > now;
