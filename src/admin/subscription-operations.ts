@@ -38,7 +38,9 @@ export async function replayEvents(x: Exchange, name: string, request: Request):
   }
 }
 
-/** 200 with what it was disabled for (null: it was not), and how many dead events there are to be replayed. */
+/**
+ * 200 with what it was disabled for (null: it was not), and how many dead events there are to be replayed.
+ */
 export async function enableSubscription(x: Exchange, name: string): Promise<Response> {
   const subscription = subscriptionOf(x, name);
   if (subscription instanceof Response) return subscription;

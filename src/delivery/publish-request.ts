@@ -31,8 +31,9 @@ export async function publishRequest(x: Exchange, type: string): Promise<Verdict
     hasBucket: true,
     waitMs: x.deadlineAt - Date.now(),
   });
-  if (body.kind !== "read")
+  if (body.kind !== "read") {
     return refuseBody(x, body, () => `Send at most ${limitBytes} bytes: an event is stored in one row.`);
+  }
   release(body.body);
   const event = eventOf(x, type, body.body, key);
   if (typeof event === "string") return refuse(x, Verdict.badRequest, event);
