@@ -25,7 +25,15 @@
 // plain data that can be cloned; validators stand in requests.ts.
 
 import type { TrafficClass } from "../../resilience/level.ts";
-import type { Pending, PullReply, PullRequest, ReactionTerms, SubscriptionRoute } from "./event-protocol.ts";
+import type {
+  EnableReply,
+  Pending,
+  PullReply,
+  PullRequest,
+  ReactionTerms,
+  SubscriptionRoute,
+} from "./event-protocol.ts";
+import type { EventReplayReply } from "./event-replay.ts";
 import type { JobTarget, Malformed } from "./job-content.ts";
 import type {
   CancelReply,
@@ -295,6 +303,10 @@ export interface OutboxCalls {
   wake(): Promise<boolean>;
   /** Leases the oldest events that may run to whoever asks; see `PullReply`. */
   pull(request: PullRequest): Promise<PullReply>;
+  /** Of a webhook's subscription: its receiver may have events again. */
+  enable(): Promise<EnableReply>;
+  /** Of the events: hands those that a subscription has had to it once more. */
+  replayEvents(subscription: string, request: ReplayRequest): Promise<EventReplayReply>;
   /** Of the events: what a subscription has not got yet; null: nothing is known of it. */
   pending(subscription: string): Promise<Pending | null>;
 }

@@ -10,6 +10,7 @@ import type { EndpointHealth } from "../webhooks/core/endpoint-health.ts";
 import type { Refusing } from "./backpressure.ts";
 import type { CloudEvent } from "../events/cloud-event.ts";
 import type { SubscriptionRoute } from "./event-protocol.ts";
+import type { EventReplay } from "./event-replay.ts";
 import type { AttemptRecord, JobResult, JobTarget, OutboxCounts, QueueTerms } from "./protocol.ts";
 
 export type EndStatus = "succeeded" | "failed" | "dead" | "cancelled" | "expired";
@@ -164,6 +165,8 @@ export type Write =
     }
   | { readonly kind: "sequel"; readonly sequel: Sequel }
   | { readonly kind: "end-sequels"; readonly seqs: readonly number[] }
+  /** A replay of a subscription's events; null: there is none any more. */
+  | { readonly kind: "event-replay"; readonly name: string; readonly run: EventReplay | null }
   | { readonly kind: "delete"; readonly seqs: readonly number[] };
 
 export interface IdempotencyRecord {
