@@ -239,6 +239,8 @@ export interface ClaimRequest {
   readonly leaseMs: number;
   /** Who asks, for the log. */
   readonly claimant: string;
+  /** Messages of the batch that this is the first claim of; absent: it is another one. */
+  readonly batch?: number;
 }
 
 export interface ClaimedJob {

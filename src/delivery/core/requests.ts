@@ -194,11 +194,12 @@ function isDelivery(value: unknown): boolean {
 
 export function checkClaim(input: unknown): Checked<ClaimRequest> {
   if (!isFields(input)) return malformed("request");
-  const { ids, leaseMs, claimant } = input;
+  const { ids, leaseMs, claimant, batch } = input;
   if (!isListOf(ids, MAX_BATCH_JOBS, isIdText)) return malformed("ids");
   if (!isWhole(leaseMs, MIN_LEASE_MS, MAX_LEASE_MS)) return malformed("leaseMs");
   if (!isText(claimant, MAX_REQUEST_ID_CHARS)) return malformed("claimant");
-  return { kind: "valid", request: { ids, leaseMs, claimant } };
+  if (batch !== undefined && !isWhole(batch, 1)) return malformed("batch");
+  return { kind: "valid", request: { ids, leaseMs, claimant, batch } };
 }
 
 export function checkRenew(input: unknown): Checked<RenewRequest> {

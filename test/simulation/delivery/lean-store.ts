@@ -56,6 +56,7 @@ export class LeanStore {
       trials: new Map(trials),
       deadKeys: [],
       deadRows: 0,
+      sequels: { last: 0, waiting: 0 },
       claims: [...this.#claims.values()],
       gates: [...this.#gates.values()].filter(({ refusing }) => refusing !== "nothing"),
     };
