@@ -1,4 +1,5 @@
-// `npm run faults -- --seeds 100` injects faults inside the runtime, see failpoints.ts (`--only crash`: some).
+// `npm run faults -- --seeds 100` injects faults inside the runtime, see failpoints.ts (`--only crash`:
+// some).
 //
 // `npm run faults`: a long run of queued routes under faults, through `tidegate start`. Jobs go to an
 // upstream that fails, and is down for a while; everything is killed with SIGKILL in the middle and started
