@@ -10,6 +10,7 @@
 import { DurableObject } from "cloudflare:workers";
 import { acceptBatch } from "../src/delivery/core/accept.ts";
 import { claimJobs } from "../src/delivery/core/claim.ts";
+import { checkClaim, checkRenew, checkSettle } from "../src/delivery/core/consumer-requests.ts";
 import { describeOutbox } from "../src/delivery/core/describe.ts";
 import type { EventReplayReply } from "../src/delivery/core/event-replay.ts";
 import { enable } from "../src/delivery/core/endpoint.ts";
@@ -45,13 +46,10 @@ import { beginReplay } from "../src/delivery/core/replay.ts";
 import {
   checkAccept,
   checkCancel,
-  checkClaim,
   checkDead,
   checkPull,
-  checkRenew,
   checkReplay,
   checkResult,
-  checkSettle,
 } from "../src/delivery/core/requests.ts";
 import { addressEvents } from "../src/delivery/core/routes.ts";
 import { settleJob } from "../src/delivery/core/settle.ts";

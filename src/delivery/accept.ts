@@ -3,9 +3,10 @@
 //
 //   fields -> known pressure -> body -> bucket, if it is large -> outbox -> result, if it is waited for
 //
-// A full queue still answers for what it has accepted before: while it is known to be full, a request with an
-// idempotency key is looked up, all others are refused. What was refused leaves nothing behind. A client that was told `not_accepted` may send the same again: with
-// an idempotency key that is safe whatever happened; without one, what was stored too late is withdrawn.
+// A full queue still answers for what it has accepted before: while it is known to be full, a request with
+// an idempotency key is looked up, all others are refused. What was refused leaves nothing behind. A client
+// that was told `not_accepted` may send the same again: with an idempotency key that is safe whatever
+// happened; without one, what was stored too late is withdrawn.
 
 import type { QueuePlan } from "../config/plan.ts";
 import { consumerAt } from "../edge/engine.ts";

@@ -131,7 +131,10 @@ export type Write =
       readonly endedAt: number;
       readonly reason: string | null;
       readonly result: JobResult | null;
-      /** What it holds may be asked for again; else it goes when the job has succeeded, but for a body's name. */
+      /**
+       * What it holds may be asked for again; else it goes when the job has succeeded, but for a body's
+       * name.
+       */
       readonly keepsTarget?: true;
     }
   /** A job that has ended lives again. */
@@ -196,7 +199,9 @@ export interface OutboxReads {
   /** Dead rows after a seq, ascending. */
   dead(after: number, max: number): readonly DeadEntry[];
   countDead(since: number, until: number): number;
-  /** Rows after a seq, ascending; `ref` is what their bodies are called in the bucket, null: none is there. */
+  /**
+   * Rows after a seq, ascending; `ref` is what their bodies are called in the bucket, null: none is there.
+   */
   jobsAfter(after: number, max: number): readonly OldRow[];
 }
 
