@@ -4,6 +4,7 @@ import { print, report } from "../cli/output.ts";
 import type { Bench } from "./bench.ts";
 import { thisMachine } from "./machine.ts";
 import { delivery } from "./delivery/report.ts";
+import { events } from "./events/report.ts";
 import { overhead } from "./overhead/report.ts";
 import { merge } from "./merge/report.ts";
 import { regionCosts } from "./region-costs/report.ts";
@@ -29,6 +30,7 @@ const RUNNERS = new Map<string, Runner>([
   runnerOf(regions),
   runnerOf(sidecar),
   runnerOf(delivery),
+  runnerOf(events),
   runnerOf(bundle),
 ]);
 

@@ -17,7 +17,10 @@ const CLAIMS_EXPIRE_DAYS = 60;
 const CLAIMS_RULE = "tidegate-claims-expire";
 const CLAIMS_PREFIX = "claims/";
 
-/** `relayed`: Hyperdrive bindings that relays use. In the order in which they have to be created: a queue's dead-letter queue comes first. */
+/**
+ * `relayed`: Hyperdrive bindings that relays use. In the order in which they have to be created: a queue's
+ * dead-letter queue comes first.
+ */
 export async function declaredResources(
   relayed: ReadonlySet<string> = new Set(),
   wranglerToml = WRANGLER_TOML,

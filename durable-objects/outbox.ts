@@ -10,8 +10,11 @@
 import { DurableObject } from "cloudflare:workers";
 import { acceptBatch } from "../src/delivery/core/accept.ts";
 import { claimJobs } from "../src/delivery/core/claim.ts";
+import { checkClaim, checkRenew, checkSettle } from "../src/delivery/core/consumer-requests.ts";
 import { describeOutbox } from "../src/delivery/core/describe.ts";
-import type { Pending, PullReply, PullRequest } from "../src/delivery/core/event-protocol.ts";
+import type { EventReplayReply } from "../src/delivery/core/event-replay.ts";
+import { enable } from "../src/delivery/core/endpoint.ts";
+import type { EnableReply, Pending, PullReply, PullRequest } from "../src/delivery/core/event-protocol.ts";
 import { claimFollowers } from "../src/delivery/core/follow.ts";
 import { SECRET_BYTES, parseJobId, parseOutboxName, secretOf } from "../src/delivery/core/job-id.ts";
 import { renewLeases } from "../src/delivery/core/leases.ts";
@@ -43,13 +46,10 @@ import { beginReplay } from "../src/delivery/core/replay.ts";
 import {
   checkAccept,
   checkCancel,
-  checkClaim,
   checkDead,
   checkPull,
-  checkRenew,
   checkReplay,
   checkResult,
-  checkSettle,
 } from "../src/delivery/core/requests.ts";
 import { addressEvents } from "../src/delivery/core/routes.ts";
 import { settleJob } from "../src/delivery/core/settle.ts";
@@ -179,6 +179,21 @@ export class Outbox extends DurableObject<OutboxBindings> implements OutboxCalls
     const { book, reads } = this.#keeper;
     const { reply, writes } = beginReplay(book, reads, checked.request, Date.now());
     this.#keeper.commit(writes);
+    return reply;
+  }
+
+  async replayEvents(subscription: string, input: ReplayRequest): Promise<EventReplayReply> {
+    const checked = checkReplay(input);
+    if (checked.kind === "malformed") return checked;
+    const reply = this.#keeper.handOver?.replays.begin(String(subscription), checked.request);
+    return reply ?? { kind: "no-events" };
+  }
+
+  /** Lets a webhook's receiver have events again; what it was disabled for, null: it was not. */
+  async enable(): Promise<EnableReply> {
+    const { book } = this.#keeper;
+    const reply = { kind: "enabled" as const, was: book.endpoint.disabled, deadRows: book.deadRows };
+    this.#keeper.commit(enable(book));
     return reply;
   }
 

@@ -30,9 +30,7 @@ export class SagaLedger extends DurableObject<LedgerEnv> implements Protocol.Sag
   constructor(context: DurableObjectState, env: LedgerEnv) {
     super(context, env);
     this.#keeper = new Keeper(context, () => this.env.SAGA);
-    const { alarm } = this.#keeper;
-    // An alarm that was lost comes back with the object.
-    void context.blockConcurrencyWhile(() => alarm.restore().then(() => this.#keeper.arm()));
+    void context.blockConcurrencyWhile(() => this.#keeper.restore());
   }
 
   /** Stores a new instance, or finds the one of its key. */

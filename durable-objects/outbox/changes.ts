@@ -56,6 +56,10 @@ export function applyWrite(sql: SqlStorage, write: Write): void {
       return insertSequel(sql, write.sequel);
     case "end-sequels":
       return deleteSequels(sql, write.seqs);
+    case "event-replay":
+      if (write.run === null) sql.exec("DELETE FROM replays WHERE name = ?", write.name);
+      else sql.exec("INSERT OR REPLACE INTO replays VALUES (?, ?)", write.name, JSON.stringify(write.run));
+      return;
     case "delete": {
       const seqs = JSON.stringify(write.seqs);
       sql.exec("DELETE FROM jobs WHERE seq IN (SELECT value FROM json_each(?))", seqs);

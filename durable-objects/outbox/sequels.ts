@@ -18,8 +18,9 @@ import type { Sequel, Write } from "../../src/delivery/core/storage.ts";
 import { REQUEST_KEY_EXTENSION } from "../../src/delivery/events/correlation.ts";
 import { EVENT_TERMS } from "../../src/delivery/events/event-terms.ts";
 import type { Failpoints } from "./failpoints.ts";
-import { HAND_OVER_TIMEOUT_MS, LOST, offerTo, type OutboxNamespace } from "./hand-over.ts";
+import { LOST } from "./hand-over.ts";
 import type { OutboxLog } from "./log.ts";
+import { offerTo, type OutboxNamespace } from "./offer.ts";
 import { oldestSequelAt, readSequels } from "./sequel-rows.ts";
 
 /** What ends within this time is published together. */
@@ -114,7 +115,7 @@ export class Sequels {
     const items = page.map((named) => sequelItem(named, route));
     const { region } = page[0].sequel;
     const request = { region, config: "", terms: EVENT_TERMS, items, refused: 0 };
-    return offerTo(outboxes(), outboxName(EVENTS_OUTBOX), request, HAND_OVER_TIMEOUT_MS, log);
+    return offerTo(outboxes(), outboxName(EVENTS_OUTBOX), request, log);
   }
 
   /** What the outbox of the events takes as no event at all: only a fault of ours brings that about. */

@@ -67,7 +67,7 @@ export class Keeper {
     const state = createState(definition, now);
     const identity = { seed: randomHex(), input };
     const hex = randomHex();
-    const due = dueAt(state, 0, now);
+    const due = dueAt(state, 0, now, this.rows.activeCount());
     const seq = this.#storage.transactionSync(() => {
       const row = this.rows.insert({ hex, key, definition, state, identity, origin, owner, dueAt: due });
       this.rows.addEvents(row, [{ kind: "state", state: "pending" }], now);
@@ -85,7 +85,7 @@ export class Keeper {
   async store(row: SagaRow, change: Change): Promise<SagaState> {
     const { state: changed, events, rescues = 0, replaceExecutor = false } = change;
     const now = Date.now();
-    const due = dueAt(changed, rescues, rescues === 0 ? 0 : now);
+    const due = dueAt(changed, rescues, rescues === 0 ? 0 : now, this.rows.activeCount());
     const isReplaced = due !== null && (replaceExecutor || needsNewExecutor(row.state, changed));
     if (isReplaced || due === null) this.heard.delete(row.seq);
     const state = isReplaced ? { ...changed, run: changed.run + 1, hasSleeper: false } : changed;
@@ -114,6 +114,12 @@ export class Keeper {
 
   countUp(name: "parked-total" | "rescued-total"): void {
     this.#storage.kv.put(name, (this.#storage.kv.get<number>(name) ?? 0) + 1);
+  }
+
+  /** As the object begins: an alarm that somebody lost is set anew, whatever storage says of it. */
+  async restore(): Promise<void> {
+    if (this.rows.nextDue() === null) await this.alarm.restore();
+    await this.arm();
   }
 
   /** The alarm rings for the next instance that is due. */

@@ -66,11 +66,12 @@ async function watch(keeper: Keeper, row: SagaRow, now: number): Promise<void> {
 }
 
 /** When it counts as stuck: what is due after an attempt to move it is due as it was stored. */
-function stuckAt({ executors, heard }: Keeper, row: SagaRow, now: number): number {
+function stuckAt({ executors, heard, rows }: Keeper, row: SagaRow, now: number): number {
   const { seq, state, rescues } = row;
+  const active = rows.activeCount();
   if (executors.isWaiting(executorOf(row))) {
     return Math.min(now + ALIVE_STALL_MS, state.timeoutAt > now ? state.timeoutAt : Number.POSITIVE_INFINITY);
   }
-  if (heard.has(seq)) return patientUntil(state);
-  return rescues === 0 ? (dueAt(state, 0, 0) ?? now) : now;
+  if (heard.has(seq)) return patientUntil(state, active);
+  return rescues === 0 ? (dueAt(state, 0, 0, active) ?? now) : now;
 }

@@ -24,6 +24,7 @@ import { SAGA_OPERATIONS, listSagas, operateSaga, readSaga, readSagaEvents } fro
 import { acknowledgeEvents, pullEvents } from "./pull.ts";
 import { describeQueues } from "./queues.ts";
 import { describeState } from "./state.ts";
+import { enableSubscription, replayEvents } from "./subscription-operations.ts";
 import { describeEvents } from "./subscriptions.ts";
 
 /** Takes another configuration; gives its errors, none when it is in force. */
@@ -126,6 +127,10 @@ function addEventPaths(own: Hono<OwnPathContext>): void {
   own.post("/_gateway/subscriptions/:name/ack", (c) =>
     acknowledgeEvents(c.env.x, c.req.param("name"), c.req.raw),
   );
+  own.post("/_gateway/subscriptions/:name/replay", (c) =>
+    replayEvents(c.env.x, c.req.param("name"), c.req.raw),
+  );
+  own.post("/_gateway/subscriptions/:name/enable", (c) => enableSubscription(c.env.x, c.req.param("name")));
 }
 
 /** What operators do with sagas. */

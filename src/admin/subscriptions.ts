@@ -10,6 +10,8 @@ export interface SubscriptionState extends QueueState {
   readonly delivery: "webhook" | "upstream" | "binding" | "pull";
   /** Events that wait for its outbox, and why; they are part of `depth` and `lag`. */
   readonly pending: { readonly count: number; readonly reason: string | null };
+  /** Events that a replay has handed to it so far; null: there is none under way. */
+  readonly replayed: number | null;
   /** How a webhook's receiver fares; null: nothing has gone wrong. */
   readonly endpoint: EndpointState | null;
 }
@@ -37,7 +39,7 @@ export async function describeEvents({ plan, outboxes }: Engine): Promise<EventS
   const entries = plan.subscriptions.map(({ name, deliver }, index) => {
     const own = described[index];
     if (own === null) return [name, null] as const;
-    const { count = 0, oldestAgeMs = 0, reason = null } = log?.pending?.[name] ?? {};
+    const { count = 0, oldestAgeMs = 0, reason = null, replayed = null } = log?.pending?.[name] ?? {};
     const state = stateOf(own);
     const subscription: SubscriptionState = {
       ...state,
@@ -46,6 +48,7 @@ export async function describeEvents({ plan, outboxes }: Engine): Promise<EventS
       oldestAgeMs: Math.max(state.oldestAgeMs, oldestAgeMs),
       delivery: deliver.kind,
       pending: { count, reason },
+      replayed,
       endpoint: own.endpoint ?? null,
     };
     return [name, subscription] as const;

@@ -3,12 +3,12 @@
 //
 //   fields -> known pressure -> body -> bucket, if it is large -> outbox -> result, if it is waited for
 //
-// A full queue still answers for what it has accepted before: while it is known to be full, a request with an
-// idempotency key is looked up, all others are refused. What was refused leaves nothing behind. A client that was told `not_accepted` may send the same again: with
-// an idempotency key that is safe whatever happened; without one, what was stored too late is withdrawn.
+// A full queue still answers for what it has accepted before: while it is known to be full, a request with
+// an idempotency key is looked up, all others are refused. What was refused leaves nothing behind. A client
+// that was told `not_accepted` may send the same again: with an idempotency key that is safe whatever
+// happened; without one, what was stored too late is withdrawn.
 
 import type { QueuePlan } from "../config/plan.ts";
-import { className } from "../edge/checks.ts";
 import { consumerAt } from "../edge/engine.ts";
 import type { Exchange } from "../edge/exchange.ts";
 import { storedFields, upstreamPath } from "../edge/outbound-request.ts";
@@ -16,13 +16,13 @@ import { storedTraceparent } from "../edge/trace.ts";
 import { Verdict } from "../edge/verdict.ts";
 import { rewritePath } from "../http/paths.ts";
 import type { Submitted } from "./accept-batches.ts";
-import type { ReadBody } from "./accept-body.ts";
 import { digestOf, readBody, release, storeBody } from "./accept-body.ts";
 import type { AcceptTerms } from "./accept-terms.ts";
 import { appliedPreferences, readTerms } from "./accept-terms.ts";
 import type { AcceptItem, Body, JobRequest, JobStatus } from "./core/protocol.ts";
 import { MAX_HEADER_CHARS, MAX_PATH_CHARS } from "./core/protocol.ts";
 import { loadBody } from "./deliver-body.ts";
+import { noteIntake, refuse, refuseBody, refuseFull, refuseSubmitted } from "./intake.ts";
 import { acceptedAnswer, resultAnswer } from "./job-answers.ts";
 import type { Outboxes } from "./outboxes.ts";
 
@@ -40,7 +40,7 @@ export async function acceptJob(x: Exchange, queue: QueuePlan): Promise<Verdict>
     prefer: x.inbound.prefer,
     orderKey: queue.orderBy === null ? null : x.request.headers.get(queue.orderBy),
   });
-  if (read.kind === "key-required") return note(x, Verdict.idempotencyKeyRequired, read.kind);
+  if (read.kind === "key-required") return noteIntake(x, Verdict.idempotencyKeyRequired, read.kind);
   if (read.kind === "malformed") return refuse(x, Verdict.badRequest, read.detail);
   const request = storedRequest(x, queue);
   const tooLong = checkSize(x, request);
@@ -53,7 +53,7 @@ export async function acceptJob(x: Exchange, queue: QueuePlan): Promise<Verdict>
     hasBucket: outboxes.claims !== null,
     waitMs: x.deadlineAt - Date.now(),
   });
-  if (body.kind !== "read") return refuseBody(x, body);
+  if (body.kind !== "read") return refuseBody(x, body, boundOf);
   const submitted = await (
     retryAfterMs === null
       ? store(x, queue, outboxes, read, request, body.body)
@@ -124,7 +124,7 @@ function checkSize(x: Exchange, { path, headers }: Omit<JobRequest, "body">): Ve
     return refuse(x, Verdict.badRequest, `Send a path and query of at most ${MAX_PATH_CHARS} characters.`);
   }
   const chars = headers.reduce((sum, [name, value]) => sum + name.length + value.length, 0);
-  return chars > MAX_HEADER_CHARS ? note(x, Verdict.headersTooLarge, "headers") : Verdict.admit;
+  return chars > MAX_HEADER_CHARS ? noteIntake(x, Verdict.headersTooLarge, "headers") : Verdict.admit;
 }
 
 function originOf(
@@ -167,7 +167,7 @@ async function answer(
   terms: AcceptTerms,
   submitted: Submitted,
 ): Promise<Verdict> {
-  note(x, Verdict.admit, submitted.kind);
+  noteIntake(x, Verdict.admit, submitted.kind);
   switch (submitted.kind) {
     case "accepted":
       x.sent = true;
@@ -175,18 +175,8 @@ async function answer(
       return answerJob(x, outboxes, terms, submitted.id, submitted.status);
     case "replayed":
       return answerJob(x, outboxes, terms, submitted.id, submitted.job.status);
-    case "conflict":
-      return Verdict.idempotencyConflict;
-    case "in-flight":
-      return Verdict.idempotencyInFlight;
-    case "backlog-full":
-      return refuseFull(x, submitted.retryAfterMs);
-    case "unanswered":
-      return Verdict.notAccepted;
-    case "too-large":
-      return Verdict.headersTooLarge;
-    case "malformed":
-      throw new Error(`an outbox did not understand ${submitted.field}`);
+    default:
+      return refuseSubmitted(x, submitted, Verdict.headersTooLarge);
   }
 }
 
@@ -221,40 +211,14 @@ async function answerJob(
   return Verdict.admit;
 }
 
-function refuseBody(x: Exchange, body: Exclude<ReadBody, { kind: "read" }>): Verdict {
-  switch (body.kind) {
-    case "broken":
-      return note(x, Verdict.badRequest, body.kind);
-    case "too-slow":
-      return note(x, Verdict.deadlineExceeded, body.kind);
-    case "busy":
-      return note(x, Verdict.notAccepted, body.kind);
-    case "too-large": {
-      const { limitBytes, why } = body;
-      x.problem = why === "route" ? { limitBytes } : { limitBytes, detail: DETAILS[why](limitBytes) };
-      return note(x, Verdict.bodyTooLarge, body.kind);
-    }
+/** What bounds a body that is too large; null: its route. */
+function boundOf({ why, limitBytes }: { readonly why: string; readonly limitBytes: number }): string | null {
+  switch (why) {
+    case "no-bucket":
+      return `Send at most ${limitBytes} bytes: this gateway has no bucket (CLAIMS) for larger bodies of queued requests.`;
+    case "storage":
+      return `Send at most ${limitBytes} bytes: a queued request is stored whole, and larger bodies are not.`;
+    default:
+      return null;
   }
-}
-
-const DETAILS = {
-  "no-bucket": (limitBytes: number) =>
-    `Send at most ${limitBytes} bytes: this gateway has no bucket (CLAIMS) for larger bodies of queued requests.`,
-  storage: (limitBytes: number) =>
-    `Send at most ${limitBytes} bytes: a queued request is stored whole, and larger bodies are not.`,
-};
-
-function refuseFull(x: Exchange, retryAfterMs: number): Verdict {
-  x.retryAfterMs = retryAfterMs;
-  return note(x, Verdict.backlogFull, "backlog-full");
-}
-
-function refuse(x: Exchange, verdict: Verdict, detail: string): Verdict {
-  x.problem = { detail };
-  return note(x, verdict, "refused");
-}
-
-function note(x: Exchange, verdict: Verdict, said: string): Verdict {
-  x.explanation?.note("queue", said, { queue: x.queue?.name ?? "", class: className(x.trafficClass) });
-  return verdict;
 }

@@ -58,10 +58,13 @@ export class WorkList {
   readonly #works: Work[];
   readonly #outboxes: OutboxNamespace;
   readonly #claimant: string;
+  /** Messages of the batch, until an outbox was told. */
+  #batch: number | undefined;
   /** What may still bring jobs. */
   readonly #pending = new Set<Promise<unknown>>();
 
-  constructor(works: readonly Work[], outboxes: OutboxNamespace, claimant: string) {
+  constructor(works: readonly Work[], outboxes: OutboxNamespace, claimant: string, batch: number) {
+    this.#batch = batch;
     this.#works = [...works];
     this.#outboxes = outboxes;
     this.#claimant = claimant;
@@ -152,11 +155,14 @@ export class WorkList {
     ids: readonly string[],
     leaseMs: number,
   ): Promise<readonly ClaimOutcome[] | null> {
+    const batch = this.#batch;
+    this.#batch = undefined;
     try {
       const reply = await outboxNamed(this.#outboxes, outbox).claim({
         ids,
         leaseMs,
         claimant: this.#claimant,
+        batch,
       });
       if (reply.kind === "answered") return reply.outcomes;
       logFault("claim-refused", outbox, reply.field);

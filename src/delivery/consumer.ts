@@ -58,7 +58,7 @@ export async function consumeBatch(batch: QueueBatch, parts: ConsumerParts): Pro
       upstream === null ? [] : askVerdicts(engine, upstream, parts.shell),
     ),
   );
-  const list = new WorkList(works, parts.outboxes, batch.queue);
+  const list = new WorkList(works, parts.outboxes, batch.queue, batch.messages.length);
   const startedAt = Date.now();
   const settler = new Settler(parts.outboxes, {
     terms(outbox) {

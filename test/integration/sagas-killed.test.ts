@@ -1,9 +1,8 @@
 // The process group is killed with SIGKILL while sagas are at every step and every compensation at once,
 // and started again on the same data. What counts is what the services of the checkout did.
-import { afterEach, describe, it } from "vitest";
+import { describe, it } from "vitest";
 import type { Call, Gate, Service } from "../../examples/checkout/servers.ts";
 import { until } from "./rig/index.ts";
-import type { RunningCheckout } from "./rig/checkout.ts";
 import { startCheckout } from "./rig/checkout.ts";
 
 const STEP_TIMEOUT_MS = 6_000;
@@ -41,13 +40,6 @@ const PAIRS: readonly Victim[] = (["reserve", "charge", "label"] as const).flatM
   }),
 );
 
-let checkout: RunningCheckout | null = null;
-
-afterEach(async () => {
-  await checkout?.stop();
-  checkout = null;
-});
-
 function placeOf({ key }: Call): string {
   const [, step, direction] = (key ?? "").split("-");
   return `${step} ${direction}`;
@@ -71,7 +63,8 @@ function holdVictims(
   return held;
 }
 
-describe.for([
+// Side by side, each with a gateway of its own: nearly all of their time they wait for leases to end.
+describe.concurrent.for([
   ["every step and compensation, before their calls had an effect", AT_STEPS, "before"],
   ["every step and compensation, after their effect, with the answer lost", AT_STEPS, "after"],
   ["a compensation, and again while it is repeated", TWICE, "before"],
@@ -80,8 +73,9 @@ describe.for([
   it(
     "comes to the right end within a minute, each effect once, one key per step",
     { timeout: 240_000 },
-    async ({ expect }) => {
-      checkout = await startCheckout(STEP_TIMEOUT_MS);
+    async ({ expect, onTestFinished }) => {
+      const checkout = await startCheckout(STEP_TIMEOUT_MS, STEP_TIMEOUT_MS);
+      onTestFinished(() => checkout.stop());
       const { services, gateway, begin, rest } = checkout;
       const all: readonly Service[] = Object.values(services);
       const held = holdVictims(all, victims, at);

@@ -154,6 +154,18 @@ describe("a queue that is not configured", () => {
   });
 });
 
+describe("how full a batch was", () => {
+  it("is counted once for each, where its first claim goes", async () => {
+    const outbox = await newOutbox();
+    const rig = newConsumer({ queues: [outbox], queue: { batch: 5 } });
+    const ids = await acceptAll(outbox, items(12));
+    await rig.consume(pointers(outbox, ids.slice(0, 8)));
+    await rig.consume(pointers(outbox, [...ids.slice(8), ids[11]]));
+    const { counts } = await outbox.describe();
+    expect([counts.batches, counts.batchMessages, counts.delivered]).toEqual([2, 13, 12]);
+  });
+});
+
 describe("time", () => {
   it("that a lease does not have is asked for, and not used when another has the job", async () => {
     const outbox = await newOutbox();

@@ -259,12 +259,12 @@ function keyOf(key: string, print = "a") {
   return { key, fingerprint: print.repeat(64) };
 }
 
+function lookupOf(key: string, print?: string): KeyLookup {
+  return { consumer: "acme", tenant: "acme", route: "orders", idempotency: keyOf(key, print) };
+}
+
 describe("an outbox that is full", () => {
   const terms = { ...TERMS, highWatermark: 10 };
-  function lookupOf(key: string, print?: string): KeyLookup {
-    return { consumer: "acme", tenant: "acme", route: "orders", idempotency: keyOf(key, print) };
-  }
-
   async function ask(outbox: Stub, lookups: readonly KeyLookup[]) {
     const request = { region: "weur", config: "c", terms, items: [], lookups, refused: 0 };
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- a stub's type knows no pairs

@@ -5,7 +5,7 @@ import { evictDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import type { Failpoint } from "../../durable-objects/outbox/failpoints.ts";
-import type { OutboxNamespace } from "../../durable-objects/outbox/hand-over.ts";
+import type { OutboxNamespace } from "../../durable-objects/outbox/offer.ts";
 import type { DeliveryOutcome } from "../../src/delivery/core/protocol.ts";
 import { MAX_WAITING_SEQUELS } from "../../src/delivery/core/sequel-relay.ts";
 import { event, eventIds, events, outboxOf, publish, subscription } from "./events-rig.ts";

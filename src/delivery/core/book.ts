@@ -20,6 +20,7 @@ import type { EndStatus, OutboxRow, ReplayRun, Trial, Write } from "./storage.ts
 
 /** A job that was published and not claimed for so long is published again. */
 export const VISIBILITY_MS = 5 * 60_000;
+
 export interface LiveJob {
   readonly seq: number;
   readonly key: string | null;
@@ -106,8 +107,9 @@ export interface Book {
   collectAfter: number;
   /** Rows that go once their bodies are gone from the bucket, and what those are called there. */
   readonly bodies: Map<number, string>;
-  /** Events from here on are kept for a subscription that is behind; infinite: none is. */
+  /** Events from here on are kept for a subscription that is behind, or for a replay; infinite: none is. */
   keptFrom: number;
+  replayFrom: number;
   /** The newest terms', see `QueueTerms`; null: a queue's. */
   delivery: QueueTerms["delivery"] | null;
   endpoint: EndpointHealth;
@@ -159,6 +161,7 @@ export function createBook(name: OutboxName, now: number): Book {
     collectAfter: 0,
     bodies: new Map(),
     keptFrom: Number.POSITIVE_INFINITY,
+    replayFrom: Number.POSITIVE_INFINITY,
     delivery: null,
     endpoint: HEALTHY,
     notices: [],
@@ -170,9 +173,7 @@ export function createBook(name: OutboxName, now: number): Book {
 }
 
 /** Jobs accepted and not ended. */
-export function depthOf(book: Book): number {
-  return book.live.size;
-}
+export const depthOf = (book: Book): number => book.live.size;
 
 export function isLeased(job: Pick<LiveJob, "leaseUntil">, now: number): boolean {
   return job.leaseUntil > now;

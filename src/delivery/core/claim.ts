@@ -36,6 +36,11 @@ export interface ClaimContext {
 export function claimJobs(book: Book, request: ClaimRequest, context: ClaimContext): Claim {
   const { now } = context;
   followClock(book, now);
+  if (request.batch !== undefined) {
+    book.counts.batches += 1;
+    book.counts.batchMessages += request.batch;
+    book.isRowStale = true;
+  }
   const writes: Write[] = [];
   const found = request.ids.map((id) => findClaimable(book, id, context, writes));
   const claimable = found.filter((each) => each.kind === "claimable");

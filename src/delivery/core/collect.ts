@@ -67,13 +67,13 @@ function isOver({ status, endedAt }: Pick<JobRow, "status" | "endedAt">, now: nu
   return endedAt + (status === "dead" ? DEAD_RETENTION_MS : RETENTION_MS) <= now;
 }
 
-/** Whether a subscription that is behind has not got it yet. */
+/** Whether a subscription that is behind has not got it yet, or a replay needs it. */
 function isKept(
-  { keptFrom }: Book,
+  { keptFrom, replayFrom }: Book,
   { seq, acceptedAt }: Pick<JobRow, "seq" | "acceptedAt">,
   now: number,
 ): boolean {
-  return seq >= keptFrom && acceptedAt + MAX_KEPT_MS > now;
+  return seq >= Math.min(keptFrom, replayFrom) && acceptedAt + MAX_KEPT_MS > now;
 }
 
 function isAwaited(book: Book, reads: OutboxReads, { seq, status }: Pick<JobRow, "seq" | "status">): boolean {

@@ -62,6 +62,8 @@ export interface Pending {
   readonly oldestAgeMs: number;
   /** Why it waits; null: it does not. */
   readonly reason: string | null;
+  /** Events that a replay has handed to it so far; null: there is none under way. */
+  readonly replayed?: number | null;
 }
 
 /** How a webhook's receiver fares. */
@@ -70,4 +72,12 @@ export interface EndpointState {
   readonly failingSince: number | null;
   /** Nothing is sent to it: its events are kept as dead ones, to be replayed. */
   readonly disabled: { readonly reason: string; readonly at: number } | null;
+}
+
+export interface EnableReply {
+  readonly kind: "enabled";
+  /** What it was disabled for; null: it was not. */
+  readonly was: EndpointState["disabled"];
+  /** Dead events that are kept, those that were skipped among them. */
+  readonly deadRows: number;
 }

@@ -169,6 +169,9 @@ export interface OutboxCounts {
   /** Pointers to jobs that needed none, settlements that came too late, and repeated idempotency keys. */
   readonly duplicates: number;
   readonly replayed: number;
+  /** Batches of consumers that claimed here first, and the messages in them: how full they were. */
+  readonly batches: number;
+  readonly batchMessages: number;
 }
 
 export const NO_COUNTS: OutboxCounts = {
@@ -183,4 +186,6 @@ export const NO_COUNTS: OutboxCounts = {
   expired: 0,
   duplicates: 0,
   replayed: 0,
+  batches: 0,
+  batchMessages: 0,
 };

@@ -25,7 +25,16 @@
 // plain data that can be cloned; validators stand in requests.ts.
 
 import type { TrafficClass } from "../../resilience/level.ts";
-import type { Pending, PullReply, PullRequest, ReactionTerms, SubscriptionRoute } from "./event-protocol.ts";
+import type { ClaimReply, ClaimRequest } from "./claim-protocol.ts";
+import type {
+  EnableReply,
+  Pending,
+  PullReply,
+  PullRequest,
+  ReactionTerms,
+  SubscriptionRoute,
+} from "./event-protocol.ts";
+import type { EventReplayReply } from "./event-replay.ts";
 import type { JobTarget, Malformed } from "./job-content.ts";
 import type {
   CancelReply,
@@ -59,6 +68,7 @@ export {
   type RequestTarget,
   type Unknown,
 } from "./job-content.ts";
+export type { ClaimedJob, ClaimOutcome, ClaimReply, ClaimRequest, SkipReason } from "./claim-protocol.ts";
 export type {
   DeliveryOutcome,
   NextTerms,
@@ -220,64 +230,6 @@ export interface Pressure {
   readonly retryAfterMs: number;
 }
 
-// --- claim
-
-export interface ClaimRequest {
-  /** Ids of pointers; more than `MAX_BATCH_JOBS` are malformed. */
-  readonly ids: readonly string[];
-  /** For how long nobody else gets them: as long as one try takes and some time; it can be renewed. */
-  readonly leaseMs: number;
-  /** Who asks, for the log. */
-  readonly claimant: string;
-}
-
-export interface ClaimedJob {
-  readonly kind: "claimed";
-  readonly id: string;
-  /** To be given back with the outcome. */
-  readonly fence: number;
-  /** 1 for the first try. */
-  readonly attempt: number;
-  readonly lastAttempt: boolean;
-  /** How often it was put off without being tried. */
-  readonly deferrals?: number;
-  readonly leaseMs: number;
-  /** Ms that the job may still take before it expires. */
-  readonly expiresInMs: number;
-  readonly acceptedAt: number;
-  readonly priority: TrafficClass;
-  readonly consumer: string | null;
-  readonly tenant: string | null;
-  readonly route: string;
-  readonly key: string | null;
-  readonly traceparent: string | null;
-  readonly requestId: string | null;
-  readonly region: string;
-  readonly target: JobTarget;
-}
-
-/** Why a job was not given. In all cases its pointer is done: when it is due, a new one comes. */
-export type SkipReason =
-  | "done"
-  | "cancelled"
-  | "expired"
-  /** It waits for its next try. */
-  | "not-due"
-  /** Another job of its key comes first. */
-  | "blocked"
-  | "leased"
-  | "unknown"
-  /** It did not fit into this answer, or shall run alone: it is published again at once. */
-  | "put-back";
-
-export type ClaimOutcome =
-  | ClaimedJob
-  | { readonly kind: "skipped"; readonly id: string; readonly reason: SkipReason };
-
-export type ClaimReply =
-  | { readonly kind: "answered"; readonly outcomes: readonly ClaimOutcome[] }
-  | Malformed;
-
 /** What an outbox answers to. Every argument is checked, so it may come from another version. */
 export interface OutboxCalls {
   accept(request: AcceptRequest): Promise<AcceptReply>;
@@ -295,6 +247,10 @@ export interface OutboxCalls {
   wake(): Promise<boolean>;
   /** Leases the oldest events that may run to whoever asks; see `PullReply`. */
   pull(request: PullRequest): Promise<PullReply>;
+  /** Of a webhook's subscription: its receiver may have events again. */
+  enable(): Promise<EnableReply>;
+  /** Of the events: hands those that a subscription has had to it once more. */
+  replayEvents(subscription: string, request: ReplayRequest): Promise<EventReplayReply>;
   /** Of the events: what a subscription has not got yet; null: nothing is known of it. */
   pending(subscription: string): Promise<Pending | null>;
 }

@@ -3,7 +3,7 @@
 
 import type { Book } from "./book.ts";
 import { UNTOUCHED, addLive, goOn, outboxRow, watchDepth } from "./book.ts";
-import { noteReplay } from "./endpoint.ts";
+import { enable } from "./endpoint.ts";
 import type { ReplayReply, ReplayRequest } from "./protocol.ts";
 import { NO_TRIAL, type JobRow, type OutboxReads, type Write } from "./storage.ts";
 import { findJob } from "./views.ts";
@@ -18,7 +18,7 @@ export interface Replayed {
 
 /** Begins a replay; a later one by time takes the place of one that still goes on. */
 export function beginReplay(book: Book, reads: OutboxReads, request: ReplayRequest, now: number): Replayed {
-  const enabled = noteReplay(book);
+  const enabled = enable(book);
   if (!("ids" in request)) {
     book.replay = { since: request.since, until: request.until, rate: request.rate, after: 0 };
     book.replayedAt = now;

@@ -11,29 +11,20 @@ import {
   MAX_ATTEMPTS,
   MAX_BATCH_JOBS,
   MAX_HIGH_WATERMARK,
-  MAX_LEASE_MS,
   MAX_PAGE_ROWS,
-  MAX_REASON_CHARS,
   MAX_RESULT_WAIT_MS,
-  MIN_LEASE_MS,
   type AcceptItem,
   type AcceptRequest,
   type CancelRequest,
-  type ClaimRequest,
   type DeadRequest,
-  type DeliveryOutcome,
   type Idempotency,
   type JobTarget,
   type KeyLookup,
   type Malformed,
-  type NextTerms,
   type Pointer,
   type QueueTerms,
-  type RenewRequest,
   type ReplayRequest,
   type ResultRequest,
-  type SettleRequest,
-  type Settlement,
 } from "./protocol.ts";
 import {
   fitsInline,
@@ -43,7 +34,6 @@ import {
   isFields,
   isHex64,
   isJobRequest,
-  isJobResult,
   isKeyOrNull,
   isListOf,
   isReactionTerms,
@@ -56,7 +46,7 @@ import {
 /** Routes are named by their paths where they have no name. */
 const MAX_ROUTE_CHARS = 1024;
 const MAX_TRACEPARENT_CHARS = 256;
-const MAX_REQUEST_ID_CHARS = 128;
+export const MAX_REQUEST_ID_CHARS = 128;
 const MAX_CURSOR_CHARS = 64;
 /** Dead rows per second of a replay. */
 export const MAX_REPLAY_RATE = 1_000;
@@ -180,73 +170,6 @@ export function isQueueTerms(value: unknown): value is QueueTerms {
   );
 }
 
-export function checkClaim(input: unknown): Checked<ClaimRequest> {
-  if (!isFields(input)) return malformed("request");
-  const { ids, leaseMs, claimant } = input;
-  if (!isListOf(ids, MAX_BATCH_JOBS, isIdText)) return malformed("ids");
-  if (!isWhole(leaseMs, MIN_LEASE_MS, MAX_LEASE_MS)) return malformed("leaseMs");
-  if (!isText(claimant, MAX_REQUEST_ID_CHARS)) return malformed("claimant");
-  return { kind: "valid", request: { ids, leaseMs, claimant } };
-}
-
-export function checkRenew(input: unknown): Checked<RenewRequest> {
-  if (!isFields(input)) return malformed("request");
-  const { ids, fence, leaseMs } = input;
-  if (!isListOf(ids, MAX_BATCH_JOBS, isIdText)) return malformed("ids");
-  if (!isWhole(fence, 1)) return malformed("fence");
-  if (!isWhole(leaseMs, MIN_LEASE_MS, MAX_LEASE_MS)) return malformed("leaseMs");
-  return { kind: "valid", request: { ids, fence, leaseMs } };
-}
-
-export function checkSettle(input: unknown): Checked<SettleRequest> {
-  if (!isFields(input)) return malformed("request");
-  const { settlements, next } = input;
-  if (!isListOf(settlements, MAX_BATCH_JOBS, isSettlement)) return malformed("settlements");
-  if (next === undefined) return { kind: "valid", request: { settlements } };
-  if (!isNextTerms(next)) return malformed("next");
-  return { kind: "valid", request: { settlements, next } };
-}
-
-function isNextTerms(value: unknown): value is NextTerms {
-  if (!isFields(value)) return false;
-  const { leaseMs, claimant } = value;
-  return isWhole(leaseMs, MIN_LEASE_MS, MAX_LEASE_MS) && isText(claimant, MAX_REQUEST_ID_CHARS);
-}
-
-function isSettlement(value: unknown): value is Settlement {
-  if (!isFields(value)) return false;
-  const { id, fence, outcome, tookMs } = value;
-  return isIdText(id) && isWhole(fence, 1) && isOutcome(outcome) && isDuration(tookMs);
-}
-
-function isOutcome(value: unknown): value is DeliveryOutcome {
-  if (!isFields(value)) return false;
-  switch (value.kind) {
-    case "succeeded":
-    case "refused":
-      return isJobResult(value.result);
-    case "failed":
-      return (
-        (value.status === null || isWhole(value.status, 100, 999)) &&
-        isTextOrNull(value.error) &&
-        (value.retryAfterMs === null || isDuration(value.retryAfterMs, Number.MAX_SAFE_INTEGER)) &&
-        (value.result === null || isJobResult(value.result)) &&
-        (value.endpoint === undefined || value.endpoint === "gone" || value.endpoint === "unharmed")
-      );
-    case "deferred":
-      return isDuration(value.forMs) && isText(value.reason, MAX_REASON_CHARS);
-    case "hopeless":
-      return isText(value.reason, MAX_REASON_CHARS);
-    case "poison":
-      return (
-        isText(value.error, MAX_REASON_CHARS) &&
-        (value.final === undefined || typeof value.final === "boolean")
-      );
-    default:
-      return false;
-  }
-}
-
 export function checkResult(input: unknown): Checked<ResultRequest> {
   if (!isFields(input)) return malformed("request");
   const { id, waitMs } = input;
@@ -291,6 +214,6 @@ export function isPointer(value: unknown): value is Pointer {
 }
 
 /** What is not a job's id at all is answered `unknown`, like an id that nobody has. */
-function isIdText(value: unknown): value is string {
+export function isIdText(value: unknown): value is string {
   return isText(value, MAX_ROUTE_CHARS);
 }

@@ -110,11 +110,11 @@ export function addressEvents(
   return { ...batch, items };
 }
 
-/** An event as a job of a subscription; `maxAgeMs`: null: as long as the subscription says. */
+/** An event as a job of a subscription. */
 export function subscriptionItem(
   { job, id, event }: PublishedEvent,
-  { ordered }: SubscriptionRoute,
-  maxAgeMs: number | null = null,
+  { ordered, terms }: SubscriptionRoute,
+  now: number,
 ): AcceptItem {
   const { priority, route, traceparent, requestId } = job;
   return {
@@ -127,18 +127,10 @@ export function subscriptionItem(
     idempotency: { key: id, fingerprint: job.secret + job.secret },
     traceparent,
     requestId,
-    maxAgeMs,
+    // The time of a reaction begins when its event is published.
+    maxAgeMs:
+      terms.reaction === undefined ? null : Math.max(0, terms.maxAgeMs - Math.max(0, now - job.acceptedAt)),
   };
-}
-
-/** The time of a reaction begins when its event is published, wherever that waits; null: of no reaction. */
-export function reactionTimeMs(
-  { job }: PublishedEvent,
-  { terms }: SubscriptionRoute,
-  now: number,
-): number | null {
-  if (terms.reaction === undefined) return null;
-  return Math.max(0, terms.maxAgeMs - Math.max(0, now - job.acceptedAt));
 }
 
 /** Where order matters, receivers can see it. */

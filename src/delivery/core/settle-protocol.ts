@@ -1,8 +1,9 @@
-// What a consumer tells an outbox of the jobs that it has: that it is not done, and how each went. Everybody imports it through protocol.ts.
+// What a consumer tells an outbox of the jobs that it has: that it is not done, and how each went.
+// Everybody imports it through protocol.ts.
 
 import type { JobResult, Malformed } from "./job-content.ts";
 import type { JobView } from "./job-protocol.ts";
-import type { ClaimedJob, ClaimRequest } from "./protocol.ts";
+import type { ClaimedJob, ClaimRequest } from "./claim-protocol.ts";
 
 export type DeliveryOutcome =
   | { readonly kind: "succeeded"; readonly result: JobResult }

@@ -10,6 +10,7 @@ import type { EndpointHealth } from "../webhooks/core/endpoint-health.ts";
 import type { Refusing } from "./backpressure.ts";
 import type { CloudEvent } from "../events/cloud-event.ts";
 import type { SubscriptionRoute } from "./event-protocol.ts";
+import type { EventReplay } from "./event-replay.ts";
 import type { AttemptRecord, JobResult, JobTarget, OutboxCounts, QueueTerms } from "./protocol.ts";
 
 export type EndStatus = "succeeded" | "failed" | "dead" | "cancelled" | "expired";
@@ -130,7 +131,10 @@ export type Write =
       readonly endedAt: number;
       readonly reason: string | null;
       readonly result: JobResult | null;
-      /** What it holds may be asked for again; else it goes when the job has succeeded, but for a body's name. */
+      /**
+       * What it holds may be asked for again; else it goes when the job has succeeded, but for a body's
+       * name.
+       */
       readonly keepsTarget?: true;
     }
   /** A job that has ended lives again. */
@@ -164,6 +168,8 @@ export type Write =
     }
   | { readonly kind: "sequel"; readonly sequel: Sequel }
   | { readonly kind: "end-sequels"; readonly seqs: readonly number[] }
+  /** A replay of a subscription's events; null: there is none any more. */
+  | { readonly kind: "event-replay"; readonly name: string; readonly run: EventReplay | null }
   | { readonly kind: "delete"; readonly seqs: readonly number[] };
 
 export interface IdempotencyRecord {
@@ -193,7 +199,9 @@ export interface OutboxReads {
   /** Dead rows after a seq, ascending. */
   dead(after: number, max: number): readonly DeadEntry[];
   countDead(since: number, until: number): number;
-  /** Rows after a seq, ascending; `ref` is what their bodies are called in the bucket, null: none is there. */
+  /**
+   * Rows after a seq, ascending; `ref` is what their bodies are called in the bucket, null: none is there.
+   */
   jobsAfter(after: number, max: number): readonly OldRow[];
 }
 

@@ -15,20 +15,29 @@ export const MAX_STALL_MS = 60_000;
  * other as a rule, so it is more likely to be slow.
  */
 export const ALIVE_STALL_MS = 15_000;
+/** More patience for each instance under way: many at once are slow, and more executors make them slower. */
+export const CROWD_MS = 100;
+const MAX_CROWD_MS = 300_000;
 
 /**
  * When an instance counts as stuck, or its time is over; null: never. `rescues`: attempts to move it since it
- * last moved, the last of them at `rescuedAt`.
+ * last moved, the last of them at `rescuedAt`. `active`: instances under way.
  */
-export function dueAt(state: SagaState, rescues: number, rescuedAt: number): number | null {
+export function dueAt(state: SagaState, rescues: number, rescuedAt: number, active: number): number | null {
   if (!isActive(state)) return null;
   const stallMs = Math.min(MAX_STALL_MS, STALL_MS * 2 ** Math.min(10, rescues));
-  return orTimeout(state, Math.max(rescuedAt, state.updatedAt, expectedAt(state)) + stallMs);
+  const waitMs = rescues === 0 ? stallMs : stallMs + crowdMs(active);
+  return orTimeout(state, Math.max(rescuedAt, state.updatedAt, expectedAt(state)) + waitMs);
 }
 
 /** The same for one whose executor has been heard. */
-export function patientUntil(state: SagaState): number {
-  return orTimeout(state, Math.max(state.updatedAt, expectedAt(state)) + ALIVE_STALL_MS);
+export function patientUntil(state: SagaState, active: number): number {
+  const waitMs = ALIVE_STALL_MS + crowdMs(active);
+  return orTimeout(state, Math.max(state.updatedAt, expectedAt(state)) + waitMs);
+}
+
+function crowdMs(active: number): number {
+  return Math.min(MAX_CROWD_MS, active * CROWD_MS);
 }
 
 function orTimeout(state: SagaState, at: number): number {

@@ -18,9 +18,9 @@ export interface RunningCheckout {
   readonly services: Checkout;
   readonly gateway: RunningRegions;
   /** Starts a checkout; the answer as it came. */
-  readonly start: (order: string, headers?: Record<string, string>) => Promise<Response>;
+  readonly start: (order: string, headers?: Record<string, string>, amount?: number) => Promise<Response>;
   /** Starts a checkout and resolves with its address. */
-  readonly begin: (order: string) => Promise<string>;
+  readonly begin: (order: string, amount?: number) => Promise<string>;
   readonly get: (path: string) => Promise<Response>;
   /** With the admin token. */
   readonly admin: (method: string, path: string, body?: object) => Promise<Response>;
@@ -32,20 +32,22 @@ export interface RunningCheckout {
   readonly stop: () => Promise<void>;
 }
 
-export async function startCheckout(stepTimeoutMs = 500): Promise<RunningCheckout> {
+export async function startCheckout(stepTimeoutMs = 500, undoTimeoutMs = 10_000): Promise<RunningCheckout> {
   const services = createCheckout();
   const config = structuredClone(checkoutConfig);
   for (const service of Object.values(services)) {
     config.upstreams[service.name] = { targets: [await service.listen()], breaker: false };
   }
-  const quick = JSON.stringify(config).replaceAll('"timeout":"2s"', `"timeout":${stepTimeoutMs}`);
+  const quick = JSON.stringify(config)
+    .replaceAll('"timeout":"2s"', `"timeout":${stepTimeoutMs}`)
+    .replaceAll('"compensate":{', `"compensate":{"timeout":${undoTimeoutMs},`);
   const gateway = await startRegions({ config: JSON.parse(quick), regions: [REGION] });
   const url = (path: string): string => gateway.url(REGION) + path;
-  const start = (order: string, headers: Record<string, string> = {}): Promise<Response> =>
+  const start = (order: string, headers: Record<string, string> = {}, amount = 12): Promise<Response> =>
     fetch(url("/v1/checkout"), {
       method: "POST",
       headers: { "content-type": "application/json", ...headers },
-      body: JSON.stringify({ order, sku: "book", amount: 12 }),
+      body: JSON.stringify({ order, sku: "book", amount }),
     });
   const view = async (location: string): Promise<SagaView> => {
     const response = await fetch(url(location));
@@ -83,8 +85,8 @@ export async function startCheckout(stepTimeoutMs = 500): Promise<RunningCheckou
     services,
     gateway,
     start,
-    async begin(order) {
-      const response = await start(order);
+    async begin(order, amount) {
+      const response = await start(order, {}, amount);
       await response.body?.cancel();
       if (response.status !== 202) throw new Error(`not accepted: ${response.status}`);
       return response.headers.get("location") ?? "";

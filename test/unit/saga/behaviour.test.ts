@@ -9,6 +9,7 @@ import { createState } from "../../../src/saga/core/state.ts";
 import { commandFor } from "../../../src/saga/core/calls.ts";
 import {
   ALIVE_STALL_MS,
+  CROWD_MS,
   MAX_STALL_MS,
   STALL_MS,
   dueAt,
@@ -175,23 +176,23 @@ describe("tries", () => {
 describe("the watchdog", () => {
   it("looks when something should have happened, and less often when that does not help", ({ expect }) => {
     const fresh = createState(FOUR, 0);
-    expect(dueAt(fresh, 0, 0)).toBe(STALL_MS);
+    expect(dueAt(fresh, 0, 0, 1)).toBe(STALL_MS);
     const { state } = begin(FOUR, fresh, WORK, 0, 0.5);
-    expect(dueAt(state, 0, 0)).toBe(1000 + LEASE_SLACK_MS + STALL_MS);
-    expect(dueAt(fresh, 20, 7)).toBe(7 + MAX_STALL_MS);
-    expect(dueAt({ ...fresh, phase: "parked" }, 0, 0)).toBeNull();
-    expect(dueAt({ ...fresh, timeoutAt: 3 }, 0, 0)).toBe(3);
-    expect(patientUntil(state)).toBe(1000 + LEASE_SLACK_MS + ALIVE_STALL_MS);
+    expect(dueAt(state, 0, 0, 1)).toBe(1000 + LEASE_SLACK_MS + STALL_MS);
+    expect(dueAt(fresh, 20, 7, 2)).toBe(7 + MAX_STALL_MS + 2 * CROWD_MS);
+    expect(dueAt({ ...fresh, phase: "parked" }, 0, 0, 1)).toBeNull();
+    expect(dueAt({ ...fresh, timeoutAt: 3 }, 0, 0, 1)).toBe(3);
+    expect(patientUntil(state, 5)).toBe(1000 + LEASE_SLACK_MS + ALIVE_STALL_MS + 5 * CROWD_MS);
   });
 
   it("finds out within a minute also when the first two executors that it makes come to nothing", ({
     expect,
   }) => {
     const { state } = begin(FOUR, createState(FOUR, 0), WORK, 0, 0.5);
-    let at = dueAt(state, 0, 0) ?? 0;
-    for (const rescues of [1, 2]) at = dueAt(state, rescues, at) ?? 0;
-    expect(at).toBeLessThanOrEqual(45_000);
-    expect(patientUntil(state) + (dueAt(state, 1, 0) ?? 0)).toBeLessThanOrEqual(45_000);
+    let at = dueAt(state, 0, 0, 1) ?? 0;
+    for (const rescues of [1, 2]) at = dueAt(state, rescues, at, 20) ?? 0;
+    expect(at).toBeLessThanOrEqual(50_000);
+    expect(patientUntil(state, 20) + (dueAt(state, 1, 0, 20) ?? 0)).toBeLessThanOrEqual(50_000);
   });
 
   it("replaces whatever does not move, and leaves those in line alone for longer and longer", ({
