@@ -83,7 +83,7 @@ export class Keeper {
       ...common,
       reads,
       // Events are handed on, pulled ones are fetched: there is nothing to point at.
-      queue: () => (this.#isPublished && !book.isHeld ? bindings().DELIVERY : undefined),
+      queue: () => (this.#isPublished && !book.sequels.areMany ? bindings().DELIVERY : undefined),
       follow: () => this.follow(),
     });
     this.#bodies = new BodyBin({

@@ -115,10 +115,8 @@ export interface Book {
   endpoint: EndpointHealth;
   /** What has changed with the endpoint and was not told yet. */
   readonly notices: HealthNotice[];
-  /** Events that a reaction has brought about: the number of the newest, and how many nobody has yet. */
-  readonly sequels: { last: number; waiting: number };
-  /** Nothing is published or given to consumers, because of what waits to be published. */
-  isHeld: boolean;
+  /** Events that a reaction has brought about, see sequel-relay.ts: the newest, and how many nobody has yet. */
+  readonly sequels: { last: number; waiting: number; areMany: boolean };
   /** Of the events: the subscriptions that the newest configuration names; null: none was told of. */
   told: readonly string[] | null;
   /** Whether the outbox's own row is older than what is known. */
@@ -165,8 +163,7 @@ export function createBook(name: OutboxName, now: number): Book {
     delivery: null,
     endpoint: HEALTHY,
     notices: [],
-    sequels: { last: 0, waiting: 0 },
-    isHeld: false,
+    sequels: { last: 0, waiting: 0, areMany: false },
     told: null,
     isRowStale: false,
   };

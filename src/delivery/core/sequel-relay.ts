@@ -98,7 +98,7 @@ function hold(relay: SequelRelay, forMs: number, reason: string, now: number): v
 /** A reaction whose events are refused, or that has too many, rests. */
 export function watchSequels(book: Book, { reason, failures }: SequelRelay): void {
   const isRefused = reason !== null && failures === 0;
-  book.isHeld = isRefused || book.sequels.waiting >= MAX_WAITING_SEQUELS;
+  book.sequels.areMany = isRefused || book.sequels.waiting >= MAX_WAITING_SEQUELS;
 }
 
 /**
