@@ -115,7 +115,7 @@ export interface Book {
   endpoint: EndpointHealth;
   /** What has changed with the endpoint and was not told yet. */
   readonly notices: HealthNotice[];
-  /** Events that a reaction has brought about, see sequel-relay.ts: the newest, and how many nobody has yet. */
+  /** Events that a reaction has brought about: the newest, how many nobody has yet; see sequel-relay.ts. */
   readonly sequels: { last: number; waiting: number; areMany: boolean };
   /** Of the events: the subscriptions that the newest configuration names; null: none was told of. */
   told: readonly string[] | null;
