@@ -338,6 +338,30 @@ describe("a deadline", () => {
   });
 });
 
+describe("an event that is replayed to a reaction", () => {
+  it("has its time anew, and is told of when it ends in another way", async () => {
+    const clock = frozen();
+    const pair = newReaction();
+    const [id] = await begin(pair, [caused(pair, "a")]);
+    const stub = outboxOf(pair.reaction);
+    await settle(stub, [await claimOne(stub, id)], ANSWER);
+    const [told] = await hear(pair, 1);
+    clock.advance(2 * HOUR_MS);
+    const request = { since: 0, until: Date.now(), rate: 100 };
+    expect(await events().replayEvents(pair.reaction.name, request)).toMatchObject({ matching: 1 });
+    await vi.waitFor(async () => {
+      clock.advance(100);
+      await events().wake();
+      expect((await stub.describe()).depth).toBe(1);
+    }, SOON);
+    const [row] = await sql(stub, "SELECT seq, secret FROM jobs ORDER BY seq DESC LIMIT 1");
+    const again = `${String(row.secret)}-${Number(row.seq).toString(36)}-subscription.${pair.reaction.name}`;
+    await settle(stub, [await claimOne(stub, again)], REFUSAL);
+    const after = await hear(pair, 2);
+    expect(after.map(({ id: of }) => of)).toEqual([told.id, told.id.replace("-ok", "-failed")]);
+  });
+});
+
 describe("a reaction whose outcomes nobody takes", () => {
   it("begins no more requests while the outbox of the events is over its watermark", async () => {
     const clock = frozen();

@@ -6,6 +6,7 @@ import { missingBindings } from "../../../src/config/bindings.ts";
 import { packPlan, unpackPlan } from "../../../src/config/compiled-config.ts";
 import { allRoutes } from "../../../src/config/plan.ts";
 import { isQueueTerms } from "../../../src/delivery/core/requests.ts";
+import { resolveSubscriptions } from "../../../src/edge/engine-subscriptions.ts";
 import { sidecarErrors } from "../../../src/sidecar/sidecar-config.ts";
 import { DURATION_RULE, NAME_RULE, between, expectLines } from "./rule-lines.ts";
 import { declared, minimalConfig, planOf } from "./sample.ts";
@@ -176,6 +177,7 @@ describe("a reaction", () => {
     const routes = allRoutes(plan);
     expect(routes.map(({ index }) => index)).toEqual(routes.map((_, place) => place));
     expect(plan.secrets).toEqual(["TOKEN"]);
+    expect(resolveSubscriptions(plan, { TOKEN: "t{id}" })[2].headers).toEqual([["authorization", "t{id}"]]);
     expect(unpackPlan(packPlan(plan))).toEqual(plan);
   });
 
