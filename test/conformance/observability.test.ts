@@ -13,7 +13,7 @@ import { parsePrometheus, type Sample } from "./support/prometheus.ts";
 
 const ROOT = new URL("../../", import.meta.url);
 /** What only several regions have. */
-const WITHOUT_SAMPLES = ["tidegate_peer_age_seconds"];
+const WITHOUT_SAMPLES = new Set(["tidegate_peer_age_seconds"]);
 const SUFFIX = /_(?:bucket|sum|count)$/;
 const PART = /_(?:bucket|count)$/;
 
@@ -102,7 +102,7 @@ function exported(): string[] {
 
 function missing(): string[] {
   const seen = new Set(samples.map(({ name }) => name.replace(SUFFIX, "")));
-  return exported().filter((name) => !seen.has(name) && !WITHOUT_SAMPLES.includes(name));
+  return exported().filter((name) => !seen.has(name) && !WITHOUT_SAMPLES.has(name));
 }
 
 /** Metrics of a PromQL expression, each with the labels that are asked of it. */
@@ -134,7 +134,7 @@ describe("the dashboard", () => {
       for (const { metric, labels } of all) {
         const type = text.includes(`# TYPE ${metric} `) ? null : metric.replace(PART, "");
         expect(text, `${title}: ${metric}`).toContain(`# TYPE ${type ?? metric} `);
-        if (WITHOUT_SAMPLES.includes(metric)) continue;
+        if (WITHOUT_SAMPLES.has(metric)) continue;
         const has = new Set(
           samples.filter(({ name }) => name === metric).flatMap((s) => Object.keys(s.labels)),
         );
@@ -177,13 +177,16 @@ describe("the page about metrics", () => {
     const endings = page.matchAll(/^\| `tidegate_queue_\*`[^\n]*\|\n(?:\| `_(\w+)`[^\n]*\n)+/gm);
     expect([...endings]).toHaveLength(1);
     const own = queues.map((name) => name.replace(/^tidegate_(queue|subscription)/, ""));
-    for (const ending of new Set(own)) expect(page, ending).toContain(`| \`${ending}\``);
+    expect([...new Set(own)].filter((ending) => !page.includes(`| \`${ending}\``))).toEqual([]);
   });
 });
 
-describe("server-timing", () => {
-  const why = () => ({ "x-tidegate-admin": gateway.adminToken, "x-tidegate-explain": "1" });
+/** The fields of an operator who asks. */
+function why(): Record<string, string> {
+  return { "x-tidegate-admin": gateway.adminToken, "x-tidegate-explain": "1" };
+}
 
+describe("server-timing", () => {
   it("tells an operator who asks where the time went, behind what the upstream says", async () => {
     const answer = await fetch(`${gateway.url}/main/slow`, { headers: why() });
     const value = answer.headers.get("server-timing") ?? "";
@@ -191,7 +194,6 @@ describe("server-timing", () => {
       /total;dur=(\d+), queue;dur=(\d+), upstream;dur=(\d+), tries;dur=(\d+);desc="1", gateway;dur=(\d+)/;
     const [, total, queue, ofUpstream, tries, own] = (numbers.exec(value) ?? []).map(Number);
     expect(value).toMatch(/^db;dur=7, total/);
-    expect(value).toMatch(numbers);
     expect(ofUpstream).toBeGreaterThanOrEqual(55);
     expect(tries).toBe(ofUpstream);
     expect(queue + ofUpstream + own).toBe(total);
