@@ -37,7 +37,7 @@ beforeAll(async () => {
   upstream = await startUpstream((request, response) => {
     request.resume();
     response.setHeader("server-timing", "db;dur=7");
-    setTimeout(() => response.end("ok"), request.url === "/main/slow" ? 60 : 0);
+    setTimeout(() => response.end("ok"), request.url?.endsWith("/slow") === true ? 60 : 0);
   });
   const target = upstream.url;
   gateway = await startGateway({
@@ -68,6 +68,7 @@ beforeAll(async () => {
       },
       routes: [
         { path: "/main/*", upstream: "main", count: ["calls"] },
+        { path: "/narrow/*", upstream: "main", concurrency: { max: 1, waiting: 5, maxWait: "10s" } },
         { path: "/gone", upstream: "gone" },
         { path: "/limited", upstream: "main", limits: ["few"] },
         { path: "/work", methods: ["POST"], queue: "work" },
@@ -197,6 +198,18 @@ describe("server-timing", () => {
     expect(ofUpstream).toBeGreaterThanOrEqual(55);
     expect(tries).toBe(ofUpstream);
     expect(queue + ofUpstream + own).toBe(total);
+  });
+
+  it("tells time in line apart", async () => {
+    const both = await Promise.all([1, 2].map(() => fetch(`${gateway.url}/narrow/slow`, { headers: why() })));
+    const queued = both.map((answer) => {
+      const [, queue, ofUpstream] =
+        /queue;dur=(\d+), upstream;dur=(\d+)/.exec(answer.headers.get("server-timing") ?? "") ?? [];
+      expect(Number(ofUpstream)).toBeGreaterThanOrEqual(55);
+      return Number(queue);
+    });
+    expect(Math.min(...queued)).toBe(0);
+    expect(Math.max(...queued)).toBeGreaterThanOrEqual(50);
   });
 
   it("is on refusals, too", async () => {
