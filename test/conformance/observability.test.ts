@@ -52,6 +52,14 @@ beforeAll(async () => {
       limits: { few: { key: "route", rate: 1, per: "1h", burst: 1, consistency: "local" } },
       counters: { calls: { key: "route" } },
       queues: { work: { upstream: "main" } },
+      reactions: {
+        answer: {
+          on: "thing.*",
+          request: { upstream: "main", method: "POST", path: "/react", body: {} },
+          then: { ok: "answer.sent", failed: "answer.failed" },
+        },
+      },
+      relays: { shop: { hyperdrive: "DB", table: "outbox" } },
       subscriptions: { hook: { events: ["*"], deliver: { webhook: target, secrets: ["env:HOOK"] } } },
       sagas: {
         checkout: {
@@ -76,7 +84,11 @@ beforeAll(async () => {
         { path: "/saga", methods: ["POST"], saga: "checkout" },
       ],
     },
-    args: ["--env", "HOOK=whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"],
+    args: [
+      ...["--env", "HOOK=whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"],
+      // Nobody listens there: a relay that fails has metrics too.
+      ...["--env", "DB=postgres://user:password@127.0.0.1:9/shop"],
+    ],
     env: { OTEL_EXPORTER_OTLP_ENDPOINT: target },
   });
   const sent = ["/main/x", "/gone", "/gone", "/limited", "/limited"].map((path) => fetch(gateway.url + path));
@@ -172,12 +184,12 @@ describe("the page about metrics", () => {
 
   it("names every metric that there is, and none besides", () => {
     const named = [...page.matchAll(/^\| `((?:tidegate|http)_\w+)`/gm)].map(([, name]) => name);
-    const queues = exported().filter((name) => /^tidegate_(queue|subscription)_/.test(name));
+    const queues = exported().filter((name) => /^tidegate_(queue|subscription|reaction)_/.test(name));
     const others = exported().filter((name) => !queues.includes(name));
     expect(named.filter((name) => !queues.includes(name)).toSorted()).toEqual(others.toSorted());
     const endings = page.matchAll(/^\| `tidegate_queue_\*`[^\n]*\|\n(?:\| `_(\w+)`[^\n]*\n)+/gm);
     expect([...endings]).toHaveLength(1);
-    const own = queues.map((name) => name.replace(/^tidegate_(queue|subscription)/, ""));
+    const own = queues.map((name) => name.replace(/^tidegate_(queue|subscription|reaction)/, ""));
     expect([...new Set(own)].filter((ending) => !page.includes(`| \`${ending}\``))).toEqual([]);
   });
 });
