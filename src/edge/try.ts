@@ -76,7 +76,7 @@ export async function runTry(x: Exchange, attempt: Attempt): Promise<Verdict> {
   const now = Date.now();
   const latencyMs = now - startedAt;
   const retryAfterAt = result.response === null ? 0 : retryAfterOf(result.response, now);
-  finishTry(
+  attempt.isCrowdedOut = finishTry(
     control,
     token,
     permit,

@@ -150,6 +150,13 @@ export class AimdLimit implements ConcurrencyLimit {
     else this.#set(this.#exact);
   }
 
+  obey(limit: number): void {
+    this.#max = Math.min(limit, this.#configured);
+    this.#ceiling = Number.POSITIVE_INFINITY;
+    this.#ceilingUntil = 0;
+    this.#set(limit);
+  }
+
   forget(): void {
     this.#ceiling = Number.POSITIVE_INFINITY;
     this.#ceilingUntil = 0;
