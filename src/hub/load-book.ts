@@ -22,7 +22,7 @@ import type { Hub } from "./hub.ts";
 import { grantPermits, grantRetries, wholeOf } from "./load-grants.ts";
 import type { LoadAsk, LoadEntry, LoadTerms, LoadVerdict } from "./load-protocol.ts";
 import type { Demand, Demands, Share } from "./load-shares.ts";
-import { expireDemands, noteDemand, permitsOfOthers, shareOf, sumDemands } from "./load-shares.ts";
+import { expireDemands, heldBy, noteDemand, permitsOfOthers, shareOf, sumDemands } from "./load-shares.ts";
 import type { LoadStatus, StoredLoad } from "./load-status.ts";
 import { STORE_EVERY_MS, isNotable, loadByRegion, writeLoadStatus } from "./load-status.ts";
 
@@ -128,7 +128,7 @@ export function answerLoadAsk(hub: Hub, session: string, ask: LoadAsk, now: numb
     limit: permits,
     ceiling: limit < ask.terms.max ? most : permits,
     isFull: book.limit !== null && isKnownFull(book.limit, now),
-    hasSpare: permits + permitsOfOthers(demands, session) < limit,
+    hasSpare: heldBy(demands) < limit && permits + permitsOfOthers(demands, session) < limit,
     retries,
   };
 }

@@ -1,8 +1,8 @@
 // How a bulkhead of a region is divided among its isolates, by what each has use for:
 //
-//   demand_i = offered per ms * what a call of the region takes,  D = sum of demand,  n = isolates with a word of
-//              late; in flight + waiting where nothing is offered: who has more permits has more in flight, so
-//              that alone would keep the shares as they are
+//   demand_i = offered per ms * what a call of the region takes; in flight + waiting before that is known.
+//              Who has more permits has more in flight: by that alone the shares would stay as they are
+//   D = sum of demand,  n = isolates with a word of late
 //   D <= limit   share_i = demand_i + (limit - D) / n       what nobody uses is everybody's alike
 //   D >  limit   share_i = limit * demand_i / D
 //
@@ -53,6 +53,13 @@ export function sumDemands(demands: Demands): RegionSums {
     sums.servedPerMs += servedPerMs;
   }
   return sums;
+}
+
+/** What all of them have in flight and in line. */
+export function heldBy(demands: Demands): number {
+  let sum = 0;
+  for (const { inflight, waiting } of demands.values()) sum += inflight + waiting;
+  return sum;
 }
 
 /** Retries that the others may schedule, or have and not told yet. */

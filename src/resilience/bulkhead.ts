@@ -59,8 +59,8 @@ export function enterBulkhead(bulkhead: Bulkhead, now: number, trafficClass: num
 }
 
 /**
- * For the most important class, when its wait has ended: one permit more than there are rather than a refusal,
- * though the upstream may refuse it. Another's place that nobody here knows of may be free.
+ * For the most important class, when its wait has ended: one permit more than there are rather than a
+ * refusal, though the upstream may refuse it. Another's place that nobody here knows of may be free.
  */
 export function takeLastPermit(bulkhead: Bulkhead, now: number, trafficClass: number): number {
   if (trafficClass !== 0) return NO_PERMIT;

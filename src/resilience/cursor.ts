@@ -5,8 +5,8 @@
 //
 //   cut = clamp(1 - K * borne / settled, 0, 0.95)
 //   with evidence of overload in the tick    K = 1.2, borne = ok
-//   without                                  K = 2, borne = ok, or what was borne before, halved every 10 s: less
-//                                            is served because less is let in, not because less could be
+//   without                                  K = 2, borne = ok, or what was borne before, halved every 10 s:
+//                                            less is served because less is let in
 //   cursor = the largest c with share(level >= c) >= cut, by the histogram of all arrivals
 //
 // Sums and histogram are halved every second. K leaves a fifth more than was served, because the arrivals

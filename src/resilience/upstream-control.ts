@@ -181,8 +181,8 @@ export function takeUpstreamPermit(control: UpstreamControl, trafficClass: numbe
 }
 
 /**
- * Takes the result of a try in and returns its permit. True: it was refused as one of too many, while others go
- * well; see crowding.ts.
+ * Takes the result of a try in and returns its permit. True: it was refused as one of too many, while
+ * others go well; see crowding.ts.
  */
 export function finishTry(
   control: UpstreamControl,
