@@ -14,22 +14,35 @@ import type { RegionalLoad } from "./regional-load.ts";
 
 /** So long after a call went well a 503 may be one of too many. */
 const CROWDED_OUT_MS = 500;
+/** Nothing has been answered yet: so long after the first call. */
+const BEGINNING_MS = 2_000;
+/** Until then the region may not have told what it knows. */
+const YOUNG_MS = 3_000;
 const SHORTEST_REST_MS = 10;
 const LONGEST_REST_MS = 1000;
+/** While it is not known what the upstream takes. */
+const FIRST_REST_MS = 100;
 
 interface Refusable {
   readonly fate: SampleFate | null;
   readonly inflight: number;
 }
 
-/** Whether it was one of several at a time; where the region knows a bound, the others may be elsewhere. */
+/**
+ * Whether it was one of several at a time; where the region knows a bound, the others may be elsewhere. At the very
+ * beginning none can have been answered yet, and refusals are the first that come back: so long, they are no
+ * reason to take the upstream for dead.
+ */
 export function isCrowdedOut(
   { fate, inflight }: Refusable,
   { isFull }: RegionalLoad,
-  servedAt: number,
+  { servedAt, begunAt }: { readonly servedAt: number; readonly begunAt: number },
   now: number,
 ): boolean {
-  return fate === SampleFate.refused && (inflight > 1 || isFull) && now - servedAt < CROWDED_OUT_MS;
+  if (fate !== SampleFate.refused) return false;
+  if (servedAt === Number.NEGATIVE_INFINITY) return now - begunAt < BEGINNING_MS;
+  const mayBeOneOfMany = inflight > 1 || isFull || now - begunAt < YOUNG_MS;
+  return mayBeOneOfMany && now - servedAt < CROWDED_OUT_MS;
 }
 
 /**
@@ -46,5 +59,6 @@ export function isBeyondLimit(
 
 /** Until when the permit of a call that was crowded out rests. */
 export function restsUntil(medianMs: number, now: number): number {
+  if (medianMs === 0) return now + FIRST_REST_MS;
   return now + Math.min(LONGEST_REST_MS, Math.max(SHORTEST_REST_MS, medianMs));
 }

@@ -70,6 +70,8 @@ export interface UpstreamControl {
   keptAt: number;
   /** The breaker's generation at the last tick. */
   tickGeneration: number;
+  /** When the first request went on to be tried. */
+  begunAt: number;
   /** When the last request for it came, and when the last call went well. */
   arrivedAt: number;
   servedAt: number;
@@ -114,6 +116,7 @@ export function createUpstreamControl(options: UpstreamOptions): UpstreamControl
     rampPlacedAt: 0,
     keptAt: Number.NEGATIVE_INFINITY,
     tickGeneration: 0,
+    begunAt: Number.NEGATIVE_INFINITY,
     arrivedAt: Number.NEGATIVE_INFINITY,
     servedAt: Number.NEGATIVE_INFINITY,
   };
@@ -151,6 +154,7 @@ export function admitLevel(control: UpstreamControl, level: number, position: nu
 /** The request went on to be tried: it is an original that retries may be measured by. */
 export function noteOriginal(control: UpstreamControl, now: number): void {
   noteOriginalLoad(control.sums, now);
+  if (control.begunAt === Number.NEGATIVE_INFINITY) control.begunAt = now;
   if (control.retryBudget !== null) depositOriginal(control.retryBudget, now);
 }
 
@@ -199,7 +203,7 @@ export function finishTry(
     control.servedAt = now;
   }
   const isCut = result.fate !== null && !isBeyond && observeTry(control, result, result.fate, now);
-  const isCrowded = isCut || isCrowdedOut(result, regional, control.servedAt, now);
+  const isCrowded = isCut || isCrowdedOut(result, regional, control, now);
   let outcome: Outcome = isCrowded ? Outcome.ignored : result.outcome;
   if (result.fate !== null && result.fate > 0) control.tally.signals++;
   if (isAnsweredByEjection(control, outcome, result, now, random)) outcome = Outcome.ignored;
