@@ -34,8 +34,10 @@ export function followLoad(control: UpstreamControl, verdict: LoadVerdict, now: 
   const { bulkhead, limit, regional } = control;
   takeLoadVerdict(regional, control.shed, verdict, control.sums.retries);
   if (control.breaker?.state.phase === "ramp") placeOnRamp(control, now);
-  limit.follow(verdict.limit);
+  if (regional.isFull) limit.obey(verdict.limit);
+  else limit.follow(verdict.limit);
   bulkhead.ceiling = ceilingOf(control, now);
+  bulkhead.most = regional.ceiling;
   resizeBulkhead(bulkhead, limit.current, now);
 }
 
@@ -77,19 +79,23 @@ export function wantsPermits({ regional, bulkhead }: UpstreamControl, now: numbe
 
 /** Permits that are never passed: see bulkhead.ts. */
 export function ceilingOf({ limit, regional }: UpstreamControl, now: number): number {
-  return isLoadRegional(regional, now) ? Math.min(limit.ceiling, regional.ceiling) : limit.ceiling;
+  if (!isLoadRegional(regional, now)) return limit.ceiling;
+  return Math.min(limit.ceiling, regional.isFull ? regional.limit : regional.ceiling);
 }
 
 /**
  * The hub is gone: the isolate's own loops go on from where the region's were. Many isolates that each try
  * how far they can go would queue without end, so none goes far.
  */
-function leaveRegion({ regional, limit, bulkhead }: UpstreamControl, now: number): void {
+function leaveRegion(control: UpstreamControl, now: number): void {
+  const { regional, limit, bulkhead } = control;
   const most = Math.max(LEAST_ALONE, ALONE_TIMES * regional.limit);
   regional.limit = 0;
+  regional.isFull = false;
   regional.until = now;
   limit.follow(null, most);
   bulkhead.ceiling = limit.ceiling;
+  bulkhead.most = control.options.concurrency.max;
 }
 
 function keepHouse(control: UpstreamControl, now: number): void {
