@@ -118,6 +118,7 @@ export function answerLoadAsk(hub: Hub, session: string, ask: LoadAsk, now: numb
     fraction,
     cut,
     limit: wholeOf(hub, share.limit),
+    regionLimit: regionLimitOf(book),
     ceiling: Math.ceil(ceiling.limit),
     hasSpare: share.hasSpare,
     retries: grantRetries(hub, book, session, share.part, now),

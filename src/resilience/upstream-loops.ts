@@ -86,6 +86,12 @@ export function ceilingOf({ limit, regional }: UpstreamControl, now: number): nu
   return isLoadRegional(regional, now) ? Math.min(limit.ceiling, regional.ceiling) : limit.ceiling;
 }
 
+/** Permits of all isolates of the region, as far as this one knows: at least its own. */
+export function regionPermitsOf({ regional, bulkhead }: UpstreamControl, now: number): number {
+  const { limit } = bulkhead.permits;
+  return isLoadRegional(regional, now) ? Math.max(limit, regional.regionLimit) : limit;
+}
+
 /**
  * The hub is gone: the isolate's own loops go on from where the region's were. Many isolates that each try
  * how far they can go would queue without end, so none goes far.
