@@ -17,6 +17,16 @@ import { newSpanId } from "./identity.ts";
 import type { TracedJob } from "./trace.ts";
 import { Verdict, problemOf } from "./verdict.ts";
 
+/** Of a path or a URL; the rest is left out. */
+export const MAX_URL_CHARS = 2048;
+/** What has to be handed on of `tracestate` (Trace Context 3.3.1.5); more is not kept in spans. */
+export const MAX_TRACESTATE_CHARS = 512;
+
+/** What came along of the client's own trace; null: nothing, or too much. */
+function traceStateOf({ traceKept, inbound: { tracestate } }: Exchange): string | null {
+  return traceKept && tracestate !== null && tracestate.length <= MAX_TRACESTATE_CHARS ? tracestate : null;
+}
+
 export function spanOf(
   x: Exchange,
   name: string,
@@ -30,7 +40,7 @@ export function spanOf(
     spanId: x.trace?.spanId ?? "",
     parentSpanId: x.parentSpanId,
     isParentRemote: x.parentSpanId !== null,
-    traceState: x.traceKept ? x.inbound.tracestate : null,
+    traceState: traceStateOf(x),
     name,
     kind,
     startMs: x.startedAt,
@@ -44,9 +54,9 @@ function childOf(
   x: Exchange,
   child: Omit<Span, "traceId" | "parentSpanId" | "isParentRemote" | "traceState">,
 ) {
-  const { traceId, trace, traceKept, inbound } = x;
-  const traceState = traceKept ? inbound.tracestate : null;
-  return { traceId, parentSpanId: trace?.spanId ?? null, isParentRemote: false, traceState, ...child };
+  const { traceId, trace } = x;
+  const parentSpanId = trace?.spanId ?? null;
+  return { traceId, parentSpanId, isParentRemote: false, traceState: traceStateOf(x), ...child };
 }
 
 export function trySpan(x: Exchange, tried: TriedSpan, index: number, now: number): Span {
@@ -63,7 +73,8 @@ export function trySpan(x: Exchange, tried: TriedSpan, index: number, now: numbe
     isError,
     attributes: {
       ...methodOf(x.request.method),
-      "url.full": baseUrl + path + (query === undefined ? "" : `?${redactQuery(query)}`),
+      "url.full":
+        (baseUrl + path).slice(0, MAX_URL_CHARS) + (query === undefined ? "" : `?${redactQuery(query)}`),
       ...addressOf(new URL(baseUrl).host, baseUrl.startsWith("https:")),
       "http.response.status_code": status,
       "http.request.resend_count": index === 0 ? null : index,

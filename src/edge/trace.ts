@@ -15,6 +15,7 @@ import type { Engine } from "./engine.ts";
 import type { Exchange } from "./exchange.ts";
 import { newSpanId } from "./identity.ts";
 import {
+  MAX_URL_CHARS,
   addressOf,
   decisionOf,
   isNameless,
@@ -75,7 +76,7 @@ export function traceRequest(x: Exchange, verdict: Verdict, status: number, now:
     const span = spanOf(x, name, SpanKind.server, isError, now, {
       ...methodOf(request.method),
       "url.scheme": isSecure ? "https" : "http",
-      "url.path": x.rawPath,
+      "url.path": x.rawPath.slice(0, MAX_URL_CHARS),
       "url.query": x.query.length > 1 ? redactQuery(x.query.slice(1)) : null,
       ...addressOf(inbound.host, isSecure),
       "http.route": route?.path ?? null,
@@ -120,7 +121,8 @@ export function traceCall(x: Exchange, verdict: Verdict, now: number): void {
 /** Why a call amounted to nothing: the problem's code, or the answer's status; null: it went well. */
 function failureOf({ response }: Exchange, verdict: Verdict): string | null {
   if (verdict !== Verdict.admit) return problemOf(verdict);
-  return response !== null && response.status >= 400 ? String(response.status) : null;
+  if (response === null) return "_OTHER";
+  return response.status >= 400 ? String(response.status) : null;
 }
 
 /** Hands on the spans of an event that went past the pipeline: `error` is what kept it, null: nothing. */

@@ -79,7 +79,7 @@ export async function runTry(x: Exchange, attempt: Attempt): Promise<Verdict> {
   const latencyMs = now - startedAt;
   endTry(x, result, now);
   const retryAfterAt = result.response === null ? 0 : retryAfterOf(result.response, now);
-  finishTry(
+  attempt.isCrowdedOut = finishTry(
     control,
     token,
     permit,

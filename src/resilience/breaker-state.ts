@@ -30,6 +30,10 @@ export type BreakerState =
       readonly phase: "ramp";
       readonly generation: number;
       readonly since: number;
+      /** How far it had come at `seenAt`, and how fast it goes on: see breaker-ramp.ts. */
+      rampedMs: number;
+      seenAt: number;
+      pace: number;
       consecutive: number;
       calls: number;
       failures: number;
@@ -50,6 +54,7 @@ export interface BreakerTransition {
     | "probes-good"
     | "ramp-failed"
     | "ramp-done"
+    | "flapping"
     | "region";
   readonly calls: number;
   readonly failures: number;
@@ -63,6 +68,13 @@ export interface Breaker {
   readonly usual: UsualFailures;
   state: BreakerState;
   strikes: number;
+  /** When it opened without having tried the upstream again since. */
+  downSince: number;
+  /** When traffic last began to come back, and how often in a row it failed soon after that. */
+  returnedAt: number;
+  relapses: number;
+  /** When a call last went well. */
+  goodAt: number;
   /** The upstream asked to be left alone until then (`Retry-After`). */
   leaveAloneUntil: number;
   lastTransition: BreakerTransition | null;

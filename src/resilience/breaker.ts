@@ -14,7 +14,17 @@
 // generation and a call carries the one that admitted it: late results of an earlier one are dropped.
 // A lease that is never returned expires. Admitting and recording in the closed phase allocate nothing.
 
-import { closeBreaker, failureCount, halfOpenBreaker, openBreaker, rampBreaker } from "./breaker-moves.ts";
+import { closeBreaker, failureCount, halfOpenBreaker, openBreaker } from "./breaker-moves.ts";
+import {
+  RAMP_FAILURE_RATE,
+  RAMP_MINIMUM_CALLS,
+  isHeld,
+  isRampGood,
+  isRampOver,
+  openOrHold,
+  paceRamp,
+  rampBreaker,
+} from "./breaker-ramp.ts";
 import type {
   Breaker,
   BreakerOptions,
@@ -53,9 +63,6 @@ export const NOT_ADMITTED = -1;
 export const RECENT_MS = 1_500;
 /** Failures, or slow ones, per call of late that open, however good the rest of the window was. */
 export const DOWN_RATE = 0.8;
-const RAMP_FAILURE_RATE = 0.25;
-const RAMP_MINIMUM_CALLS = 10;
-const RAMP_FIRST_SHARE = 0.01;
 
 export function createBreaker(options: BreakerOptions): Breaker {
   return {
@@ -64,6 +71,10 @@ export function createBreaker(options: BreakerOptions): Breaker {
     usual: createUsualFailures(),
     state: { phase: "closed", generation: 1, since: Number.POSITIVE_INFINITY, consecutive: 0 },
     strikes: 0,
+    downSince: Number.POSITIVE_INFINITY,
+    returnedAt: Number.NEGATIVE_INFINITY,
+    relapses: 0,
+    goodAt: Number.NEGATIVE_INFINITY,
     leaveAloneUntil: 0,
     lastTransition: null,
     regional: null,
@@ -80,7 +91,7 @@ export function admitCall(breaker: Breaker, now: number, leaseMs: number): numbe
     case "closed":
       return state.generation * LEASE_NUMBERS;
     case "ramp":
-      if (now - state.since < breaker.options.rampUpMs) return state.generation * LEASE_NUMBERS;
+      if (!isRampOver(breaker, now)) return state.generation * LEASE_NUMBERS;
       closeBreaker(breaker, now, "ramp-done");
       return breaker.state.generation * LEASE_NUMBERS;
     case "open":
@@ -108,6 +119,7 @@ export function recordResult(
 ): void {
   const state = breaker.state;
   if (Math.floor(token / LEASE_NUMBERS) !== state.generation) return;
+  if (outcome === Outcome.ok) breaker.goodAt = now;
   switch (state.phase) {
     case "closed":
       recordClosed(breaker, state, outcome, slow, now, random);
@@ -134,16 +146,8 @@ export function noteRetryAfter(breaker: Breaker, until: number): void {
 export function phaseAt(breaker: Breaker, now: number): BreakerPhase {
   const state = breaker.state;
   if (state.phase === "open" && now >= state.openUntil) return "half-open";
-  if (state.phase === "ramp" && now - state.since >= breaker.options.rampUpMs) return "closed";
+  if (isRampOver(breaker, now)) return "closed";
   return state.phase;
-}
-
-/** The share of arrivals that may pass while the breaker ramps up; 1 in every other phase. */
-export function rampShare(breaker: Breaker, now: number): number {
-  const state = breaker.state;
-  if (state.phase !== "ramp") return 1;
-  const share = (now - state.since) / breaker.options.rampUpMs;
-  return Math.min(1, Math.max(RAMP_FIRST_SHARE, share));
 }
 
 /** Failures per call in the window, or -1 below `minimumCalls`: too little is known. */
@@ -215,12 +219,14 @@ function recordRamp(
   const enough = state.calls >= RAMP_MINIMUM_CALLS;
   const failing = enough && state.failures >= RAMP_FAILURE_RATE * state.calls;
   const slowing = enough && options.slowCallMs !== null && state.slow >= options.slowCallRate * state.calls;
-  if (state.consecutive >= options.consecutive) openAtOnce(breaker, now, random, "ramp-failed");
-  else if (isRegionInCharge(breaker, now)) return;
-  else if (failing || slowing) openBreaker(breaker, now, random, "ramp-failed");
-  else if (now - state.since >= options.rampUpMs) {
-    closeBreaker(breaker, now, "ramp-done");
+  const isRow = state.consecutive >= options.consecutive;
+  if (isRegionInCharge(breaker, now)) {
+    if (isRow && !isHeld(state)) openAtOnce(breaker, now, random, "ramp-failed");
+    return;
   }
+  if (isRow || failing || slowing) openOrHold(breaker, now, random, "ramp-failed");
+  else if (isRampOver(breaker, now)) closeBreaker(breaker, now, "ramp-done");
+  else paceRamp(breaker, state, isRampGood(state.calls, state.failures), now);
 }
 
 function recordProbe(
@@ -257,7 +263,8 @@ function openAtOnce(
   reason: BreakerTransition["reason"],
 ): void {
   const inCharge = isRegionInCharge(breaker, now);
-  openBreaker(breaker, now, random, reason);
+  if (inCharge) openBreaker(breaker, now, random, reason);
+  else openOrHold(breaker, now, random, reason);
   if (breaker.regional === null) return;
   breaker.regional.openedAt = now;
   if (breaker.state.phase === "open" && reason !== "failure-rate" && reason !== "slow-rate") {

@@ -125,8 +125,9 @@ export class SpanExporter {
     for (let tries = 1; ; tries++) {
       const sent = await this.#post(body, until - now());
       if (sent.kind === "taken") {
-        this.#exported += batch.length - sent.rejected;
-        if (sent.rejected > 0) this.#drop("refused", sent.rejected);
+        const rejected = Math.min(sent.rejected, batch.length);
+        this.#exported += batch.length - rejected;
+        if (rejected > 0) this.#drop("refused", rejected);
         return;
       }
       if (sent.kind === "refused") return this.#drop("refused", batch.length);
@@ -149,8 +150,9 @@ export class SpanExporter {
       });
       const response = await fetch(request);
       const { status, headers } = response;
-      if (status >= 200 && status <= 299)
+      if (status >= 200 && status <= 299) {
         return { kind: "taken", rejected: rejectedOf(await response.text()) };
+      }
       await response.body?.cancel();
       const retryAfter = headers.get("retry-after");
       const afterMs = retryAfter === null ? 0 : (parseRetryAfterMs(retryAfter, now()) ?? 0);

@@ -53,7 +53,10 @@ beforeAll(async () => {
         refusing: { targets: [service.url], breaker: false },
       },
       queues: { orders: { upstream: "shop", path: "/fulfil/*" } },
-      subscriptions: { billing: { events: ["order.*"], deliver: { upstream: "shop", path: "/billed" } } },
+      subscriptions: {
+        billing: { events: ["order.*"], deliver: { upstream: "shop", path: "/billed" } },
+        hook: { events: ["ping"], deliver: { webhook: `${service.url}/hook`, secrets: ["env:HOOK"] } },
+      },
       routes: [
         { name: "items", path: "/v1/items/:id", upstream: "shop", priority: "P0" },
         { path: "/v1/refused", upstream: "refusing", priority: "P2" },
@@ -61,6 +64,7 @@ beforeAll(async () => {
         { path: "/v1/placed", methods: ["POST"], event: "order.placed" },
       ],
     },
+    args: ["--env", "HOOK=whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"],
     env,
   });
 });
@@ -265,6 +269,30 @@ describe("work that is stored", () => {
       "    CONSUMER process billing (tidegate)",
       "      CLIENT POST (tidegate)",
     ]);
+  });
+});
+
+describe("an event that is published by hand", () => {
+  it("has a trace to its webhook, which goes past all upstreams", async () => {
+    const traceId = newTrace();
+    const event = { specversion: "1.0", id: "1", source: "/test", type: "ping", data: {} };
+    const headers = {
+      ...parentOf(traceId),
+      authorization: `Bearer ${gateway.adminToken}`,
+      "content-type": "application/cloudevents+json",
+    };
+    const answer = await ask("/_gateway/events", headers, { method: "POST", body: JSON.stringify(event) });
+    expect(answer.status).toBe(202);
+    const spans = await receiver.trace(traceId, 4);
+    expect(treeOf(spans, labelOf)).toEqual([
+      "SERVER POST (tidegate)",
+      "  PRODUCER send ping (tidegate)",
+      "    INTERNAL wait hook (tidegate)",
+      "    CONSUMER process hook (tidegate)",
+    ]);
+    const producer = spans.find(({ kind }) => kind === "PRODUCER")?.spanId;
+    const [hook] = service.requests.filter(({ target }) => target === "/hook");
+    expect(hook.headers["traceparent"]).toBe(`00-${traceId}-${String(producer)}-01`);
   });
 });
 

@@ -29,8 +29,9 @@ const OPTIONS = {
 /** Known from before: so many failures in a thousand calls. */
 function usually(perThousand: number): UsualFailures {
   const usual = createUsualFailures();
-  for (let period = 0; period < 10; period++)
+  for (let period = 0; period < 10; period++) {
     noteUsual(usual, 1000, perThousand, WINDOW_MS, period * WINDOW_MS);
+  }
   return usual;
 }
 

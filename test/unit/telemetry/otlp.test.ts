@@ -1,14 +1,15 @@
 // Our encoding of spans beside OpenTelemetry's own, and against the shape that receivers read.
 import { JsonTraceSerializer } from "@opentelemetry/otlp-transformer";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { expect, it } from "vitest";
 import { SCOPE_NAME, encodeSpans } from "../../../src/telemetry/otlp.ts";
 import { SpanKind, type AttributeValue, type Span } from "../../../src/telemetry/span.ts";
 import { readRequest } from "../../integration/rig/otlp-receiver.ts";
 
+const HEX = "0123456789abcdef".split("");
 const hex = (length: number) =>
   fc
-    .string({ unit: fc.constantFrom(..."0123456789abcdef"), minLength: length, maxLength: length })
+    .string({ unit: fc.constantFrom(...HEX), minLength: length, maxLength: length })
     .filter((text) => !/^0+$/.test(text));
 const values: fc.Arbitrary<AttributeValue> = fc.oneof(
   fc.string(),
@@ -69,10 +70,13 @@ it("never ends a span before it starts, though clocks are set back", () => {
   expect(read.endNanos).toBe(read.startNanos);
 });
 
+function time(ms: number): [seconds: number, nanos: number] {
+  return [Math.floor(ms / 1000), (ms % 1000) * 1_000_000];
+}
+
 /** The same spans as OpenTelemetry's SDK holds them. */
 function theirEncoding(all: readonly Span[], given: Span["attributes"]): Uint8Array | undefined {
   const resource = { attributes: present(given), merge: () => resource, getRawAttributes: () => [] };
-  const time = (ms: number): [number, number] => [Math.floor(ms / 1000), (ms % 1000) * 1_000_000];
   return JsonTraceSerializer.serializeRequest(
     all.map((span) => ({
       name: span.name,

@@ -31,6 +31,10 @@ describe("without any variable", () => {
   });
 });
 
+function times(variables: Record<string, string>): TraceSettings["receiver"] {
+  return read({ ...ENDPOINT, ...variables }).receiver;
+}
+
 describe("the receiver", () => {
   it("is the base address with the signal's path, or the signal's own address as it is", () => {
     expect(read(ENDPOINT).receiver).toEqual({
@@ -54,7 +58,6 @@ describe("the receiver", () => {
   });
 
   it("has times with bounds", () => {
-    const times = (variables: Record<string, string>) => read({ ...ENDPOINT, ...variables }).receiver;
     expect(times({ OTEL_EXPORTER_OTLP_TIMEOUT: "2500" })).toMatchObject({ timeoutMs: 2500 });
     expect(times({ OTEL_EXPORTER_OTLP_TRACES_TIMEOUT: "900000" })).toMatchObject({
       timeoutMs: MAX_TIMEOUT_MS,
@@ -71,14 +74,12 @@ describe("the receiver", () => {
   });
 });
 
-describe("the sampler", () => {
-  const samplingOf = (name: string, argument?: string) =>
-    read({
-      ...ENDPOINT,
-      OTEL_TRACES_SAMPLER: name,
-      ...(argument === undefined ? {} : { OTEL_TRACES_SAMPLER_ARG: argument }),
-    });
+function samplingOf(name: string, argument?: string): TraceSettings {
+  const ratio: Record<string, string> = argument === undefined ? {} : { OTEL_TRACES_SAMPLER_ARG: argument };
+  return read({ ...ENDPOINT, OTEL_TRACES_SAMPLER: name, ...ratio });
+}
 
+describe("the sampler", () => {
   it("is OpenTelemetry's default, or the one that is named", () => {
     expect(read(ENDPOINT).sampling).toEqual({ ratio: 1, keepsParent: true });
     expect(samplingOf("parentbased_always_off").sampling).toEqual({ ratio: 0, keepsParent: true });
