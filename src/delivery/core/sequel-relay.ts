@@ -101,7 +101,7 @@ export function watchSequels(book: Book, { reason, failures }: SequelRelay): voi
 export function nextSequelAt({ sequels }: Book, relay: SequelRelay, now: number): number | null {
   if (sequels.waiting === 0) return null;
   if (relay.isBusy) return now + MAX_HOLD_MS;
-  return Math.max(relay.heldUntil, now + WAKE_MS);
+  return relay.heldUntil > now ? relay.heldUntil : now + WAKE_MS;
 }
 
 export function describeSequels(
