@@ -9,6 +9,7 @@ import { merge } from "./merge/report.ts";
 import { regionCosts } from "./region-costs/report.ts";
 import { regions } from "./regions/report.ts";
 import { ring0 } from "./ring0/report.ts";
+import { sagas } from "./sagas/report.ts";
 import { sidecar } from "./sidecar/report.ts";
 import { bundle } from "./bundle.ts";
 import { overload } from "./overload/report.ts";
@@ -29,6 +30,7 @@ const RUNNERS = new Map<string, Runner>([
   runnerOf(regions),
   runnerOf(sidecar),
   runnerOf(delivery),
+  runnerOf(sagas),
   runnerOf(bundle),
 ]);
 

@@ -9,7 +9,7 @@ import type { SagaOrigin } from "./core/protocol.ts";
 import { MAX_INPUT_BYTES } from "./core/protocol.ts";
 import type { Json } from "./core/template.ts";
 
-/** An answer's body has the rest of its call's time, and so long at least: the lease of the call ends later. */
+/** A body has the rest of its call's time, and so long at least: the lease of the call ends later. */
 const BODY_TIMEOUT_MS = 3_000;
 
 export async function performCall(

@@ -71,9 +71,9 @@ describe("a ledger that dies while it starts a saga", () => {
       signals.isAnswered = true;
       await until(() => signals.isKilled);
       const rows = await vi.waitFor(() => sql(again(ledger), "SELECT key FROM sagas"), 5_000);
-      if (name !== "before anything is answered") expect(rows).toEqual([{ key: "k" }]);
       // What is not stored was not answered.
-      if (told !== null) expect(rows).toEqual([{ key: "k" }]);
+      const mayBeLost = name === "before anything is answered" && told === null;
+      expect(rows.length === 1 || mayBeLost).toBe(true);
       const id = (await start(again(ledger), "k")) ?? "";
       expect(told ?? id).toBe(id);
       await age(again(ledger), "k");
