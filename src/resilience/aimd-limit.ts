@@ -150,6 +150,13 @@ export class AimdLimit implements ConcurrencyLimit {
     else this.#set(this.#exact);
   }
 
+  obey(limit: number): void {
+    this.#max = Math.min(limit, this.#configured);
+    this.#ceiling = Number.POSITIVE_INFINITY;
+    this.#ceilingUntil = 0;
+    this.#set(limit);
+  }
+
   forget(): void {
     this.#ceiling = Number.POSITIVE_INFINITY;
     this.#ceilingUntil = 0;
@@ -162,7 +169,9 @@ export class AimdLimit implements ConcurrencyLimit {
     // It was sent before the limit had learned from the refusal before it.
     if (startedAt <= this.#lastRefusalAt) return true;
     const aboveCeiling = inflight > this.#ceiling;
-    const proven = Math.max(this.#peakServed, this.#nextPeakServed, DROP_FLOOR);
+    const served = Math.max(this.#peakServed, this.#nextPeakServed);
+    // Before anything was served a refusal is the first that is heard of what there is.
+    const proven = served === 0 ? 1 : Math.max(served, DROP_FLOOR);
     if (inflight <= proven && !aboveCeiling) return false;
     const tooMany = aboveCeiling || this.#ceiling === Number.POSITIVE_INFINITY;
     const confirmed = aboveCeiling && now < this.#ceilingUntil + this.#holdMs;

@@ -27,6 +27,8 @@ export interface Bulkhead {
   readonly permitTtlMs: number;
   /** More are never in flight: what is configured, where the limit is what has been learned. */
   ceiling: number;
+  /** Even who has waited in vain gets none beyond it: what is configured. */
+  most: number;
   /** What was in flight above a lowered limit. */
   draining: number;
 }
@@ -45,6 +47,7 @@ export function createBulkhead(options: BulkheadOptions): Bulkhead {
     maxWaitMs: options.maxWaitMs,
     permitTtlMs: options.permitTtlMs,
     ceiling: options.max,
+    most: options.max,
     draining: 0,
   };
 }
@@ -53,6 +56,17 @@ export function createBulkhead(options: BulkheadOptions): Bulkhead {
 export function enterBulkhead(bulkhead: Bulkhead, now: number, trafficClass: number): number {
   if (bulkhead.line.length > 0) grantWaiting(bulkhead, now);
   return takePermit(bulkhead.permits, now, bulkhead.permitTtlMs, trafficClass === 0 ? extraOf(bulkhead) : 0);
+}
+
+/**
+ * For the most important class, when its wait has ended: one permit more than there are rather than a
+ * refusal, though the upstream may refuse it. Another's place that nobody here knows of may be free.
+ */
+export function takeLastPermit(bulkhead: Bulkhead, now: number, trafficClass: number): number {
+  if (trafficClass !== 0) return NO_PERMIT;
+  const { permits, permitTtlMs, most } = bulkhead;
+  const extra = Math.max(LEAST_EXTRA, Math.floor(permits.limit * EXTRA_SHARE));
+  return takePermit(permits, now, permitTtlMs, Math.min(extra, most - permits.limit));
 }
 
 /** Gets in line until `deadline` at the latest; null when there is no room in it. May be called at once. */

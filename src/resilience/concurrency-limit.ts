@@ -34,6 +34,8 @@ export interface ConcurrencyLimit {
    * `most` is how far an adaptive limit may grow by itself then.
    */
   follow(limit: number | null, most?: number): void;
+  /** The same where the region knows that there are no more: what was found out here no longer counts. */
+  obey(limit: number): void;
   /** Starts over at the maximum: the upstream was away, what was learned before no longer holds. */
   forget(): void;
 }
@@ -46,6 +48,9 @@ export function createFixedLimit(max: number): ConcurrencyLimit {
     observe: () => false,
     follow: (given: number | null) => {
       limit.current = given ?? max;
+    },
+    obey: (given: number) => {
+      limit.current = given;
     },
     forget: () => {},
   };

@@ -3,7 +3,10 @@
 //
 // The loop is feed-forward, after the SRE book's client-side throttling ("Handling Overload"):
 //
-//   cut = clamp(1 - K * ok / settled, 0, 0.95)     K = 1.2 with evidence of overload in the tick, else 2
+//   cut = clamp(1 - K * borne / settled, 0, 0.95)
+//   with evidence of overload in the tick    K = 1.2, borne = ok
+//   without                                  K = 2, borne = ok, or what was borne before, halved every 10 s:
+//                                            less is served because less is let in
 //   cursor = the largest c with share(level >= c) >= cut, by the histogram of all arrivals
 //
 // Sums and histogram are halved every second. K leaves a fifth more than was served, because the arrivals
@@ -29,6 +32,7 @@ const FACTOR_WITH_EVIDENCE = 1.2;
 const FACTOR_WITHOUT_EVIDENCE = 2;
 const BUSY_LINE_SHARE = 0.1;
 const HALF_LIFE_MS = 1000;
+const BORNE_HALF_LIFE_MS = 10_000;
 const SMALLEST_CUT = 0.001;
 
 /** What a tick has seen: sums that several isolates can add up. */
@@ -55,6 +59,8 @@ export interface ShedLoop {
   /** Recent requests whose fate is known, and those of them that went well, halved every second too. */
   settled: number;
   ok: number;
+  /** What has gone well when there was more than that, in the units of `ok`. */
+  borne: number;
   criticalTicks: number;
   tickStartedAt: number;
 }
@@ -71,6 +77,7 @@ export function createShedLoop(): ShedLoop {
     cut: 0,
     settled: 0,
     ok: 0,
+    borne: 0,
     criticalTicks: 0,
     tickStartedAt: Number.NEGATIVE_INFINITY,
   };
@@ -133,8 +140,10 @@ export function placeCursor(loop: ShedLoop, cut: number, ramping: boolean): void
 
 function cutFor(loop: ShedLoop, tally: ShedTally, elapsedMs: number): number {
   const overloaded = tally.signals > 0 || tally.lineBusyMs > BUSY_LINE_SHARE * elapsedMs;
+  const before = overloaded ? 0 : loop.borne * 0.5 ** (elapsedMs / BORNE_HALF_LIFE_MS);
+  loop.borne = Math.max(loop.ok, before);
   const factor = overloaded ? FACTOR_WITH_EVIDENCE : FACTOR_WITHOUT_EVIDENCE;
-  return Math.min(MAXIMUM_CUT, Math.max(0, 1 - (factor * loop.ok) / loop.settled));
+  return Math.min(MAXIMUM_CUT, Math.max(0, 1 - (factor * loop.borne) / loop.settled));
 }
 
 /** Takes arrivals into the recent ones without a turn of the loop: somebody else steers. */
@@ -156,6 +165,7 @@ function collectTally(loop: ShedLoop, tally: ShedTally, kept: number): void {
 export function forgetFates(loop: ShedLoop): void {
   loop.settled = 0;
   loop.ok = 0;
+  loop.borne = 0;
   loop.cut = 0;
 }
 

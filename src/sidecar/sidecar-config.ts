@@ -38,7 +38,9 @@ export function sidecarErrors(plan: Plan): string[] {
     });
   const queued = plan.queues.map(({ name }) => `queues.${name}: a sidecar keeps no queue, the gateway does`);
   const subscribed = plan.subscriptions.map(
-    ({ name }) => `subscriptions.${name}: a sidecar delivers no events, the gateway does`,
+    ({ name, terms }) =>
+      `${terms.reaction === undefined ? "subscriptions" : "reactions"}.${name}: ` +
+      "a sidecar delivers no events, the gateway does",
   );
   const undone = plan.sagas.map(({ name }) => `sagas.${name}: a sidecar runs no sagas, the gateway does`);
   const published = plan.routes.flatMap(({ index, destination }) =>

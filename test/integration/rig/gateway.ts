@@ -10,7 +10,6 @@ import { setTimeout as pause } from "node:timers/promises";
 const PROJECT_ROOT = resolve(import.meta.dirname, "../../..");
 /** The command itself, for tests that need more than `runCommand`. */
 export const COMMAND = join(PROJECT_ROOT, "cli/tidegate.mjs");
-/** Long: on a busy machine a start takes half a minute, and only one that hangs is to be found. */
 const START_TIMEOUT_MS = 60_000;
 const READY_POLL_MS = 20;
 

@@ -1,0 +1,240 @@
+// Relays as their users run them: a real Postgres, `tidegate start` with its address, a webhook at the other
+// end. Rows become events, whoever dies in between.
+
+import { setTimeout as pause } from "node:timers/promises";
+import type pg from "pg";
+import { afterAll, beforeAll, describe, it, vi } from "vitest";
+import { outboxTable } from "../../../src/delivery/relay/columns.ts";
+import { tableDefinition } from "../../../src/delivery/relay/table-definition.ts";
+import { startGateway, startRegions, startUpstream, type RunningUpstream } from "../rig/index.ts";
+import { startPostgres, type TestDatabase } from "./database.ts";
+
+const SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+const SOON = { timeout: 20_000, interval: 50 };
+
+interface Heard {
+  readonly id: string;
+  readonly type: string;
+  readonly key: string;
+  readonly sequence: string;
+  readonly body: string;
+}
+
+let database: TestDatabase;
+let writer: pg.Client;
+let receiver: RunningUpstream;
+const heard = new Map<string, Heard[]>();
+
+beforeAll(async () => {
+  database = await startPostgres({ authMethod: "scram-sha-256" });
+  writer = await database.connect();
+  receiver = await startUpstream((request, response) => {
+    const chunks: Buffer[] = [];
+    request.on("data", (chunk: Buffer) => chunks.push(chunk));
+    request.on("end", () => {
+      const field = (name: string): string => String(request.headers[name] ?? "");
+      const path = request.url ?? "";
+      const [id, type, key, sequence] = ["webhook-id", "ce-type", "ce-partitionkey", "ce-sequence"].map(
+        field,
+      );
+      const body = Buffer.concat(chunks).toString();
+      heard.set(path, [...(heard.get(path) ?? []), { id, type, key, sequence, body }]);
+      response.end();
+    });
+  });
+}, 60_000);
+
+afterAll(async () => {
+  await receiver.stop();
+  await database.stop();
+}, 30_000);
+
+async function createTable(order: "key" | "none", name: string, columns: Record<string, string> = {}) {
+  const checked = outboxTable(order, name, columns);
+  if (checked.kind !== "table") throw new Error(JSON.stringify(checked));
+  await writer.query(tableDefinition(checked.table));
+}
+
+function configOf(relays: object, hook: string, deliver: object = {}) {
+  return {
+    upstreams: {},
+    routes: [{ path: "/seen", methods: ["POST"], event: "seen" }],
+    subscriptions: {
+      hook: {
+        events: ["order.*"],
+        deliver: { webhook: `${receiver.url}${hook}`, secrets: ["env:HOOK"], timeout: "1s" },
+        ordered: true,
+        ...deliver,
+      },
+    },
+    relays,
+  };
+}
+
+const args = (): string[] => ["--env", `DB=${database.url}`, "--env", `HOOK=${SECRET}`];
+
+async function relayState(url: string, token: string, name = "shop"): Promise<Record<string, unknown>> {
+  const response = await fetch(`${url}/_gateway/state`, { headers: { authorization: `Bearer ${token}` } });
+  const { relays }: { relays: Record<string, Record<string, unknown>> } = JSON.parse(await response.text());
+  return relays[name];
+}
+
+function idsAt(path: string): Set<string> {
+  return new Set((heard.get(path) ?? []).map(({ id }) => id));
+}
+
+/** How often a key's event arrived for the first time behind a later one. */
+function inversions(events: readonly Heard[]): number {
+  const newest = new Map<string, string>();
+  const seen = new Set<string>();
+  let count = 0;
+  for (const { id, key, sequence } of events) {
+    if (seen.has(id)) continue;
+    seen.add(id);
+    if (sequence < (newest.get(key) ?? "")) count += 1;
+    else newest.set(key, sequence);
+  }
+  return count;
+}
+
+describe("a relay in the gateway", { timeout: 120_000 }, () => {
+  it("loses no row and no order when everything is killed in the middle", async ({ expect }) => {
+    await createTable("key", "killed_outbox");
+    const relays = { shop: { hyperdrive: "DB", table: "killed_outbox" } };
+    const gateway = await startRegions({
+      config: configOf(relays, "/killed"),
+      regions: ["weur"],
+      args: args(),
+    });
+    const written = new Set<string>();
+    const stopped = new AbortController();
+    const write = async (): Promise<void> => {
+      const client = await database.connect();
+      for (let index = 0; !stopped.signal.aborted; index++) {
+        const text =
+          "INSERT INTO killed_outbox (key, type, payload) VALUES ($1, 'order.paid', $2) RETURNING id::text";
+        const { rows } = await client.query<{ id: string }>(text, [`k${index % 5}`, { index }]);
+        written.add(rows[0].id);
+        await pause(4);
+      }
+    };
+    const writing = write();
+    try {
+      await vi.waitFor(() => expect(idsAt("/killed").size).toBeGreaterThan(50), SOON);
+      await gateway.kill();
+      const atKill = idsAt("/killed").size;
+      await pause(300);
+      await gateway.restart();
+      await vi.waitFor(() => expect(idsAt("/killed").size).toBeGreaterThan(atKill + 50), {
+        ...SOON,
+        timeout: 60_000,
+      });
+      stopped.abort();
+      await writing;
+      // What a consumer or a relay had when it died is free when its lease is over.
+      await vi.waitFor(() => expect(idsAt("/killed")).toEqual(written), { timeout: 60_000, interval: 200 });
+      expect(inversions(heard.get("/killed") ?? [])).toBe(0);
+      await vi.waitFor(async () => {
+        const state = await relayState(gateway.url("weur"), gateway.adminToken);
+        expect(state).toMatchObject({ lag: 0, failingSince: null, alert: false });
+      }, SOON);
+    } finally {
+      stopped.abort();
+      await writing;
+      await gateway.stop();
+    }
+  });
+
+  it("shares a table with the relay of another gateway", async ({ expect }) => {
+    await createTable("key", "shared_outbox");
+    const config = configOf({ shop: { hyperdrive: "DB", table: "shared_outbox" } }, "/shared", {
+      ordered: false,
+    });
+    const [one, other] = await Promise.all([
+      startGateway({ config, args: args() }),
+      startGateway({ config, args: args() }),
+    ]);
+    try {
+      const text =
+        "INSERT INTO shared_outbox (key, type, payload) SELECT 'k' || (i % 20), 'order.paid', '{}' " +
+        "FROM generate_series(1, 300) AS i RETURNING id::text";
+      const { rows } = await writer.query<{ id: string }>(text);
+      await vi.waitFor(() => expect(idsAt("/shared").size).toBe(rows.length), SOON);
+      const states = await Promise.all(
+        [one, other].map(({ url, adminToken }) => relayState(url, adminToken)),
+      );
+      const published = states.map(({ counts }) => Number(Reflect.get(Object(counts), "published")));
+      expect(published[0] + published[1]).toBe(rows.length);
+    } finally {
+      await Promise.all([one.stop(), other.stop()]);
+    }
+  });
+
+  it("publishes a plain table with columns of other names, and leaves out what it cannot", async ({
+    expect,
+  }) => {
+    const columns = { type: "kind", payload: "document", key: "customer" };
+    await createTable("none", "plain_outbox", columns);
+    const relays = { shop: { hyperdrive: "DB", table: "plain_outbox", order: "none", columns } };
+    const gateway = await startGateway({
+      config: configOf(relays, "/plain", { ordered: false }),
+      args: args(),
+    });
+    try {
+      await writer.query(
+        "INSERT INTO plain_outbox (kind, document, customer) SELECT 'order.placed', jsonb_build_object('n', i), 'c' " +
+          "FROM generate_series(1, 250) AS i",
+      );
+      await writer.query("INSERT INTO plain_outbox (kind, document) VALUES ('', '{}')");
+      const large = "jsonb_build_object('text', repeat('x', 100000))";
+      await writer.query(`INSERT INTO plain_outbox (kind, document) VALUES ('order.large', ${large})`);
+      await vi.waitFor(() => expect(idsAt("/plain").size).toBe(250), SOON);
+      await vi.waitFor(async () => {
+        const state = await relayState(gateway.url, gateway.adminToken);
+        expect(state).toMatchObject({ lag: 2, failingSince: null, counts: { published: 250, dead: 2 } });
+      }, SOON);
+      const { rows } = await writer.query(
+        "SELECT status, count(*)::int AS count FROM plain_outbox GROUP BY status ORDER BY status",
+      );
+      expect(rows).toEqual([
+        { status: "PENDING", count: 2 },
+        { status: "PUBLISHED", count: 250 },
+      ]);
+      expect(gateway.stderr()).toMatch(/relay-row-refused.*type must not be empty/);
+      expect(gateway.stderr()).toMatch(/relay-row-refused.*payload is larger than 98304 bytes/);
+      const first = heard.get("/plain")?.find(({ body }) => body === '{"n": 1}');
+      expect(first).toMatchObject({ type: "order.placed", key: "c" });
+    } finally {
+      await gateway.stop();
+    }
+  });
+
+  it("says what fails, waits, and goes on when the table is there", async ({ expect }) => {
+    const relays = { shop: { hyperdrive: "DB", table: "late_outbox", order: "none", alertAt: 5 } };
+    const gateway = await startGateway({ config: configOf(relays, "/late"), args: args() });
+    try {
+      await vi.waitFor(async () => {
+        const state = await relayState(gateway.url, gateway.adminToken);
+        expect(state).toMatchObject({ error: expect.stringContaining("does not exist"), lag: null });
+      }, SOON);
+      const metrics = async (): Promise<string> => {
+        const headers = { authorization: `Bearer ${gateway.adminToken}` };
+        return (await fetch(`${gateway.url}/_gateway/metrics`, { headers })).text();
+      };
+      expect(await metrics()).toContain('tidegate_relay_failing{tidegate_relay="shop"} 1');
+      expect(gateway.stderr().match(/relay-failing/g)).toHaveLength(1);
+      await createTable("none", "late_outbox");
+      await writer.query("INSERT INTO late_outbox (event_type, payload) VALUES ('order.late', '{}')");
+      await vi.waitFor(() => expect(idsAt("/late").size).toBe(1), SOON);
+      await vi.waitFor(async () => {
+        expect(await metrics()).toContain(
+          'tidegate_relay_rows_total{tidegate_relay="shop",event="published"} 1',
+        );
+      }, SOON);
+      expect(await metrics()).toContain('tidegate_relay_failing{tidegate_relay="shop"} 0');
+      expect(gateway.stderr()).toContain("relay-recovered");
+    } finally {
+      await gateway.stop();
+    }
+  });
+});
