@@ -106,11 +106,12 @@ export function tickCursor(
   now: number,
   holding: boolean,
   ramp: number,
+  divided = 0,
 ): void {
   const elapsedMs = Math.min(Math.max(now - loop.tickStartedAt, 0), 60_000);
   collectTally(loop, tally, 0.5 ** (elapsedMs / HALF_LIFE_MS));
   if (holding || tally.settled < MINIMUM_SETTLED) loop.cut *= 0.5 ** (elapsedMs / TICK_MS);
-  else loop.cut = cutFor(loop, tally, elapsedMs);
+  else loop.cut = cutFor(loop, tally, elapsedMs, divided);
   if (loop.cut < SMALLEST_CUT) loop.cut = 0;
   emptyTally(tally);
   loop.tickStartedAt = now;
@@ -138,11 +139,11 @@ export function placeCursor(loop: ShedLoop, cut: number, ramping: boolean): void
   }
 }
 
-function cutFor(loop: ShedLoop, tally: ShedTally, elapsedMs: number): number {
+function cutFor(loop: ShedLoop, tally: ShedTally, elapsedMs: number, divided: number): number {
   const overloaded = tally.signals > 0 || tally.lineBusyMs > BUSY_LINE_SHARE * elapsedMs;
   const before = overloaded ? 0 : loop.borne * 0.5 ** (elapsedMs / BORNE_HALF_LIFE_MS);
   loop.borne = Math.max(loop.ok, before);
-  const factor = overloaded ? FACTOR_WITH_EVIDENCE : FACTOR_WITHOUT_EVIDENCE;
+  const factor = overloaded ? FACTOR_WITH_EVIDENCE + divided : FACTOR_WITHOUT_EVIDENCE;
   return Math.min(MAXIMUM_CUT, Math.max(0, 1 - (factor * loop.borne) / loop.settled));
 }
 
