@@ -34,6 +34,10 @@ export interface ConcurrencyLimit {
    * `most` is how far an adaptive limit may grow by itself then.
    */
   follow(limit: number | null, most?: number): void;
+  /**
+   * There are others, and nobody adds up: no more than `most` at first, then step by step.
+   */
+  beCareful(most: number, now: number): void;
   /** Starts over at the maximum: the upstream was away, what was learned before no longer holds. */
   forget(): void;
 }
@@ -47,6 +51,7 @@ export function createFixedLimit(max: number): ConcurrencyLimit {
     follow: (given: number | null) => {
       limit.current = given ?? max;
     },
+    beCareful: () => {},
     forget: () => {},
   };
   return limit;
