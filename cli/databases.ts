@@ -29,7 +29,7 @@ export function databaseErrors(
 ): string[] {
   return relays.flatMap(({ name, hyperdrive }) => {
     const address = addresses[hyperdrive];
-    if (address === undefined || String(address) === NOWHERE) {
+    if (address === undefined || address === NOWHERE) {
       return [
         `relays.${name}: no database stands for ${hyperdrive} here: give it with ` +
           `--env ${hyperdrive}=postgres://user:password@127.0.0.1:5432/database`,

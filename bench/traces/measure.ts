@@ -63,7 +63,7 @@ export async function measureTraces(rounds: number, seconds: number): Promise<re
 
 /** Ns of one decision by the ratio; the median of some batches. */
 export function measureDecision(): number {
-  const ids = Array.from({ length: 256 }, (_, index) => `${index.toString(16).padStart(2, "0")}`.repeat(16));
+  const ids = Array.from({ length: 256 }, (_, index) => index.toString(16).padStart(2, "0").repeat(16));
   const batches = Array.from({ length: 9 }, () => {
     const startedAt = performance.now();
     let taken = 0;

@@ -85,9 +85,11 @@ beforeAll(async () => {
       ],
     },
     args: [
-      ...["--env", "HOOK=whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"],
+      "--env",
+      "HOOK=whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
       // Nobody listens there: a relay that fails has metrics too.
-      ...["--env", "DB=postgres://user:password@127.0.0.1:9/shop"],
+      "--env",
+      "DB=postgres://user:password@127.0.0.1:9/shop",
     ],
     env: { OTEL_EXPORTER_OTLP_ENDPOINT: target },
   });
