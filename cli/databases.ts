@@ -28,7 +28,8 @@ export function databaseErrors(
   addresses: Readonly<Record<string, unknown>>,
 ): string[] {
   return relays.flatMap(({ name, hyperdrive }) => {
-    const address = addresses[hyperdrive];
+    const known = addresses[hyperdrive];
+    const address = known instanceof URL ? known.href : known;
     if (address === undefined || address === NOWHERE) {
       return [
         `relays.${name}: no database stands for ${hyperdrive} here: give it with ` +
