@@ -10,6 +10,7 @@ import { merge } from "./merge/report.ts";
 import { regionCosts } from "./region-costs/report.ts";
 import { regions } from "./regions/report.ts";
 import { ring0 } from "./ring0/report.ts";
+import { sagas } from "./sagas/report.ts";
 import { sidecar } from "./sidecar/report.ts";
 import { sidecarMemory } from "./sidecar/memory.ts";
 import { traces } from "./traces/report.ts";
@@ -33,6 +34,7 @@ const RUNNERS = new Map<string, Runner>([
   runnerOf(sidecar),
   runnerOf(sidecarMemory),
   runnerOf(delivery),
+  runnerOf(sagas),
   runnerOf(events),
   runnerOf(traces),
   runnerOf(bundle),

@@ -28,8 +28,9 @@ export function databaseErrors(
   addresses: Readonly<Record<string, unknown>>,
 ): string[] {
   return relays.flatMap(({ name, hyperdrive }) => {
-    const address = addresses[hyperdrive];
-    if (address === undefined || String(address) === NOWHERE) {
+    const known = addresses[hyperdrive];
+    const address = known instanceof URL ? known.href : known;
+    if (address === undefined || address === NOWHERE) {
       return [
         `relays.${name}: no database stands for ${hyperdrive} here: give it with ` +
           `--env ${hyperdrive}=postgres://user:password@127.0.0.1:5432/database`,

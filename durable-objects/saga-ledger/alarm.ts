@@ -12,9 +12,10 @@ export class Alarm {
     this.#storage = storage;
   }
 
-  /** Before anything else: what was set in an earlier life of the object. */
+  /** Before anything else: what was set in an earlier life of the object, which may be what woke it now. */
   async restore(): Promise<void> {
-    this.#at = await this.#storage.getAlarm();
+    const stored = await this.#storage.getAlarm();
+    this.#at = stored === null ? null : Math.max(stored, Date.now());
   }
 
   /** It rings: nothing is set until somebody sets it again. */

@@ -116,9 +116,9 @@ export class Keeper {
     this.#storage.kv.put(name, (this.#storage.kv.get<number>(name) ?? 0) + 1);
   }
 
-  /** As the object begins: an alarm that somebody lost is set anew, whatever storage says of it. */
+  /** As the object begins: an alarm that was lost comes back with it. */
   async restore(): Promise<void> {
-    if (this.rows.nextDue() === null) await this.alarm.restore();
+    await this.alarm.restore();
     await this.arm();
   }
 

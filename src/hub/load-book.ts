@@ -47,6 +47,8 @@ const LEAST_ALONE_GROWTH = 20;
 /** What is offered to an isolate counts as of so long. */
 const OFFERED_MS = 2_000;
 const REPORT_MS = 1_000;
+const SCATTER = 0.3;
+const MOST_SCATTER = 0.12;
 
 export interface LoadBook {
   terms: LoadTerms;
@@ -273,6 +275,16 @@ function addArrivals({ tally, demands }: LoadBook, entry: LoadEntry): void {
 }
 
 /**
+ * What a limit that is divided among n isolates needs besides, because each of them scatters by itself:
+ *
+ *   0.3 * sqrt((n - 1) / limit), at most 0.12: beyond, it costs the most important class too much
+ */
+function scatterOf(book: LoadBook): number {
+  const others = Math.max(0, book.demands.size - 1);
+  return Math.min(MOST_SCATTER, SCATTER * Math.sqrt(others / regionLimitOf(book)));
+}
+
+/**
  * A turn of the cursor's loop, when it is due. What was refused in another phase is no evidence in this
  * one, and what a ramp refuses none of what the upstream can take: only when that pushes back it is shed
  * for, too.
@@ -290,5 +302,5 @@ function turn(hub: Hub, book: LoadBook, now: number): void {
   }
   const isRamp = state?.phase === "ramp" && !book.isPushedBack;
   const holding = state?.phase === "open" || state?.phase === "half-open" || isOtherPhase || isRamp;
-  tickCursor(book.shed, book.tally, now, holding, 1);
+  tickCursor(book.shed, book.tally, now, holding, 1, scatterOf(book));
 }

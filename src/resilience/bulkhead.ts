@@ -7,7 +7,9 @@
 //
 //   extra = max(4, limit / 4, what was above a lowered limit, a tenth of one less with each that comes back)
 //
-// With its extra it never passes `ceiling`.
+// With its extra it never passes `ceiling`. When its wait has ended it gets a permit all the same, up to
+// twice the limit or 16 more: where the upstream queues, it waits there; where it refuses, a place of
+// others may be free. That never passes `most`.
 
 import type { Permits } from "./permits.ts";
 import { NO_PERMIT, createPermits, returnPermit, takePermit } from "./permits.ts";
@@ -16,6 +18,7 @@ import { createWaitingLine, joinLine, leaveLine, nextInLine } from "./waiting-li
 
 const LEAST_EXTRA = 4;
 const EXTRA_SHARE = 0.25;
+const LEAST_LAST = 16;
 /** Of the permits above a lowered limit, so much goes with each one that comes back. */
 const DRAINED_PER_CALL = 0.1;
 
@@ -60,12 +63,12 @@ export function enterBulkhead(bulkhead: Bulkhead, now: number, trafficClass: num
 
 /**
  * For the most important class, when its wait has ended: one permit more than there are rather than a
- * refusal, though the upstream may refuse it. Another's place that nobody here knows of may be free.
+ * refusal.
  */
 export function takeLastPermit(bulkhead: Bulkhead, now: number, trafficClass: number): number {
   if (trafficClass !== 0) return NO_PERMIT;
   const { permits, permitTtlMs, most } = bulkhead;
-  const extra = Math.max(LEAST_EXTRA, Math.floor(permits.limit * EXTRA_SHARE));
+  const extra = Math.max(LEAST_LAST, permits.limit);
   return takePermit(permits, now, permitTtlMs, Math.min(extra, most - permits.limit));
 }
 

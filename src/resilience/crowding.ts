@@ -29,9 +29,9 @@ interface Refusable {
 }
 
 /**
- * Whether it was one of several at a time; where the region knows a bound, the others may be elsewhere. At the very
- * beginning none can have been answered yet, and refusals are the first that come back: so long, they are no
- * reason to take the upstream for dead.
+ * Whether it was one of several at a time; where the region knows a bound, the others may be elsewhere. At
+ * the very beginning none can have been answered yet, and refusals are the first that come back: so long,
+ * they are no reason to take the upstream for dead.
  */
 export function isCrowdedOut(
   { fate, inflight }: Refusable,

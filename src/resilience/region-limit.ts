@@ -56,8 +56,12 @@ const CHAIN_MS = 30_000;
 const TRIAL_SHARE = 0.8;
 /** A tail so many times its least needs no careful steps. */
 const CLEAR = 3;
-/** Serving so much less than before a cut is within what chance does. */
-const HELD_SHARE = 0.93;
+/**
+ * Serving so much less than before a cut is within what chance does: a part, or so many deviations of
+ * calls.
+ */
+const HELD_LESS = 0.07;
+const HELD_DEVIATIONS = 1.5;
 /** What a cut takes to reach everybody: a sync. */
 const SETTLE_MS = 1_200;
 const SMOOTHING = 0.3;
@@ -199,7 +203,8 @@ function tryLess(limit: RegionLimit, target: number, { servedPerMs, tailMs }: Wi
 
 function judgeTrial(limit: RegionLimit, trial: Trial, { servedPerMs, tailMs }: Window, now: number): void {
   limit.trial = null;
-  if (servedPerMs >= HELD_SHARE * trial.servedPerMs) {
+  const less = Math.max(HELD_LESS, HELD_DEVIATIONS / Math.sqrt(Math.max(1, limit.window.servedCount)));
+  if (servedPerMs >= (1 - less) * trial.servedPerMs) {
     limit.heldPerMs = trial.servedPerMs;
     limit.heldUntil = now + CHAIN_MS;
     return;

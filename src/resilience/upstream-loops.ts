@@ -110,6 +110,18 @@ function leaveRegion(control: UpstreamControl, now: number): void {
   bulkhead.most = control.options.concurrency.max;
 }
 
+/**
+ * The hub has not answered. An isolate that it never told anything has seen the upstream only as it is now,
+ * maybe full: were each new one to begin with what nobody else uses, queues would grow from one to the next.
+ */
+export function standAlone(control: UpstreamControl, now: number): void {
+  const { regional, limit, bulkhead } = control;
+  if (regional.until !== Number.NEGATIVE_INFINITY) return;
+  regional.until = now;
+  limit.beCareful(LEAST_ALONE, now);
+  resizeBulkhead(bulkhead, limit.current, now);
+}
+
 function keepHouse(control: UpstreamControl, now: number): void {
   control.keptAt = now;
   control.tally.lineBusyMs += takeBusyMs(control.bulkhead.line, now);

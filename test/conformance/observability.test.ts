@@ -14,6 +14,7 @@ import { parsePrometheus, type Sample } from "./support/prometheus.ts";
 const ROOT = new URL("../../", import.meta.url);
 /** What only several regions have. */
 const WITHOUT_SAMPLES = new Set(["tidegate_peer_age_seconds"]);
+const SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const SUFFIX = /_(?:bucket|sum|count)$/;
 const PART = /_(?:bucket|count)$/;
 
@@ -56,6 +57,7 @@ beforeAll(async () => {
         answer: {
           on: "thing.*",
           request: { upstream: "main", method: "POST", path: "/react", body: {} },
+          // oxlint-disable-next-line unicorn/no-thenable -- it is called so in configurations
           then: { ok: "answer.sent", failed: "answer.failed" },
         },
       },
@@ -84,11 +86,8 @@ beforeAll(async () => {
         { path: "/saga", methods: ["POST"], saga: "checkout" },
       ],
     },
-    args: [
-      ...["--env", "HOOK=whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"],
-      // Nobody listens there: a relay that fails has metrics too.
-      ...["--env", "DB=postgres://user:password@127.0.0.1:9/shop"],
-    ],
+    // Nobody listens there: a relay that fails has metrics too.
+    args: ["--env", "DB=postgres://user:password@127.0.0.1:9/shop", "--env", `HOOK=${SECRET}`],
     env: { OTEL_EXPORTER_OTLP_ENDPOINT: target },
   });
   const sent = ["/main/x", "/gone", "/gone", "/limited", "/limited"].map((path) => fetch(gateway.url + path));

@@ -129,3 +129,48 @@ describe("a subscription", () => {
     expect(await admin("subscriptions/pulled/enable")).toMatchObject({ status: 400 });
   });
 });
+
+interface Pulled {
+  readonly events: readonly { leaseId: string; attempt: number; event: { id: string } }[];
+  readonly lag: number;
+}
+
+describe("two consumers that pull", () => {
+  it("have every event between them, also those of one that dies with its leases, and the lag is exact", async () => {
+    const ids = Array.from({ length: 60 }, (_, index) => `p-${index}`);
+    await publish("pulled.one", ids);
+    const pull = async (max: number, leaseMs: number): Promise<Pulled> => {
+      const { body } = await admin("subscriptions/pulled/pull", { max, leaseMs });
+      const pulled: Pulled = JSON.parse(JSON.stringify(body));
+      return pulled;
+    };
+    await vi.waitFor(async () => expect(await subscription("pulled")).toMatchObject({ lag: 60 }), SOON);
+    const dying = await pull(15, 3_000);
+    expect(dying.events).toHaveLength(15);
+    const done = new Map<string, number>();
+    await vi.waitFor(async () => {
+      const { events, lag } = await pull(10, 30_000);
+      expect(lag).toBe(ids.length - done.size);
+      const leaseIds = events.map(({ leaseId }) => leaseId);
+      expect((await admin("subscriptions/pulled/ack", { leaseIds })).body).toEqual({
+        acked: leaseIds,
+        expired: [],
+      });
+      for (const { event, attempt } of events) {
+        expect(done.has(event.id)).toBe(false);
+        done.set(event.id, attempt);
+      }
+      expect(done.size).toBe(ids.length);
+    }, SOON);
+    const again = new Set(dying.events.map(({ event }) => event.id));
+    expect([...done].map(([id, attempt]) => [id, attempt]).toSorted()).toEqual(
+      ids.map((id) => [id, again.has(id) ? 2 : 1]).toSorted(),
+    );
+    expect(await pull(10, 1_000)).toMatchObject({ events: [], lag: 0 });
+    const late = dying.events.map(({ leaseId }) => leaseId);
+    expect((await admin("subscriptions/pulled/ack", { leaseIds: late })).body).toEqual({
+      acked: [],
+      expired: late,
+    });
+  });
+});

@@ -3,41 +3,12 @@
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect, it, vi } from "vitest";
-import type { SagaDefinition } from "../../src/saga/core/definition.ts";
-import type { StartRequest } from "../../src/saga/core/protocol.ts";
-
-const definition: SagaDefinition = {
-  name: "test",
-  version: "v1",
-  key: "{body.id}",
-  timeoutMs: 3_600_000,
-  groups: [
-    [
-      {
-        id: "only",
-        kind: "compensatable",
-        // No such upstream: executors come back again and again, and nothing is sent.
-        call: { upstream: "nowhere", method: "POST", path: "/x", headers: [] },
-        retry: { attempts: 3, delayMs: 10, maxDelayMs: 10 },
-        timeoutMs: 1000,
-        outcome: null,
-        compensation: { kind: "none", why: "test" },
-      },
-    ],
-  ],
-};
-
-function request(key: string, changes: Partial<SagaDefinition> = {}): StartRequest {
-  const input = { body: { id: key }, params: {}, query: {}, headers: {} };
-  const origin = { trafficClass: 1, consumer: null, tenant: null, region: "weur", requestId: "r" } as const;
-  return { definition: { ...definition, ...changes }, key, input, origin, owner: null };
-}
+import type { Ledger } from "./saga-rig.ts";
+import { age, definition, request, sql } from "./saga-rig.ts";
 
 function ledgerOf() {
   return env.SAGA_LEDGER.getByName("saga.test");
 }
-
-type Ledger = ReturnType<typeof ledgerOf>;
 
 async function started(ledger: Ledger, key: string): Promise<string> {
   const reply = await ledger.start(request(key));
@@ -45,27 +16,10 @@ async function started(ledger: Ledger, key: string): Promise<string> {
   return reply.id;
 }
 
-function sql(ledger: Ledger, query: string, ...bindings: SqlStorageValue[]) {
-  return runInDurableObject(ledger, (_, { storage }) => storage.sql.exec(query, ...bindings).toArray());
-}
-
 async function viewOf(ledger: Ledger, id: string) {
   const reply = await ledger.view(id);
   if (reply.kind !== "found") throw new Error(reply.kind);
   return reply.view;
-}
-
-/** Makes an instance one that has not moved for so long. */
-async function age(ledger: Ledger, key: string, ms = 3_600_000): Promise<void> {
-  await runInDurableObject(ledger, (_, { storage }) => {
-    const [{ state }] = storage.sql
-      .exec<{ state: string }>("SELECT state FROM sagas WHERE key = ?", key)
-      .toArray();
-    const older = state.replaceAll(/"(updatedAt|leaseUntil|nextAt)":(\d+)/g, (_all, name, at) => {
-      return `"${name}":${Number(at) - ms}`;
-    });
-    storage.sql.exec("UPDATE sagas SET state = ?, due_at = 1 WHERE key = ?", older, key);
-  });
 }
 
 const begin = (id: string, run: number) => ({

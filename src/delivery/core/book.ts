@@ -40,11 +40,7 @@ export interface LiveJob {
   pointers: number;
 }
 
-export interface OpenClaim {
-  readonly slot: number;
-  until: number;
-  open: number;
-}
+export type OpenClaim = { readonly slot: number; until: number; open: number };
 
 /** Who publishes. The fence grows with each relay; a relay whose fence is not the newest changes nothing. */
 export interface Relay {

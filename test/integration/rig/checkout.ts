@@ -32,7 +32,11 @@ export interface RunningCheckout {
   readonly stop: () => Promise<void>;
 }
 
-export async function startCheckout(stepTimeoutMs = 500, undoTimeoutMs = 10_000): Promise<RunningCheckout> {
+export async function startCheckout(
+  stepTimeoutMs = 500,
+  undoTimeoutMs = 10_000,
+  attempts = 3,
+): Promise<RunningCheckout> {
   const services = createCheckout();
   const config = structuredClone(checkoutConfig);
   for (const service of Object.values(services)) {
@@ -40,6 +44,7 @@ export async function startCheckout(stepTimeoutMs = 500, undoTimeoutMs = 10_000)
   }
   const quick = JSON.stringify(config)
     .replaceAll('"timeout":"2s"', `"timeout":${stepTimeoutMs}`)
+    .replaceAll('"attempts":3', `"attempts":${attempts}`)
     .replaceAll('"compensate":{', `"compensate":{"timeout":${undoTimeoutMs},`);
   const gateway = await startRegions({ config: JSON.parse(quick), regions: [REGION] });
   const url = (path: string): string => gateway.url(REGION) + path;

@@ -26,7 +26,7 @@ const VERDICT: LoadVerdict = {
   fraction: 0,
   cut: 0,
   limit: 3,
-  ceiling: 20,
+  ceiling: 50,
   isFull: true,
   hasSpare: false,
   retries: 5,
@@ -86,9 +86,20 @@ describe("a call that is crowded out", () => {
     expect(control.bulkhead.permits.inUse).toBe(0);
   });
 
+  it("may be the first that comes back, for two seconds", ({ expect }) => {
+    const crowded = [0, 1999, 2000].map((sinceMs) => {
+      const control = full({ isFull: false });
+      control.servedAt = Number.NEGATIVE_INFINITY;
+      control.begunAt = NOW + TOOK_MS - sinceMs;
+      return refuse(control, takeUpstreamPermit(control, 1, NOW));
+    });
+    expect(crowded).toEqual([true, true, false]);
+  });
+
   it("may have been alone where the region knows a bound", ({ expect }) => {
     const alone = [true, false].map((isFull) => {
       const control = full({ isFull });
+      control.begunAt = NOW - 5_000;
       return refuse(control, takeUpstreamPermit(control, 1, NOW));
     });
     expect(alone).toEqual([true, false]);
@@ -120,8 +131,8 @@ describe("a wait that was in vain", () => {
     for (let index = 0; index < 3; index++) takeUpstreamPermit(control, 1, NOW);
     expect(takeUpstreamPermit(control, 0, NOW)).toBe(NO_PERMIT);
     expect(takeLastPermit(bulkhead, NOW, 1)).toBe(NO_PERMIT);
-    const last = Array.from({ length: 6 }, () => takeLastPermit(bulkhead, NOW, 0));
-    expect(last.filter((permit) => permit !== NO_PERMIT)).toHaveLength(4);
+    const last = Array.from({ length: 20 }, () => takeLastPermit(bulkhead, NOW, 0));
+    expect(last.filter((permit) => permit !== NO_PERMIT)).toHaveLength(16);
   });
 
   it("never ends with more than is configured", ({ expect }) => {

@@ -217,6 +217,20 @@ describe("queueing at the upstream", () => {
     expect(feed.current).toBe(cut);
   });
 
+  it("allows more for chance where few calls are served", ({ expect }) => {
+    const few = [90, 80].map((served) => {
+      const feed = new Feed();
+      feed.seconds(6, { inflight: 100, latencyMs: 100, served: 100 });
+      feed.seconds(1, { inflight: 400, latencyMs: 400, served: 100 });
+      const cut = feed.current;
+      feed.seconds(2, { inflight: 100, latencyMs: 100, served: 100 });
+      feed.seconds(2, { inflight: 100, latencyMs: 100, served });
+      return feed.current - cut;
+    });
+    expect(few[0]).toBe(0);
+    expect(few[1]).toBeGreaterThan(0);
+  });
+
   it("is no reason while more in flight has gone along with more served", ({ expect }) => {
     const feed = new Feed();
     for (const inflight of [60, 70, 80, 90, 100]) feed.seconds(1, { inflight, served: 10 * inflight });

@@ -16,6 +16,7 @@ import {
   patientUntil,
   rescueFor,
 } from "../../../src/saga/core/watch.ts";
+import { viewSaga } from "../../../src/saga/core/view.ts";
 import type { StepPlan, StepShape } from "./world.ts";
 import { World, define } from "./world.ts";
 
@@ -30,6 +31,21 @@ function run(plans: Record<string, Partial<StepPlan>>, definition = FOUR): World
   const world = new World(definition, all, half, 0);
   world.run();
   return world;
+}
+
+/** Runs four steps and looks on, or interferes, after each command. */
+function observe(plans: Record<string, Partial<StepPlan>>, between: (world: World) => void): World {
+  const all = Object.fromEntries(FOUR.groups.flat().map(({ id }) => [id, { ...OK, ...plans[id] }]));
+  const world = new World(FOUR, all, half, 0);
+  world.run(between);
+  return world;
+}
+
+function cancel(world: World): string {
+  const operation = { kind: "cancel", note: null, abandon: false } as const;
+  const outcome = operate(world.definition, world.state, operation, world.now);
+  if (outcome.kind === "done") world.state = outcome.state;
+  return outcome.kind;
 }
 
 function calls(world: World, direction: string): string[] {
@@ -95,6 +111,34 @@ describe("peers", () => {
     expect(state.steps[2].call).toMatchObject({ status: 422, error: "answered 422" });
   });
 
+  it("82: an operator sees how far it is while it is undone", ({ expect }) => {
+    const seen = new Set<string>();
+    observe({ s3: { forward: "refuse" } }, ({ definition, state }) => {
+      const view = viewSaga({ id: "i", key: "k", seed: "seed", definition, state });
+      if (view.state !== "compensating") return;
+      seen.add(view.steps.map(({ compensation }) => compensation.state).join(" "));
+    });
+    expect([...seen]).toEqual([
+      "pending pending pending none",
+      "pending pending inflight none",
+      "pending pending done none",
+      "pending inflight done none",
+      "pending done done none",
+      "inflight done done none",
+    ]);
+  });
+
+  it("83: steps that began side by side are undone one by one, the last that began first", ({ expect }) => {
+    for (const chance of [0, 0.4, 0.8]) {
+      const group = define([[SHAPE, SHAPE, SHAPE], [SHAPE]]);
+      const plans = { s0: OK, s1: OK, s2: OK, s3: { ...OK, forward: "refuse" as const } };
+      const world = new World(group, plans, () => chance, 0);
+      world.run();
+      const began = calls(world, "forward").filter((step) => step !== "s3");
+      expect([calls(world, "undo"), world.effects.size]).toEqual([began.toReversed(), 0]);
+    }
+  });
+
   it("84: the compensation of a step without an answer has no output to read", ({ expect }) => {
     const blind = define([[{ ...SHAPE, hasOutcome: false }]]);
     const { state } = run({ s0: { forward: "lost-always" } }, blind);
@@ -104,6 +148,36 @@ describe("peers", () => {
       undo: "failed",
       undoCall: { error: "output.id is missing", attempts: 0 },
     });
+  });
+});
+
+describe("peers, of what stops a saga", () => {
+  it("85: one that waits and was stored meanwhile still knows what to undo", ({ expect }) => {
+    const world = observe({ s2: { forward: "down-always" } }, (self) => {
+      if (self.state.steps[2].forward !== "waiting" || self.state.stop !== null) return;
+      const stored: unknown = JSON.parse(JSON.stringify(self.state));
+      expect(stored).toEqual(self.state);
+      cancel(self);
+    });
+    expect([world.state.phase, world.effects.size]).toEqual(["compensated", 0]);
+    expect(calls(world, "undo")).toEqual(["s1", "s0"]);
+  });
+
+  it("86: neither a success nor a failure that was overcome undoes anything", ({ expect }) => {
+    const world = run({ s1: { forward: "down-once" }, s2: { forward: "lost-once" } });
+    expect([world.state.phase, calls(world, "undo"), world.effects.size]).toEqual(["completed", [], 4]);
+  });
+
+  it("87: a cancel undoes to the end, and a second one does not disturb that", ({ expect }) => {
+    let commands = 0;
+    const outcomes: string[] = [];
+    const world = observe({}, (self) => {
+      commands++;
+      if (commands === 5 || self.state.phase === "compensating") outcomes.push(cancel(self));
+    });
+    expect(outcomes[0]).toBe("done");
+    expect(new Set(outcomes.slice(1))).toEqual(new Set(["unchanged"]));
+    expect([world.state.phase, world.effects.size]).toEqual(["compensated", 0]);
   });
 });
 
