@@ -29,13 +29,14 @@ export function databaseErrors(
 ): string[] {
   return relays.flatMap(({ name, hyperdrive }) => {
     const address = addresses[hyperdrive];
-    if (address === undefined || String(address) === NOWHERE) {
+    const text = address instanceof URL ? address.href : address;
+    if (text === undefined || text === NOWHERE) {
       return [
         `relays.${name}: no database stands for ${hyperdrive} here: give it with ` +
           `--env ${hyperdrive}=postgres://user:password@127.0.0.1:5432/database`,
       ];
     }
-    const isWhole = typeof address !== "string" || isAddress(address);
+    const isWhole = typeof text === "string" && isAddress(text);
     return isWhole
       ? []
       : [`relays.${name}: the address of ${hyperdrive} must be postgres://user:password@host:port/database`];

@@ -170,7 +170,7 @@ export class Outbox extends DurableObject<OutboxBindings> implements OutboxCalls
   async replayEvents(subscription: string, input: ReplayRequest): Promise<EventReplayReply> {
     const checked = checkReplay(input);
     if (checked.kind === "malformed") return checked;
-    const reply = this.#keeper.handOver?.replays.begin(String(subscription), checked.request);
+    const reply = this.#keeper.handOver?.replays.begin(subscription, checked.request);
     return reply ?? { kind: "no-events" };
   }
 

@@ -1,5 +1,5 @@
-// How anything is measured that takes a job in, durably, and brings it to a receiver by HTTP: a warm-up, then a
-// steady rate for the times, then a burst for the throughput. One after the other, in one run.
+// How anything is measured that takes a job in, durably, and brings it to a receiver by HTTP: a warm-up,
+// then a steady rate for the times, then a burst for the throughput. One after the other, in one run.
 
 import { createServer } from "node:http";
 import { setTimeout as pause } from "node:timers/promises";
