@@ -10,7 +10,10 @@ import { merge } from "./merge/report.ts";
 import { regionCosts } from "./region-costs/report.ts";
 import { regions } from "./regions/report.ts";
 import { ring0 } from "./ring0/report.ts";
+import { sagas } from "./sagas/report.ts";
 import { sidecar } from "./sidecar/report.ts";
+import { sidecarMemory } from "./sidecar/memory.ts";
+import { traces } from "./traces/report.ts";
 import { bundle } from "./bundle.ts";
 import { overload } from "./overload/report.ts";
 import { peersHttp } from "./peers/http-report.ts";
@@ -29,8 +32,11 @@ const RUNNERS = new Map<string, Runner>([
   runnerOf(regionCosts),
   runnerOf(regions),
   runnerOf(sidecar),
+  runnerOf(sidecarMemory),
   runnerOf(delivery),
+  runnerOf(sagas),
   runnerOf(events),
+  runnerOf(traces),
   runnerOf(bundle),
 ]);
 

@@ -28,15 +28,15 @@ export function databaseErrors(
   addresses: Readonly<Record<string, unknown>>,
 ): string[] {
   return relays.flatMap(({ name, hyperdrive }) => {
-    const address = addresses[hyperdrive];
-    const text = address instanceof URL ? address.href : address;
-    if (text === undefined || text === NOWHERE) {
+    const known = addresses[hyperdrive];
+    const address = known instanceof URL ? known.href : known;
+    if (address === undefined || address === NOWHERE) {
       return [
         `relays.${name}: no database stands for ${hyperdrive} here: give it with ` +
           `--env ${hyperdrive}=postgres://user:password@127.0.0.1:5432/database`,
       ];
     }
-    const isWhole = typeof text === "string" && isAddress(text);
+    const isWhole = typeof address !== "string" || isAddress(address);
     return isWhole
       ? []
       : [`relays.${name}: the address of ${hyperdrive} must be postgres://user:password@host:port/database`];

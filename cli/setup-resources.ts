@@ -1,5 +1,5 @@
 // What wrangler.toml names and a deploy needs to be there already, with wrangler's commands that look for
-// it and create it. Durable Objects come with the deploy.
+// it and create it. Durable Objects and cron triggers come with the deploy.
 import { WRANGLER_TOML } from "./project.ts";
 
 export interface Resource {
@@ -86,7 +86,7 @@ function bucketResources({
   return binding === "CLAIMS" ? [bucket, expiryOf(name)] : [bucket];
 }
 
-/** Nobody but this rule deletes the bodies of jobs. */
+/** Bodies go with their jobs; this takes those whose request was not accepted after all. */
 function expiryOf(bucket: string): Resource {
   const expiry = ["--expire-days", String(CLAIMS_EXPIRE_DAYS), "--force"];
   return {

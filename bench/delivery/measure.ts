@@ -5,7 +5,7 @@ import { createServer } from "node:http";
 import { setTimeout as pause } from "node:timers/promises";
 import type { RunOptions } from "../bench.ts";
 import { markdownTable } from "../markdown.ts";
-import type { MeasuredQueue } from "./queues.ts";
+import type { Batches, MeasuredQueue } from "./queues.ts";
 import { jobIn } from "./queues.ts";
 
 export const PRODUCERS = 32;
@@ -29,6 +29,8 @@ export interface Measured {
   /** Sent to arrived, at the steady rate. */
   readonly p50Ms: number;
   readonly p99Ms: number;
+  /** Messages per batch of a consumer, of the 100 that it may have: at the steady rate and in the burst. */
+  readonly fill: { readonly steady: number; readonly burst: number } | null;
 }
 
 export interface Receiver {
@@ -90,6 +92,7 @@ async function measureQueue(
   const warm = Array.from({ length: WARM_JOBS }, () => queue.send(next++));
   await Promise.all(warm);
   await arrivals(receiver, next);
+  const atFirst = (await queue.readBatches?.()) ?? null;
   const sentAt = new Map<number, number>();
   const latest: Promise<void>[] = [];
   const steadyFrom = performance.now();
@@ -103,13 +106,23 @@ async function measureQueue(
   await arrivals(receiver, next);
   const tookMs = [...sentAt].map(([job, at]) => (receiver.arrivedAt.get(job) ?? Number.NaN) - at);
   const sorted = tookMs.filter((ms) => !Number.isNaN(ms)).toSorted((one, other) => one - other);
+  const inBetween = (await queue.readBatches?.()) ?? null;
   const burst = await runBurst(queue, receiver, next, burstSeconds);
+  const atLast = (await queue.readBatches?.()) ?? null;
   return {
     name: queue.name,
     ...burst,
     p50Ms: sorted[Math.floor(sorted.length * 0.5)] ?? Number.NaN,
     p99Ms: sorted[Math.floor(sorted.length * 0.99)] ?? Number.NaN,
+    fill:
+      atFirst === null || inBetween === null || atLast === null
+        ? null
+        : { steady: meanBatch(atFirst, inBetween), burst: meanBatch(inBetween, atLast) },
   };
+}
+
+function meanBatch(from: Batches, to: Batches): number {
+  return (to.batchMessages - from.batchMessages) / (to.batches - from.batches);
 }
 
 async function runBurst(queue: MeasuredQueue, receiver: Receiver, first: number, seconds: number) {
@@ -144,6 +157,7 @@ export function deliveryTable({ queues, steadyPerSecond, burstSeconds }: Deliver
     each.lost,
     each.p50Ms.toFixed(1),
     each.p99Ms.toFixed(1),
+    each.fill === null ? "" : `${each.fill.steady.toFixed(1)} / ${each.fill.burst.toFixed(1)}`,
   ]);
   const at = `at ${steadyPerSecond}/s, ms`;
   const headings = [
@@ -153,6 +167,7 @@ export function deliveryTable({ queues, steadyPerSecond, burstSeconds }: Deliver
     "lost",
     `p50 ${at}`,
     `p99 ${at}`,
+    "messages a batch",
   ];
   return markdownTable([headings, ...rows]);
 }

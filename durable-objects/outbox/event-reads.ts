@@ -9,13 +9,14 @@ import { joinTarget, type Origin } from "./columns.ts";
 
 type EventColumns = {
   seq: number;
+  acceptedAt: number;
   secret: string;
   origin: string;
   target: string;
   body: ArrayBuffer | null;
 };
 
-const EVENT_COLUMNS = "seq, secret, origin, target, body";
+const EVENT_COLUMNS = "seq, acceptedAt, secret, origin, target, body";
 const IS_FOR = "EXISTS (SELECT 1 FROM json_each(jobs.target, '$.recipients') WHERE value = ?)";
 
 export function readRoutes(sql: SqlStorage): Routes {
@@ -43,14 +44,14 @@ export function readPage(sql: SqlStorage, { definition, scanned }: Route): reado
 function pageOf(cursor: Iterable<EventColumns>): readonly PublishedEvent[] {
   const page: PublishedEvent[] = [];
   let bytes = 0;
-  for (const { seq, secret, origin, target: head, body } of cursor) {
+  for (const { seq, acceptedAt, secret, origin, target: head, body } of cursor) {
     const target = joinTarget(head, body);
     if (target.kind !== "event") continue;
     const { priority, route, traceparent, requestId, region }: Origin = JSON.parse(origin);
     const id = formatJobId({ ...EVENTS_OUTBOX, secret, seq });
     const size = head.length + (body?.byteLength ?? 0);
     page.push({
-      job: { seq, secret, priority, route, traceparent, requestId, region },
+      job: { seq, secret, acceptedAt, priority, route, traceparent, requestId, region },
       id,
       event: target.event,
       bytes: size,

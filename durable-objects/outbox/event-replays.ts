@@ -19,7 +19,7 @@ import type { Routes } from "../../src/delivery/core/routes.ts";
 import type { Write } from "../../src/delivery/core/storage.ts";
 import { countEvents, findEvents, readReplayPage, readReplays } from "./event-reads.ts";
 import type { OutboxLog } from "./log.ts";
-import { offer, type OutboxNamespace } from "./offer.ts";
+import { offerEvents, type OutboxNamespace } from "./offer.ts";
 
 export interface ReplayParts {
   readonly book: Book;
@@ -92,7 +92,7 @@ export class EventReplays {
       const items = page.map((event) => replayItem(event, definition, run));
       const region = page[0]?.job.region ?? "";
       const reply =
-        items.length === 0 ? null : await offer(outboxes(), { region, config, definition, items }, log);
+        items.length === 0 ? null : await offerEvents(outboxes(), { region, config, definition, items }, log);
       const isCurrent = this.#runs.get(name) === progress;
       if (!isCurrent) return;
       const next = afterReplay(progress, page, asked, reply, Date.now());

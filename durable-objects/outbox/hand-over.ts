@@ -11,19 +11,21 @@ import {
   firstKept,
   learnRoutes,
   nextHandOverAt,
+  noteTold,
   subscriptionItem,
+  toldRoutes,
 } from "../../src/delivery/core/routes.ts";
 import type { Write } from "../../src/delivery/core/storage.ts";
 import { readPage, readPending } from "./event-reads.ts";
 import type { Failpoints } from "./failpoints.ts";
 import type { OutboxLog } from "./log.ts";
-import { offer, type OutboxNamespace } from "./offer.ts";
+import { offerEvents, type OutboxNamespace } from "./offer.ts";
 import { EventReplays } from "./event-replays.ts";
 
 /** Events that come within this time are handed on together. */
 export const GATHER_MS = 2;
 /** What nobody has then: see `HandOver`. */
-const LOST: ReadonlySet<AcceptOutcome["kind"]> = new Set(["too-large", "malformed", "conflict"]);
+export const LOST: ReadonlySet<AcceptOutcome["kind"]> = new Set(["too-large", "malformed", "conflict"]);
 
 export interface HandOverParts {
   readonly book: Book;
@@ -47,10 +49,17 @@ export class HandOver {
     parts.book.keptFrom = firstKept(parts.routes, parts.book.lastSeq);
   }
 
-  learn(told: readonly SubscriptionRoute[], config: string): Write[] {
+  /** Null: nothing was told. */
+  learn(told: readonly SubscriptionRoute[] | null, config: string): Write[] {
     const { routes, book } = this.#parts;
+    if (told === null) return [];
     this.#config = config;
-    return learnRoutes(routes, told, book.lastSeq);
+    return [...noteTold(book, told), ...learnRoutes(routes, told, book.lastSeq)];
+  }
+
+  /** Whom events may be for whose sender does not say it. */
+  get told(): readonly SubscriptionRoute[] {
+    return toldRoutes(this.#parts.book, this.#parts.routes);
   }
 
   /** When the alarm should call `run`; null: never, as things are. */
@@ -134,7 +143,7 @@ export class HandOver {
         // No event must be seen before it is durable here.
         await state.storage.sync();
         failpoints.pass("before_publish");
-        const reply = await this.#offer(route.definition, page);
+        const reply = await this.#offer(route, page);
         failpoints.pass("after_publish");
         failpoints.pass("before_mark");
         const writes = afterHandOver(route, page, reply, Date.now());
@@ -151,11 +160,12 @@ export class HandOver {
     }
   }
 
-  async #offer(definition: SubscriptionRoute, page: readonly PublishedEvent[]): Promise<AcceptReply | null> {
+  #offer({ definition }: Route, page: readonly PublishedEvent[]): Promise<AcceptReply | null> {
     const { outboxes, log } = this.#parts;
-    const items = page.map((event) => subscriptionItem(event, definition));
+    const now = Date.now();
+    const items = page.map((event) => subscriptionItem(event, definition, now));
     const { region } = page[0].job;
-    return offer(outboxes(), { region, config: this.#config, definition, items }, log);
+    return offerEvents(outboxes(), { region, config: this.#config, definition, items }, log);
   }
 
   /** What a subscription's outbox takes as no event at all: only a fault of ours brings that about. */

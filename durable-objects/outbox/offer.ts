@@ -1,4 +1,4 @@
-// Offers events to a subscription's outbox, as a batch and with a deadline.
+// Offers jobs to another outbox, as a batch and with a deadline.
 
 import { outboxName } from "../../src/delivery/core/job-id.ts";
 import type { SubscriptionRoute } from "../../src/delivery/core/event-protocol.ts";
@@ -21,14 +21,13 @@ export interface Offer {
   readonly items: readonly AcceptItem[];
 }
 
-/** Null: it did not answer. Never rejects. */
-export async function offer(
+/** Offers jobs to an outbox by its name; null: it did not answer. Never rejects. */
+export async function offerTo(
   outboxes: OutboxNamespace | undefined,
-  { region, config, definition, items }: Offer,
+  name: string,
+  request: AcceptRequest,
   log: OutboxLog,
 ): Promise<AcceptReply | null> {
-  const name = outboxName({ kind: "subscription", queue: definition.name, shard: 0 });
-  const request = { region, config, terms: definition.terms, items, refused: 0 };
   const { promise: tooLate, resolve } = Promise.withResolvers<null>();
   const timer = setTimeout(() => resolve(null), HAND_OVER_TIMEOUT_MS);
   try {
@@ -39,4 +38,14 @@ export async function offer(
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** Offers events to their subscription's outbox; see `offerTo`. */
+export function offerEvents(
+  outboxes: OutboxNamespace | undefined,
+  { region, config, definition, items }: Offer,
+  log: OutboxLog,
+): Promise<AcceptReply | null> {
+  const name = outboxName({ kind: "subscription", queue: definition.name, shard: 0 });
+  return offerTo(outboxes, name, { region, config, terms: definition.terms, items, refused: 0 }, log);
 }

@@ -76,7 +76,7 @@ async function answer<Reply>(
   const isQueue = plan.queues.some(({ name }) => name === queue);
   if (!isQueue && !plan.subscriptions.some(({ name }) => name === queue)) {
     const known = [...plan.queues, ...plan.subscriptions].map(({ name }) => name).join(", ") || "none";
-    const detail = `There is no queue or subscription of this name; there are: ${known}.`;
+    const detail = `There is no queue, subscription or reaction of this name; there are: ${known}.`;
     return problem(x, "route_not_found", detail);
   }
   const asked = isQueue ? outboxes?.askQueue(queue, call) : outboxes?.askSubscription(queue, call);

@@ -4,8 +4,7 @@
 
 import type { Exchange } from "../edge/exchange.ts";
 import { makeProblem } from "../edge/answer.ts";
-import { newSpanId } from "../edge/identity.ts";
-import { formatTraceparent } from "../http/trace-context.ts";
+import { storedTraceparent } from "../edge/trace.ts";
 import { retryAfterSeconds } from "../http/retry-after.ts";
 import type { Submitted } from "../delivery/accept-batches.ts";
 import { readBody, release } from "../delivery/accept-body.ts";
@@ -84,6 +83,7 @@ function tooLarge(
 
 async function publishAll(x: Exchange, events: readonly CloudEvent[]): Promise<Response> {
   const submitted = await submitAll(x, events);
+  x.trace?.stored(Date.now(), events.length === 1 ? events[0].id : null);
   const refused = submitted.find((each) => !isStored(each));
   if (refused !== undefined) return refuse(x, refused);
   const ids = events.map(({ id }) => id);
@@ -95,7 +95,7 @@ async function publishAll(x: Exchange, events: readonly CloudEvent[]): Promise<R
 async function submitAll(x: Exchange, events: readonly CloudEvent[]): Promise<readonly (Submitted | null)[]> {
   const { outboxes, plan } = x.engine;
   const { requestId } = x;
-  const traceparent = formatTraceparent(x.traceId, newSpanId(x.engine.random), x.traceFlags);
+  const traceparent = storedTraceparent(x, events.length === 1 ? events[0].type : "events");
   const [event] = events;
   if (events.length !== 1) {
     return outboxes === null ? [null] : publishTogether(outboxes, plan, events, { traceparent, requestId });

@@ -62,6 +62,7 @@ export interface GatewayState {
   /** Counts by state, over all sagas; empty without any. */
   readonly sagas: Partial<Record<SagaPhase, number>>;
   readonly subscriptions: EventStates["subscriptions"];
+  readonly reactions: EventStates["reactions"];
   /** The outbox of all events; null: it did not answer, or there are none. */
   readonly events: EventStates["events"];
   /** By name; null: its object did not answer. */

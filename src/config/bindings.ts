@@ -14,7 +14,18 @@ export interface DeclaredBindings {
   /** Those of them whose queue the Worker itself consumes, with a queue for what is given up. */
   readonly consumed: ReadonlySet<string>;
   readonly workflows?: ReadonlySet<string>;
+  readonly crons?: ReadonlySet<string>;
   readonly hyperdrives?: ReadonlySet<string>;
+}
+
+/** What works without and is better with: one line each. */
+export function adviseBindings(plan: Plan, { crons }: DeclaredBindings): readonly string[] {
+  const hasOutboxes = plan.queues.length + plan.subscriptions.length + plan.relays.length > 0;
+  if (!hasOutboxes || (crons?.size ?? 0) > 0) return [];
+  return [
+    `queues: wrangler.toml has no cron trigger ([triggers] crons = ["* * * * *"]), so nothing wakes an outbox ` +
+      "whose alarm was lost",
+  ];
 }
 
 /** One line for each binding that is missing: of a target, or what queues and sagas are made of. */
@@ -73,8 +84,12 @@ function queueLines(plan: Plan, { objects, queues: producers, consumed }: Declar
     ...(producers.has("DELIVERY") ? [] : ["the binding DELIVERY to a Cloudflare Queue"]),
     ...(consumed.has("DELIVERY") ? [] : ["a consumer, with a dead_letter_queue, of DELIVERY's queue"]),
   ];
-  const others = relays.length > 0 && subscriptions.length === 0 ? "relays" : "subscriptions";
-  return missing.map((what) => `${queues.length > 0 ? "queues" : others}: need ${what} in wrangler.toml`);
+  const areReactions =
+    subscriptions.length > 0 && subscriptions.every(({ terms }) => terms.reaction !== undefined);
+  const areRelays = relays.length > 0 && subscriptions.length === 0;
+  const ofEvents = areReactions ? "reactions" : areRelays ? "relays" : "subscriptions";
+  const section = queues.length > 0 ? "queues" : ofEvents;
+  return missing.map((what) => `${section}: need ${what} in wrangler.toml`);
 }
 
 function sagaLines({ sagas }: Plan, { objects, workflows }: DeclaredBindings): string[] {

@@ -10,6 +10,7 @@ import type { ConfigIssue, ConfigPath } from "./error-lines.ts";
 import { MAX_DURATION_MS, NAME_PATTERN, NAME_RULE, REQUIRED } from "./fields.ts";
 import { CONSISTENCIES, DEFAULT_CONSISTENCY, ignoresBurst, limitWindow } from "./limit-window.ts";
 import { compileRewrite, parseRewriteTemplate } from "./path-rewrite.ts";
+import { reactionIssues } from "./reaction-rules.ts";
 import { parseRoutePath } from "./route-pattern.ts";
 import { sagaIssues } from "./saga-rules.ts";
 import { parseConsumerKey } from "./schema-callers.ts";
@@ -34,6 +35,10 @@ export function crossCheck(input: unknown): ConfigIssue[] {
         ownHosts: itemsOf(config.routes).flatMap((route) => itemsOf(fieldsOf(route).hosts).map(String)),
       }),
     ),
+    ...reactionIssues(fieldsOf(config.reactions), {
+      upstreams: fieldsOf(config.upstreams),
+      taken: { queue: fieldsOf(config.queues), subscription: fieldsOf(config.subscriptions) },
+    }),
     ...relayIssues(entriesOf(config.relays)),
     ...consumerIssues(config),
     ...entriesOf(config.limits).flatMap(([name, limit]) => limitIssues(["limits", name], limit)),
@@ -57,6 +62,7 @@ function nameIssues(config: Fields): ConfigIssue[] {
     "queues",
     "sagas",
     "subscriptions",
+    "reactions",
     "relays",
   ].flatMap((section) =>
     Object.keys(fieldsOf(config[section]))

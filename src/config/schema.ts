@@ -2,9 +2,10 @@
 // together (names that must exist, orders of durations) stands in cross-checks.ts.
 
 import * as z from "zod/mini";
-import { exactObject, listOf, mapOf, name, unavailable } from "./fields.ts";
+import { exactObject, listOf, mapOf, name } from "./fields.ts";
 import { consumerSchema, counterSchema, limitSchema, tenantSchema } from "./schema-callers.ts";
 import { queueSchema } from "./schema-queues.ts";
+import { reactionSchema } from "./schema-reactions.ts";
 import { relaySchema } from "./schema-relays.ts";
 import { routeSchema } from "./schema-routes.ts";
 import { sagaSchema } from "./schema-sagas.ts";
@@ -22,7 +23,7 @@ export const configSchema = exactObject({
   queues: z.prefault(mapOf(queueSchema), {}),
   subscriptions: z.prefault(mapOf(subscriptionSchema), {}),
   relays: z.prefault(mapOf(relaySchema), {}),
-  reactions: unavailable(),
+  reactions: z.prefault(mapOf(reactionSchema), {}),
   sagas: z.prefault(mapOf(sagaSchema), {}),
 });
 

@@ -3,17 +3,18 @@
 //
 //   fields -> known pressure -> body -> bucket, if it is large -> outbox -> result, if it is waited for
 //
-// What was refused leaves nothing behind. A client that was told `not_accepted` may send the same again: with
-// an idempotency key that is safe whatever happened; without one, what was stored too late is withdrawn.
+// A full queue still answers for what it has accepted before: while it is known to be full, a request with
+// an idempotency key is looked up, all others are refused. What was refused leaves nothing behind. A client
+// that was told `not_accepted` may send the same again: with an idempotency key that is safe whatever
+// happened; without one, what was stored too late is withdrawn.
 
 import type { QueuePlan } from "../config/plan.ts";
 import { consumerAt } from "../edge/engine.ts";
 import type { Exchange } from "../edge/exchange.ts";
-import { newSpanId } from "../edge/identity.ts";
 import { storedFields, upstreamPath } from "../edge/outbound-request.ts";
+import { storedTraceparent } from "../edge/trace.ts";
 import { Verdict } from "../edge/verdict.ts";
 import { rewritePath } from "../http/paths.ts";
-import { formatTraceparent } from "../http/trace-context.ts";
 import type { Submitted } from "./accept-batches.ts";
 import { digestOf, readBody, release, storeBody } from "./accept-body.ts";
 import type { AcceptTerms } from "./accept-terms.ts";
@@ -44,18 +45,40 @@ export async function acceptJob(x: Exchange, queue: QueuePlan): Promise<Verdict>
   const request = storedRequest(x, queue);
   const tooLong = checkSize(x, request);
   if (tooLong !== Verdict.admit) return tooLong;
-  const retryAfterMs = outboxes.batches(queue, x.engine.plan.hash).refusal(x.trafficClass);
-  if (retryAfterMs !== null) return refuseFull(x, retryAfterMs);
+  const isKeyed = read.idempotencyKey !== null;
+  const retryAfterMs = outboxes.batches(queue, x.engine.plan.hash).refusal(x.trafficClass, isKeyed);
+  if (retryAfterMs !== null && !isKeyed) return refuseFull(x, retryAfterMs);
   const body = await readBody(x.request.body, x.inbound.contentLength, {
     limitBytes: x.route?.bodyLimitBytes ?? 0,
     hasBucket: outboxes.claims !== null,
     waitMs: x.deadlineAt - Date.now(),
   });
   if (body.kind !== "read") return refuseBody(x, body, boundOf);
-  const submitted = await store(x, queue, outboxes, read, request, body.body).finally(() =>
-    release(body.body),
-  );
+  const submitted = await (
+    retryAfterMs === null
+      ? store(x, queue, outboxes, read, request, body.body)
+      : lookUp(x, queue, outboxes, read, body.body)
+  ).finally(() => release(body.body));
   return answer(x, outboxes, read, submitted);
+}
+
+/** What the key of a request stands for, in a queue that is full. */
+function lookUp(
+  x: Exchange,
+  queue: QueuePlan,
+  outboxes: Outboxes,
+  terms: AcceptTerms,
+  bytes: Uint8Array | null,
+): Promise<Submitted> {
+  const { consumer, tenant, route, idempotency } = originOf(x, terms, bytes);
+  if (idempotency === null) throw new Error("a request without a key was looked up");
+  return outboxes
+    .batches(queue, x.engine.plan.hash)
+    .lookUp({ consumer, tenant, route, idempotency }, waitMsOf(x), (work) => x.shell.waitUntil(work));
+}
+
+function waitMsOf(x: Exchange): number {
+  return Math.min(ACCEPT_TIMEOUT_MS, Math.max(1, x.deadlineAt - Date.now()));
 }
 
 /** Stores body and request, in this order; what was not taken leaves no body behind. */
@@ -75,10 +98,9 @@ async function store(
     return { kind: "unanswered" };
   }
   const item = itemOf(x, terms, { ...head, body }, bytes);
-  const waitMs = Math.min(ACCEPT_TIMEOUT_MS, Math.max(1, x.deadlineAt - Date.now()));
   const submitted = await outboxes
     .batches(queue, x.engine.plan.hash)
-    .submit(item, waitMs, (work) => x.shell.waitUntil(work));
+    .submit(item, waitMsOf(x), (work) => x.shell.waitUntil(work));
   const isUnused = submitted.kind !== "accepted" && submitted.kind !== "unanswered";
   if (isUnused && body !== null && !(body instanceof Uint8Array) && outboxes.claims !== null) {
     x.shell.waitUntil(outboxes.claims.delete(body.ref).catch(() => {}));
@@ -105,24 +127,29 @@ function checkSize(x: Exchange, { path, headers }: Omit<JobRequest, "body">): Ve
   return chars > MAX_HEADER_CHARS ? noteIntake(x, Verdict.headersTooLarge, "headers") : Verdict.admit;
 }
 
-function itemOf(
+function originOf(
   x: Exchange,
-  { idempotencyKey, key }: AcceptTerms,
-  request: JobRequest,
+  { idempotencyKey }: AcceptTerms,
   bytes: Uint8Array | null,
-): AcceptItem {
+): Pick<AcceptItem, "consumer" | "tenant" | "route" | "idempotency"> {
   const { engine, route, tenant } = x;
-  const { traceId, traceFlags, requestId } = x;
   return {
-    target: { kind: "request", request },
-    priority: x.trafficClass,
     consumer: consumerAt(engine, x.consumer)?.name ?? null,
     tenant: tenant < 0 ? null : engine.plan.tenants[tenant].name,
     route: route?.name ?? "",
-    key,
     idempotency:
       idempotencyKey === null ? null : { key: idempotencyKey, fingerprint: fingerprintOf(x, bytes) },
-    traceparent: formatTraceparent(traceId, newSpanId(engine.random), traceFlags),
+  };
+}
+
+function itemOf(x: Exchange, terms: AcceptTerms, request: JobRequest, bytes: Uint8Array | null): AcceptItem {
+  const { requestId } = x;
+  return {
+    ...originOf(x, terms, bytes),
+    target: { kind: "request", request },
+    priority: x.trafficClass,
+    key: terms.key,
+    traceparent: storedTraceparent(x, x.queue?.name ?? ""),
     requestId,
     maxAgeMs: null,
   };
@@ -144,6 +171,7 @@ async function answer(
   switch (submitted.kind) {
     case "accepted":
       x.sent = true;
+      x.trace?.stored(Date.now(), submitted.id);
       return answerJob(x, outboxes, terms, submitted.id, submitted.status);
     case "replayed":
       return answerJob(x, outboxes, terms, submitted.id, submitted.job.status);

@@ -81,19 +81,6 @@ export class Outboxes {
     return items.map(() => reply ?? { kind: "unanswered" });
   }
 
-  /** Lets every outbox of the configuration do what is due, in case its alarm was lost. */
-  async wake({ queues, subscriptions, relays, routes }: Plan): Promise<void> {
-    const publishes =
-      subscriptions.length + relays.length > 0 ||
-      routes.some(({ destination }) => destination.kind === "event");
-    const names: OutboxName[] = [
-      ...queues.map(({ name: queue }) => ({ kind: "queue" as const, queue, shard: SHARD })),
-      ...subscriptions.map(({ name: queue }) => ({ kind: "subscription" as const, queue, shard: SHARD })),
-      ...(publishes ? [EVENTS_OUTBOX] : []),
-    ];
-    await Promise.all(names.map((name) => this.#ask(name, (outbox) => outbox.wake(), ASK_TIMEOUT_MS)));
-  }
-
   /** Asks the outbox of a subscription; null when it fails or does not answer in time. */
   askSubscription<Answer>(
     queue: string,
@@ -151,8 +138,10 @@ export class Outboxes {
         const timer = setTimeout(fire, ms);
         return () => clearTimeout(timer);
       },
-      send: (items, refused) =>
-        this.#ask(name, (outbox) => outbox.accept({ ...told, region, items, refused }), SEND_TIMEOUT_MS),
+      send: (items, refused, lookups = []) => {
+        const request = { ...told, region, items, refused, lookups };
+        return this.#ask(name, (outbox) => outbox.accept(request), SEND_TIMEOUT_MS);
+      },
       withdraw: (id) => this.askJob(id, (outbox) => outbox.cancel({ id, by: "client" })),
     };
   }

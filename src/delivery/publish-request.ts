@@ -3,10 +3,9 @@
 
 import { consumerAt } from "../edge/engine.ts";
 import type { Exchange } from "../edge/exchange.ts";
-import { newSpanId } from "../edge/identity.ts";
+import { storedTraceparent } from "../edge/trace.ts";
 import { Verdict } from "../edge/verdict.ts";
 import { parseIdempotencyKey } from "../http/idempotency-key.ts";
-import { formatTraceparent } from "../http/trace-context.ts";
 import { MAX_KEY_CHARS } from "../hub/protocol.ts";
 import type { Submitted } from "./accept-batches.ts";
 import { digestOf, readBody, release } from "./accept-body.ts";
@@ -49,7 +48,7 @@ export async function publishRequest(x: Exchange, type: string): Promise<Verdict
       fingerprint: digestOf(
         new TextEncoder().encode(`${type}\n${x.rawPath}${x.query}\n${digestOf(body.body)}`),
       ),
-      traceparent: formatTraceparent(x.traceId, newSpanId(x.engine.random), x.traceFlags),
+      traceparent: storedTraceparent(x, type),
       requestId: x.requestId,
     },
     (work) => x.shell.waitUntil(work),
@@ -108,6 +107,7 @@ function answer(x: Exchange, { id, source, type }: CloudEvent, submitted: Submit
     case "accepted":
     case "replayed":
       x.sent = submitted.kind === "accepted";
+      if (x.sent) x.trace?.stored(Date.now(), id);
       x.response = new Response(JSON.stringify({ id, source, type, status: "accepted" }), {
         status: 202,
         headers: { "content-type": "application/json", "cache-control": "no-store" },

@@ -9,7 +9,7 @@ import { appendVia } from "../http/via.ts";
 import type { Bulkhead } from "../resilience/bulkhead.ts";
 import { createBulkhead } from "../resilience/bulkhead.ts";
 import type { Permits } from "../resilience/permits.ts";
-import { MAX_PERMITS, createPermits } from "../resilience/permits.ts";
+import { createPermits } from "../resilience/permits.ts";
 import type { Snapshot } from "../hub/protocol.ts";
 import type { Outboxes } from "../delivery/outboxes.ts";
 import { relaysOf, type RelayNamespace } from "../delivery/relays/relays.ts";
@@ -18,6 +18,8 @@ import type { RandomSource } from "../resilience/random.ts";
 import { createRandom } from "../resilience/random.ts";
 import type { RateLimit } from "../resilience/rate-limit.ts";
 import { createRateLimit } from "../resilience/rate-limit.ts";
+import type { TenantShare } from "../resilience/tenant-share.ts";
+import { createTenantShare } from "../resilience/tenant-share.ts";
 import type { UpstreamControl } from "../resilience/upstream-control.ts";
 import { LEASE_SLACK_MS, createUpstreamControl } from "../resilience/upstream-control.ts";
 import type { SagaLedgers } from "../saga/ledgers.ts";
@@ -54,7 +56,7 @@ export interface Upstream {
   readonly control: UpstreamControl;
   readonly targets: readonly Target[];
   /** Permits per tenant where its share is below 1, by tenant index. */
-  readonly tenantShares: readonly (Permits | null)[];
+  readonly tenantShares: readonly (TenantShare | null)[];
 }
 
 export interface Engine {
@@ -222,7 +224,7 @@ function createUpstream(
     const bound = binding === null ? null : bindings[binding];
     return { baseUrl, fetcher: isFetcher(bound) ? bound : null };
   });
-  const tenantShares = plan.tenants.map((tenant) => (tenant.share < 1 ? createPermits(MAX_PERMITS) : null));
+  const tenantShares = plan.tenants.map((tenant) => (tenant.share < 1 ? createTenantShare() : null));
   // What an operator has drained goes with the control, so what is forced does too: it is known to be undone.
   return { plan: upstream, forced: kept?.forced ?? null, control, targets, tenantShares };
 }

@@ -20,6 +20,7 @@ import { Outboxes, outboxBindingsOf } from "../delivery/outboxes.ts";
 import { startSaga } from "../saga/start.ts";
 import { problemBody } from "../http/problem.ts";
 import { Telemetry } from "../telemetry/telemetry.ts";
+import { createTracer } from "../telemetry/tracer.ts";
 import { regionOfRequest } from "../region/placement.ts";
 import { WorkerHub, objectBindingsOf } from "../region/worker-hub.ts";
 import type { Bindings, Engine, EngineIdentity } from "./engine.ts";
@@ -63,7 +64,7 @@ export interface Gateway {
       context: Pick<RequestContext, "waitUntil">,
     ): Promise<void>;
     /** The cron of wrangler.toml: wakes what works by alarms, in case one was lost. */
-    scheduled(controller: unknown, bindings: Record<string, unknown>): Promise<void>;
+    scheduled(event: unknown, bindings: Record<string, unknown>): Promise<void>;
   };
   /** Sends a call of another Worker to the upstream that its host names, `<upstream>.upstream`. */
   readonly callUpstream: (
@@ -112,7 +113,7 @@ export function createGateway(config: GatewayConfig | CompiledConfig): Gateway {
         return isBare ? isolate.handle(request, bindings, context) : app.fetch(request, bindings, context);
       },
       queue: (batch, bindings, context) => isolate.consume(batch, bindings, context),
-      scheduled: (_, bindings) => wakeAll(isolate.plan, bindings),
+      scheduled: (_event, bindings) => wakeAll(isolate.plan, bindings),
     },
     callUpstream: (request, bindings, context, caller) =>
       isolate.callUpstream(request, bindings, context, caller),
@@ -267,6 +268,10 @@ function identifyIsolate(
   return { session: session.slice(0, 8), region, hub, outboxes };
 }
 
+function writeLine(line: string): void {
+  console.log(line);
+}
+
 function buildEngine(
   plan: Plan,
   bindings: Bindings,
@@ -279,13 +284,10 @@ function buildEngine(
   const [seed] = crypto.getRandomValues(new Uint32Array(1));
   const identity = { session, region, hub, outboxes, seed, carrier: FETCH_CARRIER };
   hub?.configured(plan.hash);
-  const engine = createEngine(
-    plan,
-    bindings,
-    identity,
-    new Telemetry(plan, (line) => console.log(line)),
-    previous,
-  );
+  const tracer =
+    previous?.telemetry.tracer ??
+    createTracer((name) => textOf(bindings, name), { name: plan.name, session, region }, writeLine);
+  const engine = createEngine(plan, bindings, identity, new Telemetry(plan, writeLine, tracer), previous);
   if (hub !== null) {
     const { upstreams, isLocal, telemetry } = engine;
     hub.link.upstreams = createUpstreamSource(upstreams, isLocal, sharedBulkheads(engine), () =>

@@ -26,6 +26,8 @@ export interface Attempt {
   readonly send: Carrier["send"];
   /** The target of the try before, or NO_TARGET. */
   lastTarget: number;
+  /** The last try was refused as one of too many, while others go well. */
+  isCrowdedOut?: boolean;
 }
 
 /** Runs tries until one is final. On `admit`, `x.response` is the upstream's answer. */
@@ -45,6 +47,7 @@ export async function runTries(x: Exchange, upstream: Upstream): Promise<Verdict
   };
   for (;;) {
     x.tries++;
+    attempt.isCrowdedOut = false;
     const verdict = await runTry(x, attempt);
     const waitMs = x.tries < attempts ? retryDelay(x, verdict, attempt) : NO_RETRY;
     if (waitMs === NO_RETRY) {
@@ -77,7 +80,9 @@ function retryDelay(x: Exchange, verdict: Verdict, attempt: Attempt): number {
   const jitteredMs = backoffMs(x.tries - 1, retry.delayMs, retry.maxDelayMs, nextRandom(x.engine.random));
   const waitMs = Math.max(jitteredMs, wishedMs ?? 0);
   if (now + waitMs + control.medianMs >= x.deadlineAt) return NO_RETRY;
-  if (!scheduleRetry(control, now)) {
+  // The most important class is put back in line instead: it waits for a permit, before all others.
+  const isPutBack = attempt.isCrowdedOut === true && x.trafficClass === 0;
+  if (!scheduleRetry(control, now, isPutBack)) {
     x.explanation?.note("retry", "no_budget", { attempt: x.tries + 1 });
     return NO_RETRY;
   }

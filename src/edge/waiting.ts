@@ -2,7 +2,7 @@
 // request could resolve would hang with it, and a Worker's runtime ends requests that hang.
 
 import type { Bulkhead } from "../resilience/bulkhead.ts";
-import { leaveBulkhead, stopWaiting, waitAtBulkhead } from "../resilience/bulkhead.ts";
+import { leaveBulkhead, stopWaiting, takeLastPermit, waitAtBulkhead } from "../resilience/bulkhead.ts";
 import { NO_PERMIT } from "../resilience/permits.ts";
 
 /** A permit; or NO_PERMIT: no room in line, too long a wait, or somebody more important came. */
@@ -25,10 +25,16 @@ export function waitForPermit(
       clearTimeout(timer);
       resolve(permit);
     };
+    const endsAt = now + waitMs;
+    const endWait = (permit: number): void => {
+      const isTooLate = permit === NO_PERMIT && Date.now() >= endsAt;
+      settle(isTooLate ? takeLastPermit(bulkhead, Date.now(), trafficClass) : permit);
+    };
     const timer = setTimeout(() => {
-      if (waiter !== null && stopWaiting(bulkhead, waiter, Date.now())) settle(NO_PERMIT);
+      if (waiter === null || !stopWaiting(bulkhead, waiter, Date.now())) return;
+      settle(takeLastPermit(bulkhead, Date.now(), trafficClass));
     }, waitMs);
-    const waiter = waitAtBulkhead(bulkhead, trafficClass, now + waitMs, now, settle);
+    const waiter = waitAtBulkhead(bulkhead, trafficClass, endsAt, now, endWait);
     if (waiter === null) settle(NO_PERMIT);
   });
 }

@@ -2,15 +2,18 @@
 // by the cron of wrangler.toml, relays also behind the first request of an isolate and then once a minute.
 
 import type { Plan } from "../config/plan.ts";
-import { Outboxes, outboxBindingsOf } from "../delivery/outboxes.ts";
+import { outboxesOf } from "../delivery/consumer-outboxes.ts";
+import { outboxesOfPlan, wakeOutboxes } from "../delivery/watchdog.ts";
 import { WAKE_PAUSE_MS, relaysOf, wakeRelays } from "../delivery/relays/relays.ts";
 import type { Bindings } from "./engine.ts";
 
 /** Never rejects. */
 export async function wakeAll(plan: Plan, bindings: Bindings): Promise<void> {
-  const bound = outboxBindingsOf(bindings);
-  const outboxes = bound === null ? null : new Outboxes(bound, "");
-  await Promise.all([wakeRelays(plan, relaysOf(bindings)), outboxes?.wake(plan)]);
+  const outboxes = outboxesOf(bindings);
+  await Promise.all([
+    wakeRelays(plan, relaysOf(bindings)),
+    ...(outboxes === null ? [] : [wakeOutboxes(outboxes, outboxesOfPlan(plan))]),
+  ]);
 }
 
 /** Of one isolate. */

@@ -5,18 +5,27 @@
 // A single isolate sees everything, and at once: its own limit is the better one, and the hub only keeps it
 // for the next one. What is kept over a restart: load-status.ts.
 
+import type { BreakerPhase } from "../resilience/breaker-state.ts";
 import type { ShedLoop, ShedTally } from "../resilience/cursor.ts";
 import { createShedLoop, createShedTally, forgetFates, isTickDue, tickCursor } from "../resilience/cursor.ts";
-import { nextRandom } from "../resilience/random.ts";
 import { ISOLATE_START_LIMIT, START_LIMIT } from "../resilience/concurrency-limit.ts";
 import type { RegionLimit } from "../resilience/region-limit.ts";
-import { NO_TRIAL_MS, createRegionLimit, learnLimit, limitOf } from "../resilience/region-limit.ts";
+import {
+  NO_TRIAL_MS,
+  createRegionLimit,
+  isKnownFull,
+  learnLimit,
+  limitOf,
+} from "../resilience/region-limit.ts";
 import type { RetryBudget } from "../resilience/retry-budget.ts";
-import { createRetryBudget, depositOriginals, noteRetries, retriesLeft } from "../resilience/retry-budget.ts";
+import { createRetryBudget, depositOriginals, noteRetries } from "../resilience/retry-budget.ts";
 import type { Hub } from "./hub.ts";
+import { grantPermits, grantRetries, wholeOf } from "./load-grants.ts";
 import type { LoadAsk, LoadEntry, LoadTerms, LoadVerdict } from "./load-protocol.ts";
-import type { Demands, Share } from "./load-shares.ts";
-import { expireDemands, grantedToOthers, noteDemand, shareOf, sumDemands } from "./load-shares.ts";
+import type { Recovery } from "./load-recovery.ts";
+import { createRecovery, followRecovery } from "./load-recovery.ts";
+import type { Demand, Demands, Share } from "./load-shares.ts";
+import { expireDemands, heldBy, noteDemand, permitsOfOthers, shareOf, sumDemands } from "./load-shares.ts";
 import type { LoadStatus, StoredLoad } from "./load-status.ts";
 import { STORE_EVERY_MS, isNotable, loadByRegion, writeLoadStatus } from "./load-status.ts";
 
@@ -27,11 +36,19 @@ const YOUNG_MS = 3_000;
 const ASSUMED_ISOLATES = 8;
 /** What the first of many that may come gets at least. */
 const FIRST_SHARE = 64;
+/** News of what a ramp has refused comes as late as this. */
+const SETTLE_MS = 1_200;
 /** Of a limit that was stored, so much is taken for good after a restart. */
 const RESTORED_PART = 0.8;
 /** A single isolate's own limit may grow by so much until the next verdict. */
 const ALONE_GROWTH = 1.5;
 const LEAST_ALONE_GROWTH = 20;
+
+/** What is offered to an isolate counts as of so long. */
+const OFFERED_MS = 2_000;
+const REPORT_MS = 1_000;
+const SCATTER = 0.3;
+const MOST_SCATTER = 0.12;
 
 export interface LoadBook {
   terms: LoadTerms;
@@ -43,6 +60,7 @@ export interface LoadBook {
   readonly demands: Demands;
   /** The breaker's generation at the last turn of the cursor's loop. */
   generation: number;
+  readonly recovery: Recovery;
   /** Whether the upstream has refused calls, or left them unanswered, since then. */
   isPushedBack: boolean;
   /** What a single isolate has told of its own limit; null: there are several. */
@@ -57,17 +75,7 @@ export interface LoadBook {
 export function noteReportedLoad(hub: Hub, session: string, entry: LoadEntry, now: number): void {
   const book = loadBookOf(hub, entry.terms, now);
   if (book === null) return;
-  const inflight = entry.busyMs / Math.max(1, entry.spanMs);
-  const { waiting = 0, granted } = book.demands.get(session) ?? {};
-  let served = 0;
-  for (let at = 1; at < entry.served.length; at += 2) served += entry.served[at];
-  noteDemand(book.demands, session, {
-    at: now,
-    inflight,
-    waiting,
-    granted,
-    servedPerMs: served / Math.max(1, entry.spanMs),
-  });
+  noteDemand(book.demands, session, reportedDemand(book.demands.get(session), entry, now));
   addArrivals(book, entry);
   if (entry.refused + entry.throttled + entry.timedOut > 0) book.isPushedBack = true;
   if (book.budget !== null) {
@@ -75,56 +83,68 @@ export function noteReportedLoad(hub: Hub, session: string, entry: LoadEntry, no
     noteRetries(book.budget, entry.retries, now);
   }
   const { limit, demands } = book;
-  if (limit !== null && demands.size > 1) learnLimit(limit, entry, sumDemands(demands), now);
+  const sums = sumDemands(demands);
+  const phase = phaseOf(hub, book);
+  const isLearning =
+    limit !== null &&
+    followRecovery(book.recovery, limit, entry, { ...sums, isShedding: book.shed.cut > 0 }, phase, now);
+  if (isLearning && demands.size > 1) learnLimit(limit, entry, sums, now);
   turn(hub, book, now);
+}
+
+/** A report of a tenth of a second says a tenth as much as one of a second. */
+function reportedDemand(known: Demand | undefined, entry: LoadEntry, now: number): Demand {
+  const spanMs = Math.max(1, entry.spanMs);
+  let served = 0;
+  for (let at = 1; at < entry.served.length; at += 2) served += entry.served[at];
+  const weight = known === undefined ? 1 : Math.min(1, spanMs / REPORT_MS);
+  const offeredPerMs = entry.originals / spanMs;
+  return {
+    ...known,
+    at: now,
+    waiting: known?.waiting ?? 0,
+    inflight: blend(known?.inflight ?? 0, entry.busyMs / spanMs, weight),
+    servedPerMs: blend(known?.servedPerMs ?? 0, served / spanMs, weight),
+    offeredPerMs: blend(known?.offeredPerMs ?? offeredPerMs, offeredPerMs, Math.min(1, spanMs / OFFERED_MS)),
+  };
+}
+
+function blend(known: number, seen: number, weight: number): number {
+  return known + weight * (seen - known);
 }
 
 /** What an isolate is told about an upstream that it has traffic for. */
 export function answerLoadAsk(hub: Hub, session: string, ask: LoadAsk, now: number): LoadVerdict | null {
   const book = loadBookOf(hub, ask.terms, now);
   if (book === null) return null;
-  const before = book.demands.get(session);
-  const inflight = before === undefined ? ask.inflight : before.inflight;
-  const servedPerMs = before?.servedPerMs ?? 0;
-  noteDemand(book.demands, session, {
-    at: now,
-    inflight: Math.max(inflight, ask.inflight),
-    waiting: ask.waiting,
-    servedPerMs,
-  });
-  expireDemands(book.demands, now);
+  const { demands, budget, shed } = book;
+  const { inflight, waiting } = ask;
+  const known = demands.get(session) ?? { inflight, servedPerMs: 0 };
+  noteDemand(demands, session, { ...known, at: now, waiting, goesBy: ask.limit });
+  expireDemands(demands, now);
   turn(hub, book, now);
   const isYoung = now - hub.bootedAt < YOUNG_MS;
   followAlone(book, ask.limit, now);
   keepLoad(hub, book, now);
-  const { shed } = book;
-  const share = shareAmong(book, session, regionLimitOf(book), isYoung);
-  const ceiling = shareAmong(book, session, ask.terms.max, isYoung);
-  const { cursor, fraction, cut } = shed;
+  const limit = regionLimitOf(book);
+  const share = shareAmong(book, session, limit, isYoung);
+  const fair = wholeOf(share.limit, hub.random);
+  const permits = grantPermits(demands, session, limit, fair, isYoung ? 0 : inflight + waiting);
+  const most = Math.ceil(shareAmong(book, session, ask.terms.max, isYoung).limit);
+  const noRetries = budget === null || ask.terms.retryShare === null;
+  const retries = noRetries ? 0 : grantRetries(demands, session, budget, share.part, hub.random, now);
   return {
     upstream: ask.terms.upstream,
-    cursor,
-    fraction,
-    cut,
-    limit: wholeOf(hub, share.limit),
-    ceiling: Math.ceil(ceiling.limit),
-    hasSpare: share.hasSpare,
-    retries: grantRetries(hub, book, session, share.part, now),
+    cursor: shed.cursor,
+    fraction: shed.fraction,
+    cut: shed.cut,
+    limit: permits,
+    regionLimit: limit,
+    ceiling: limit < ask.terms.max ? most : permits,
+    isFull: book.limit !== null && isKnownFull(book.limit, now),
+    hasSpare: heldBy(demands) < limit && permits + permitsOfOthers(demands, session) < limit,
+    retries,
   };
-}
-
-/** An isolate's part of the retries that are left; never any that another one may be scheduling right now. */
-function grantRetries(hub: Hub, book: LoadBook, session: string, part: number, now: number): number {
-  const { budget, demands, terms } = book;
-  if (budget === null || terms.retryShare === null) return 0;
-  const left = retriesLeft(budget, now);
-  const free = Math.max(0, Math.floor(left - grantedToOthers(demands, session)));
-  const granted = Math.min(wholeOf(hub, left * part), free);
-  const demand = demands.get(session);
-  // An isolate that cannot be followed gets none.
-  if (demand === undefined) return 0;
-  noteDemand(demands, session, { ...demand, granted });
-  return granted;
 }
 
 function shareAmong({ demands }: LoadBook, session: string, limit: number, isYoung: boolean): Share {
@@ -170,12 +190,6 @@ function keepLoad(hub: Hub, book: LoadBook, now: number): void {
   writeLoadStatus(hub, upstream, status, now);
 }
 
-/** A fraction becomes a whole number that is right on average. */
-function wholeOf(hub: Hub, amount: number): number {
-  const whole = Math.floor(amount);
-  return whole + (nextRandom(hub.random) < amount - whole ? 1 : 0);
-}
-
 function loadBookOf(hub: Hub, terms: LoadTerms, now: number): LoadBook | null {
   const known = hub.loads.get(terms.upstream);
   if (known !== undefined) {
@@ -191,6 +205,7 @@ function loadBookOf(hub: Hub, terms: LoadTerms, now: number): LoadBook | null {
     budget: createBudget(terms),
     demands: new Map(),
     generation: 0,
+    recovery: createRecovery(),
     isPushedBack: false,
     alone: null,
     aloneSince: Number.POSITIVE_INFINITY,
@@ -244,6 +259,10 @@ function sameTerms(one: LoadTerms, other: LoadTerms): boolean {
   return one.max === other.max && one.adaptive === other.adaptive && one.retryShare === other.retryShare;
 }
 
+function phaseOf(hub: Hub, { terms }: LoadBook): BreakerPhase {
+  return hub.upstreams.get(terms.upstream)?.region.breaker.state.phase ?? "closed";
+}
+
 function addArrivals({ tally, demands }: LoadBook, entry: LoadEntry): void {
   for (let at = 0; at < entry.arrivals.length; at += 2) {
     tally.arrivals[entry.arrivals[at]] += entry.arrivals[at + 1];
@@ -256,6 +275,16 @@ function addArrivals({ tally, demands }: LoadBook, entry: LoadEntry): void {
 }
 
 /**
+ * What a limit that is divided among n isolates needs besides, because each of them scatters by itself:
+ *
+ *   0.3 * sqrt((n - 1) / limit), at most 0.12: beyond, it costs the most important class too much
+ */
+function scatterOf(book: LoadBook): number {
+  const others = Math.max(0, book.demands.size - 1);
+  return Math.min(MOST_SCATTER, SCATTER * Math.sqrt(others / regionLimitOf(book)));
+}
+
+/**
  * A turn of the cursor's loop, when it is due. What was refused in another phase is no evidence in this
  * one, and what a ramp refuses none of what the upstream can take: only when that pushes back it is shed
  * for, too.
@@ -264,7 +293,8 @@ function turn(hub: Hub, book: LoadBook, now: number): void {
   if (!isTickDue(book.shed, book.tally, now)) return;
   const state = hub.upstreams.get(book.terms.upstream)?.region.breaker.state;
   const generation = state?.generation ?? 0;
-  const isOtherPhase = generation !== book.generation;
+  const isSettling = state?.phase === "closed" && Math.abs(now - state.since) < SETTLE_MS;
+  const isOtherPhase = generation !== book.generation || isSettling;
   book.generation = generation;
   if (isOtherPhase) {
     forgetFates(book.shed);
@@ -272,5 +302,5 @@ function turn(hub: Hub, book: LoadBook, now: number): void {
   }
   const isRamp = state?.phase === "ramp" && !book.isPushedBack;
   const holding = state?.phase === "open" || state?.phase === "half-open" || isOtherPhase || isRamp;
-  tickCursor(book.shed, book.tally, now, holding, 1);
+  tickCursor(book.shed, book.tally, now, holding, 1, scatterOf(book));
 }

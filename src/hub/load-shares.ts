@@ -1,11 +1,14 @@
-// How a bulkhead of a region is divided among its isolates, by what each has in flight and in line:
+// How a bulkhead of a region is divided among its isolates, by what each has use for:
 //
-//   demand_i = in flight + waiting,  D = sum of demand,  n = isolates with a word of late
+//   demand_i = offered per ms * what a call of the region takes; in flight + waiting before that is known.
+//              Who has more permits has more in flight: by that alone the shares would stay as they are
+//   D = sum of demand,  n = isolates with a word of late
 //   D <= limit   share_i = demand_i + (limit - D) / n       what nobody uses is everybody's alike
 //   D >  limit   share_i = limit * demand_i / D
 //
-// The shares of one moment add up to the limit; an isolate that nobody has heard of gets a part as if it had
-// been there all along, and the others make room at their next sync. At least 1 each: no isolate is shut out.
+// The shares of one moment add up to the limit (load-grants.ts has those of different ones); an isolate
+// that nobody has heard of gets a part as if it had been there all along, and the others make room at their
+// next sync. At least 1 each: no isolate is shut out.
 
 import type { RegionSums } from "../resilience/region-limit.ts";
 
@@ -17,6 +20,12 @@ export interface Demand {
   readonly servedPerMs: number;
   /** Retries that it may have scheduled since its last report. */
   readonly granted?: number;
+  /** Requests per ms that went on to be tried, smoothed. */
+  readonly offeredPerMs?: number;
+  /** Permits that it went by when it last asked. */
+  readonly goesBy?: number;
+  /** Permits that it was given last. */
+  readonly permits?: number;
 }
 
 /** An isolate counts for so long after its last word; its share ends then. */
@@ -37,12 +46,20 @@ export function expireDemands(demands: Demands, now: number): void {
 
 /** What all of them have in flight, and serve per ms. */
 export function sumDemands(demands: Demands): RegionSums {
-  const sums = { inflight: 0, servedPerMs: 0, isolates: demands.size };
-  for (const { inflight, servedPerMs } of demands.values()) {
+  const sums = { inflight: 0, servedPerMs: 0, isolates: demands.size, goneBy: 0 };
+  for (const { inflight, servedPerMs, goesBy = 0 } of demands.values()) {
+    sums.goneBy += goesBy;
     sums.inflight += inflight;
     sums.servedPerMs += servedPerMs;
   }
   return sums;
+}
+
+/** What all of them have in flight and in line. */
+export function heldBy(demands: Demands): number {
+  let sum = 0;
+  for (const { inflight, waiting } of demands.values()) sum += inflight + waiting;
+  return sum;
 }
 
 /** Retries that the others may schedule, or have and not told yet. */
@@ -52,12 +69,17 @@ export function grantedToOthers(demands: Demands, isolate: string): number {
   return sum;
 }
 
+/** Permits that the others have been given. */
+export function permitsOfOthers(demands: Demands, isolate: string): number {
+  let sum = 0;
+  for (const [other, { permits = 0 }] of demands) if (other !== isolate) sum += permits;
+  return sum;
+}
+
 export interface Share {
   readonly limit: number;
   /** The isolate's part of everything, from 0 to 1. */
   readonly part: number;
-  /** Whether some of the limit is nobody's. */
-  readonly hasSpare: boolean;
 }
 
 /**
@@ -75,14 +97,24 @@ export function looseShareOf(demands: Demands, isolate: string, limit: number): 
   return Math.max(1, total <= limit ? limit - others : (limit * (total - others)) / total);
 }
 
+function wantsOf({ offeredPerMs, inflight, waiting }: Demand, tookMs: number): number {
+  return offeredPerMs === undefined || tookMs === 0 ? inflight + waiting : offeredPerMs * tookMs;
+}
+
+function tookOf(demands: Demands): number {
+  const { inflight, servedPerMs } = sumDemands(demands);
+  return servedPerMs === 0 ? 0 : inflight / servedPerMs;
+}
+
 /** The isolate's share of a limit. `isolates`: there may be so many, though not all have been heard. */
 export function shareOf(demands: Demands, isolate: string, limit: number, isolates: number): Share {
+  const tookMs = tookOf(demands);
   let total = 0;
-  for (const { inflight, waiting } of demands.values()) total += inflight + waiting;
+  for (const demand of demands.values()) total += wantsOf(demand, tookMs);
   const own = demands.get(isolate);
-  const demand = own === undefined ? 0 : own.inflight + own.waiting;
+  const demand = own === undefined ? 0 : wantsOf(own, tookMs);
   const sharing = Math.max(1, demands.size, isolates);
   const share = total <= limit ? demand + (limit - total) / sharing : (limit * demand) / total;
   const part = total === 0 ? 1 / sharing : demand / total;
-  return { limit: Math.max(1, share), part, hasSpare: total < limit };
+  return { limit: Math.max(1, share), part };
 }

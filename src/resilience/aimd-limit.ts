@@ -18,7 +18,8 @@
 // least of noisy numbers would be far too small. The very first window counts with its slowest answer,
 // because in the beginning only the fast ones are back. It starts at `max`, or at 128 if that is less: a
 // thousand requests at an upstream that serves a hundred a second are ten seconds of work, and there may be
-// other isolates. Under a region's hub `max` is the isolate's share: it may cut further between two verdicts.
+// other isolates. Where a hub should be and is not, it begins carefully: with 20, + 1. Under a region's hub
+// `max` is the isolate's share: it may cut further between two verdicts.
 
 import type { ConcurrencyLimit } from "./concurrency-limit.ts";
 import { ISOLATE_START_LIMIT, SampleFate } from "./concurrency-limit.ts";
@@ -150,6 +151,19 @@ export class AimdLimit implements ConcurrencyLimit {
     else this.#set(this.#exact);
   }
 
+  obey(limit: number): void {
+    this.#max = Math.min(limit, this.#configured);
+    this.#ceiling = Number.POSITIVE_INFINITY;
+    this.#ceilingUntil = 0;
+    this.#set(limit);
+  }
+
+  beCareful(most: number, now: number): void {
+    this.#isUntried = false;
+    this.#gentleUntil = now + GENTLE_MS;
+    this.#set(Math.min(this.#exact, most));
+  }
+
   forget(): void {
     this.#ceiling = Number.POSITIVE_INFINITY;
     this.#ceilingUntil = 0;
@@ -162,7 +176,9 @@ export class AimdLimit implements ConcurrencyLimit {
     // It was sent before the limit had learned from the refusal before it.
     if (startedAt <= this.#lastRefusalAt) return true;
     const aboveCeiling = inflight > this.#ceiling;
-    const proven = Math.max(this.#peakServed, this.#nextPeakServed, DROP_FLOOR);
+    const served = Math.max(this.#peakServed, this.#nextPeakServed);
+    // Before anything was served a refusal is the first that is heard of what there is.
+    const proven = served === 0 ? 1 : Math.max(served, DROP_FLOOR);
     if (inflight <= proven && !aboveCeiling) return false;
     const tooMany = aboveCeiling || this.#ceiling === Number.POSITIVE_INFINITY;
     const confirmed = aboveCeiling && now < this.#ceilingUntil + this.#holdMs;

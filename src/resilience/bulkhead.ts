@@ -7,7 +7,9 @@
 //
 //   extra = max(4, limit / 4, what was above a lowered limit, a tenth of one less with each that comes back)
 //
-// With its extra it never passes `ceiling`.
+// With its extra it never passes `ceiling`. When its wait has ended it gets a permit all the same, up to
+// twice the limit or 16 more: where the upstream queues, it waits there; where it refuses, a place of
+// others may be free. That never passes `most`.
 
 import type { Permits } from "./permits.ts";
 import { NO_PERMIT, createPermits, returnPermit, takePermit } from "./permits.ts";
@@ -16,6 +18,7 @@ import { createWaitingLine, joinLine, leaveLine, nextInLine } from "./waiting-li
 
 const LEAST_EXTRA = 4;
 const EXTRA_SHARE = 0.25;
+const LEAST_LAST = 16;
 /** Of the permits above a lowered limit, so much goes with each one that comes back. */
 const DRAINED_PER_CALL = 0.1;
 
@@ -27,6 +30,8 @@ export interface Bulkhead {
   readonly permitTtlMs: number;
   /** More are never in flight: what is configured, where the limit is what has been learned. */
   ceiling: number;
+  /** Even who has waited in vain gets none beyond it: what is configured. */
+  most: number;
   /** What was in flight above a lowered limit. */
   draining: number;
 }
@@ -45,6 +50,7 @@ export function createBulkhead(options: BulkheadOptions): Bulkhead {
     maxWaitMs: options.maxWaitMs,
     permitTtlMs: options.permitTtlMs,
     ceiling: options.max,
+    most: options.max,
     draining: 0,
   };
 }
@@ -53,6 +59,17 @@ export function createBulkhead(options: BulkheadOptions): Bulkhead {
 export function enterBulkhead(bulkhead: Bulkhead, now: number, trafficClass: number): number {
   if (bulkhead.line.length > 0) grantWaiting(bulkhead, now);
   return takePermit(bulkhead.permits, now, bulkhead.permitTtlMs, trafficClass === 0 ? extraOf(bulkhead) : 0);
+}
+
+/**
+ * For the most important class, when its wait has ended: one permit more than there are rather than a
+ * refusal.
+ */
+export function takeLastPermit(bulkhead: Bulkhead, now: number, trafficClass: number): number {
+  if (trafficClass !== 0) return NO_PERMIT;
+  const { permits, permitTtlMs, most } = bulkhead;
+  const extra = Math.max(LEAST_LAST, permits.limit);
+  return takePermit(permits, now, permitTtlMs, Math.min(extra, most - permits.limit));
 }
 
 /** Gets in line until `deadline` at the latest; null when there is no room in it. May be called at once. */

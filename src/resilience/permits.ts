@@ -67,6 +67,15 @@ export function returnPermit(permits: Permits, token: number): boolean {
   return true;
 }
 
+/** A permit that is not returned but ends by itself at `until`, if it has not by then. */
+export function restPermit(permits: Permits, token: number, until: number): void {
+  if (token < 0) return;
+  const slot = token % MAX_PERMITS;
+  if (permits.expiries[slot] === 0 || permits.stamps[slot] !== Math.floor(token / MAX_PERMITS)) return;
+  permits.expiries[slot] = until;
+  if (until < permits.earliestExpiry) permits.earliestExpiry = until;
+}
+
 /** Takes back what has expired. Costs one comparison while nothing has. */
 export function reclaimExpired(permits: Permits, now: number): void {
   if (now < permits.earliestExpiry) return;

@@ -21,11 +21,14 @@
 //
 // It starts at `max`, or at 256, and never passes 100 or five times the most in flight within a minute.
 
-import { START_LIMIT } from "./concurrency-limit.ts";
 import { correlation } from "./correlation.ts";
-import type { LimitWindow } from "./limit-window.ts";
-import { callsIn, createLimitWindow, emptyWindow, fillWindow, tailOf } from "./limit-window.ts";
+import { callsIn, emptyWindow, fillWindow, tailOf } from "./limit-window.ts";
 import type { LoadNews } from "./load-sums.ts";
+import type { RegionLimit, RegionSums, Trial, Window } from "./region-limit-state.ts";
+import { SHORTEST_HOLD_MS, createRegionLimit } from "./region-limit-state.ts";
+
+export type { RegionLimit, RegionSums };
+export { createRegionLimit };
 
 export const LIMIT_WINDOW_MS = 1_000;
 export const WINDOW_CALLS = 100;
@@ -38,10 +41,9 @@ export const CAP_FLOOR = 100;
 const TAIL = 0.9;
 const DROPPED_SHARE = 0.1;
 const THROTTLED_SHARE = 0.5;
-const REFUSED_SHARE = 0.005;
+const REFUSED_SHARE = 0.02;
 const REFUSED_AT = 1.05;
 const BACKOFF = 0.9;
-const SHORTEST_HOLD_MS = 5_000;
 const LONGEST_HOLD_MS = 40_000;
 const GENTLE_MS = 30_000;
 const GENTLE_STEP = 0.03;
@@ -54,86 +56,32 @@ const CHAIN_MS = 30_000;
 const TRIAL_SHARE = 0.8;
 /** A tail so many times its least needs no careful steps. */
 const CLEAR = 3;
-/** Serving so much less than before a cut is within what chance does. */
-const HELD_SHARE = 0.93;
+/**
+ * Serving so much less than before a cut is within what chance does: a part, or so many deviations of
+ * calls.
+ */
+const HELD_LESS = 0.07;
+const HELD_DEVIATIONS = 1.5;
 /** What a cut takes to reach everybody: a sync. */
 const SETTLE_MS = 1_200;
 const SMOOTHING = 0.3;
 const SEEN_WINDOWS = 20;
 const FEWEST_WINDOWS = 5;
 const LATE_WINDOWS = 3;
+/** More than that has gone by than a limit that is a little too high would let. */
+const HARD_SHARE = 0.05;
+/** Of an upstream that is not known to refuse yet. */
+const FIRST_REFUSED_SHARE = 0.005;
+const FULL_WINDOWS = 2;
+const FOUND_PART = 0.9;
+const FOUND_AT = 1.2;
+/** So long after it was cut for refusals an upstream counts as one that refuses. */
+export const FULL_MS = 60_000;
 const CORRELATED = 0.5;
 
-interface Trial {
-  readonly limit: number;
-  readonly servedPerMs: number;
-}
-
-/** What the isolates of a region have in flight and serve, all together, and how many they are. */
-export interface RegionSums {
-  readonly inflight: number;
-  readonly servedPerMs: number;
-  readonly isolates: number;
-}
-
-interface Window extends RegionSums {
-  readonly tailMs: number;
-}
-
-export interface RegionLimit {
-  max: number;
-  exact: number;
-  smoothTailMs: number;
-  baselineMs: number;
-  nextBaselineMs: number;
-  baselineTurnsAt: number;
-  /** Most in flight of the last one to two minutes. */
-  peak: number;
-  nextPeak: number;
-  peakTurnsAt: number;
-  holdUntil: number;
-  holdMs: number;
-  gentleUntil: number;
-  /** Nothing has been cut yet. */
-  isUntried: boolean;
-  /** Up to here it has been good before. */
-  ceiling: number;
-  /** Windows that begin earlier hold calls from before the last cut. */
-  judgedFrom: number;
-  trial: Trial | null;
-  nextTrialAt: number;
-  /** What was served before the first of the trials that followed each other, and until when it counts. */
-  heldPerMs: number;
-  heldUntil: number;
-  readonly window: LimitWindow;
-  /** Windows that ended: in flight and served per ms, the oldest first. */
-  readonly seen: Window[];
-}
-
-export function createRegionLimit(max: number): RegionLimit {
-  return {
-    max,
-    exact: Math.min(max, START_LIMIT),
-    smoothTailMs: 0,
-    baselineMs: Number.POSITIVE_INFINITY,
-    nextBaselineMs: Number.POSITIVE_INFINITY,
-    baselineTurnsAt: Number.NEGATIVE_INFINITY,
-    peak: 0,
-    nextPeak: 0,
-    peakTurnsAt: Number.NEGATIVE_INFINITY,
-    holdUntil: 0,
-    holdMs: SHORTEST_HOLD_MS,
-    gentleUntil: 0,
-    ceiling: 0,
-    isUntried: true,
-    judgedFrom: Number.NEGATIVE_INFINITY,
-    trial: null,
-    nextTrialAt: 0,
-    heldPerMs: 0,
-    heldUntil: 0,
-    window: createLimitWindow(),
-    seen: [],
-  };
+/** Whether the upstream refuses what is beyond the limit: nobody is let in there. */
+export function isKnownFull({ refusedAt }: RegionLimit, now: number): boolean {
+  return now - refusedAt < FULL_MS;
 }
 
 export function limitOf({ max, exact, peak, nextPeak, seen }: RegionLimit): number {
@@ -167,13 +115,23 @@ function decide(limit: RegionLimit, window: Window, now: number): void {
   const calls = callsIn(limit.window);
   const { refused, timedOut, throttled, turnedAway } = limit.window;
   // In the first windows not everybody has reported what is in flight.
-  if (refused > timedOut && limit.seen.length < LATE_WINDOWS) return;
-  if (refused + timedOut >= DROPPED_SHARE * calls || throttled >= THROTTLED_SHARE * calls) {
+  if (refused > timedOut && limit.seen.length < FULL_WINDOWS) return;
+  const wasFull = isKnownFull(limit, now);
+  // Refused, each isolate has found its own bound at once: together they know it before the region does.
+  const isFound = !wasFull && refused > timedOut && window.goneBy < FOUND_PART * limit.exact;
+  const isPushedBack = refused + timedOut >= DROPPED_SHARE * calls || throttled >= THROTTLED_SHARE * calls;
+  const isRefused = refused >= (wasFull ? REFUSED_SHARE : FIRST_REFUSED_SHARE) * calls && refused > 0;
+  if (isRefused) limit.refusedAt = now;
+  if (isPushedBack && !isFound) {
     cut(limit, Math.min(limit.exact, inflightOf(limit)) * BACKOFF, window.tailMs, now);
     return;
   }
-  if (refused >= REFUSED_SHARE * calls) {
-    cut(limit, Math.min(limit.exact * 0.98 - 1, REFUSED_AT * inflightOf(limit)), window.tailMs, now);
+  if (isRefused) {
+    const inflight = inflightOf(limit);
+    let most = REFUSED_AT * inflight;
+    if (isFound) most = Math.max(most, Math.min(window.goneBy, FOUND_AT * inflight));
+    else if (wasFull && refused < HARD_SHARE * calls) most = limit.exact;
+    cut(limit, Math.min(limit.exact * 0.98 - 1, most), window.tailMs, now);
     return;
   }
   if (limit.trial !== null) judgeTrial(limit, limit.trial, window, now);
@@ -184,7 +142,7 @@ function decide(limit: RegionLimit, window: Window, now: number): void {
   const alpha = slackOf(limitOf(limit), window.isolates) / 2;
   if (queued > 2 * alpha) {
     const target = (inflight * limit.baselineMs) / tailMs + alpha;
-    if (now >= limit.nextTrialAt && !growsWithLoad(limit)) {
+    if (now >= limit.nextTrialAt && !isKnownFull(limit, now) && !growsWithLoad(limit)) {
       tryLess(
         limit,
         tailMs > CLEAR * limit.baselineMs ? target : Math.max(target, inflight / 2),
@@ -195,7 +153,12 @@ function decide(limit: RegionLimit, window: Window, now: number): void {
     return;
   }
   const isBound = inflight >= TRIAL_SHARE * limitOf(limit) && turnedAway > 0;
-  if (isBound && limit.baselineMs === limit.nextBaselineMs && now >= limit.nextTrialAt) {
+  if (
+    isBound &&
+    !isKnownFull(limit, now) &&
+    limit.baselineMs === limit.nextBaselineMs &&
+    now >= limit.nextTrialAt
+  ) {
     // Only where it is not known from calmer times.
     tryLess(limit, TRIAL_SHARE * inflight, window, now);
     return;
@@ -204,7 +167,7 @@ function decide(limit: RegionLimit, window: Window, now: number): void {
 }
 
 /** Requests that may wait at the upstream: Vegas' beta, and what a limit needs that is divided among many. */
-function slackOf(limit: number, isolates: number): number {
+export function slackOf(limit: number, isolates: number): number {
   return 6 * Math.log10(Math.max(2, limit)) + Math.sqrt(limit * isolates) / 2;
 }
 
@@ -240,7 +203,8 @@ function tryLess(limit: RegionLimit, target: number, { servedPerMs, tailMs }: Wi
 
 function judgeTrial(limit: RegionLimit, trial: Trial, { servedPerMs, tailMs }: Window, now: number): void {
   limit.trial = null;
-  if (servedPerMs >= HELD_SHARE * trial.servedPerMs) {
+  const less = Math.max(HELD_LESS, HELD_DEVIATIONS / Math.sqrt(Math.max(1, limit.window.servedCount)));
+  if (servedPerMs >= (1 - less) * trial.servedPerMs) {
     limit.heldPerMs = trial.servedPerMs;
     limit.heldUntil = now + CHAIN_MS;
     return;

@@ -15,7 +15,11 @@ export interface LoadVerdict {
   readonly cut: number;
   /** Permits of this isolate, and its part of those that are configured. */
   readonly limit: number;
+  /** Permits of all isolates; absent: not told. */
+  readonly regionLimit?: number;
   readonly ceiling: number;
+  /** Whether the upstream is known to refuse what is beyond the limit. */
+  readonly isFull?: boolean;
   /** Whether the region has permits that nobody uses: who has requests in line may ask for them at once. */
   readonly hasSpare: boolean;
   /** Retries that it may schedule until the next verdict. */
@@ -26,13 +30,23 @@ export interface RegionalLoad {
   /** Until when the verdict holds; infinite: nothing was reported since it came. */
   until: number;
   limit: number;
+  regionLimit: number;
   ceiling: number;
+  isFull: boolean;
   hasSpare: boolean;
   retries: number;
 }
 
 export function createRegionalLoad(): RegionalLoad {
-  return { until: Number.NEGATIVE_INFINITY, limit: 0, ceiling: 0, hasSpare: false, retries: 0 };
+  return {
+    until: Number.NEGATIVE_INFINITY,
+    limit: 0,
+    regionLimit: 0,
+    ceiling: 0,
+    isFull: false,
+    hasSpare: false,
+    retries: 0,
+  };
 }
 
 /** Whether the region steers: there is a verdict, and no sign that the hub is gone. */
@@ -49,7 +63,9 @@ export function takeLoadVerdict(
 ): void {
   load.until = Number.POSITIVE_INFINITY;
   load.limit = verdict.limit;
+  load.regionLimit = verdict.regionLimit ?? verdict.limit;
   load.ceiling = verdict.ceiling;
+  load.isFull = verdict.isFull === true;
   load.hasSpare = verdict.hasSpare;
   load.retries = Math.max(0, verdict.retries - unreported);
   shed.cursor = verdict.cursor;

@@ -9,6 +9,7 @@ import { createBulkhead, enterBulkhead, leaveBulkhead, resizeBulkhead } from "./
 import { AimdLimit } from "./aimd-limit.ts";
 import type { ConcurrencyLimit } from "./concurrency-limit.ts";
 import { SampleFate, createFixedLimit } from "./concurrency-limit.ts";
+import { isBeyondLimit, isCrowdedOut, restsUntil } from "./crowding.ts";
 import type { ShedLoop, ShedTally } from "./cursor.ts";
 import { createShedLoop, createShedTally, passesCursor } from "./cursor.ts";
 import type { DeadlineGuard } from "./deadline.ts";
@@ -19,6 +20,7 @@ import { LEVEL_COUNT } from "./level.ts";
 import type { LoadSums } from "./load-sums.ts";
 import { createLoadSums, noteOriginalLoad, noteSample } from "./load-sums.ts";
 import { Outcome } from "./outcome.ts";
+import { restPermit } from "./permits.ts";
 import type { RandomSource } from "./random.ts";
 import { nextRandom } from "./random.ts";
 import type { RegionalLoad } from "./regional-load.ts";
@@ -68,6 +70,8 @@ export interface UpstreamControl {
   keptAt: number;
   /** The breaker's generation at the last tick. */
   tickGeneration: number;
+  /** When the first request went on to be tried. */
+  begunAt: number;
   /** When the last request for it came, and when the last call went well. */
   arrivedAt: number;
   servedAt: number;
@@ -89,8 +93,6 @@ export interface TryResult {
 
 /** Lets a permit or a lease outlive the try that holds it by this much before it is taken back. */
 export const LEASE_SLACK_MS = 1000;
-/** So long after a call went well a 503 may be one of too many. */
-const CROWDED_OUT_MS = 500;
 
 export function createUpstreamControl(options: UpstreamOptions): UpstreamControl {
   const { max, waiting, maxWaitMs, adaptive } = options.concurrency;
@@ -114,6 +116,7 @@ export function createUpstreamControl(options: UpstreamOptions): UpstreamControl
     rampPlacedAt: 0,
     keptAt: Number.NEGATIVE_INFINITY,
     tickGeneration: 0,
+    begunAt: Number.NEGATIVE_INFINITY,
     arrivedAt: Number.NEGATIVE_INFINITY,
     servedAt: Number.NEGATIVE_INFINITY,
   };
@@ -151,6 +154,7 @@ export function admitLevel(control: UpstreamControl, level: number, position: nu
 /** The request went on to be tried: it is an original that retries may be measured by. */
 export function noteOriginal(control: UpstreamControl, now: number): void {
   noteOriginalLoad(control.sums, now);
+  if (control.begunAt === Number.NEGATIVE_INFINITY) control.begunAt = now;
   if (control.retryBudget !== null) depositOriginal(control.retryBudget, now);
 }
 
@@ -180,7 +184,10 @@ export function takeUpstreamPermit(control: UpstreamControl, trafficClass: numbe
   return enterBulkhead(control.bulkhead, now, trafficClass);
 }
 
-/** Takes the result of a try in and returns its permit. */
+/**
+ * Takes the result of a try in and returns its permit. True: it was refused as one of too many, while
+ * others go well; see crowding.ts.
+ */
 export function finishTry(
   control: UpstreamControl,
   token: number,
@@ -188,60 +195,56 @@ export function finishTry(
   result: TryResult,
   now: number,
   random: RandomSource,
-): void {
-  const { breaker, bulkhead, limit } = control;
-  let isRefused = false;
+): boolean {
+  const { breaker, bulkhead, limit, regional } = control;
+  const isBeyond = isBeyondLimit(result, regional, limit);
   if (result.outcome === Outcome.ok) {
     recordLatency(control.latency, result.latencyMs);
     control.servedAt = now;
   }
-  let { outcome } = result;
-  if (result.fate !== null) {
-    noteSample(control.sums, result.latencyMs, result.inflight, result.fate);
-    const tooMany = limit.observe(
-      result.latencyMs,
-      result.inflight,
-      bulkhead.permits.inUse,
-      result.startedAt,
-      result.fate,
-      now,
-    );
-    isRefused = tooMany;
-    if (tooMany || isCrowdedOut(control, result, now)) outcome = Outcome.ignored;
-    if (result.fate > 0) control.tally.signals++;
-  }
+  const isCut = result.fate !== null && !isBeyond && observeTry(control, result, result.fate, now);
+  const isCrowded = isCut || isCrowdedOut(result, regional, control, now);
+  let outcome: Outcome = isCrowded ? Outcome.ignored : result.outcome;
+  if (result.fate !== null && result.fate > 0) control.tally.signals++;
   if (isAnsweredByEjection(control, outcome, result, now, random)) outcome = Outcome.ignored;
   if (breaker !== null) recordBreaker(control, breaker, token, outcome, result, now, random);
   bulkhead.ceiling = ceilingOf(control, now);
   if (limit.current !== bulkhead.permits.limit) resizeBulkhead(bulkhead, limit.current, now);
   // What was in flight beyond it was refused: nobody may take its place.
-  if (isRefused) bulkhead.draining = 0;
-  leaveBulkhead(bulkhead, permit, now);
+  if (isCut) bulkhead.draining = 0;
+  const rests = isCrowded && !isCut && !isBeyond;
+  if (rests) restPermit(bulkhead.permits, permit, restsUntil(control.medianMs, now));
+  else leaveBulkhead(bulkhead, permit, now);
+  return isCrowded;
+}
+
+/** True when the isolate's own limit was cut: see `observe`. */
+function observeTry(control: UpstreamControl, result: TryResult, fate: SampleFate, now: number): boolean {
+  const { sums, limit, bulkhead, regional } = control;
+  const { latencyMs, inflight, startedAt } = result;
+  noteSample(sums, latencyMs, inflight, fate);
+  // Where the region knows how much there is, single refusals teach an isolate nothing about its part.
+  if (regional.isFull && fate === SampleFate.refused) return false;
+  return limit.observe(latencyMs, inflight, bulkhead.permits.inUse, startedAt, fate, now);
 }
 
 /**
  * Whether a try that is not the first may be scheduled; it is counted then, its backoff included. Only
- * while all is well: the breaker is closed and the cursor cuts nothing. The budget is the region's while
- * that steers.
+ * while all is well: the breaker is closed and the cursor cuts nothing. `isPutBack`: it goes back in line for
+ * a permit that somebody less important would get, and adds nothing to what is too much; then the cursor
+ * does not matter. The budget is the region's while that steers.
  */
-export function scheduleRetry(control: UpstreamControl, now: number): boolean {
+export function scheduleRetry(control: UpstreamControl, now: number, isPutBack = false): boolean {
   const { breaker, retryBudget, regional, shed } = control;
   const phase = breaker === null ? "closed" : phaseAt(breaker, now);
-  if (retryBudget === null || phase !== "closed" || shed.cursor < LEVEL_COUNT) return false;
+  if (retryBudget === null || phase !== "closed") return false;
+  if (shed.cursor < LEVEL_COUNT && !isPutBack) return false;
   const isRegional = isLoadRegional(regional, now);
   const taken = isRegional ? takeRegionalRetry(regional) : takeRetry(retryBudget, now);
   // The own budget knows of all: it goes on when the hub is gone.
   if (taken && isRegional) noteRetries(retryBudget, 1, now);
   if (taken) control.sums.retries++;
   return taken;
-}
-
-/**
- * A 503 to one of several calls at a time, while others go well: the upstream has more than it takes, which
- * is the limit's business and the cursor's. One that answers nothing else is down, and the breaker's.
- */
-function isCrowdedOut({ servedAt }: UpstreamControl, { fate, inflight }: TryResult, now: number): boolean {
-  return fate === SampleFate.refused && inflight > 1 && now - servedAt < CROWDED_OUT_MS;
 }
 
 /**

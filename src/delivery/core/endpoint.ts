@@ -53,14 +53,15 @@ export function skipDisabled(book: Book, reads: OutboxReads, now: number): Write
 
 function skipEvent(book: Book, job: LiveJob, reads: OutboxReads, reason: string, now: number): Write[] {
   const { seq, key } = job;
-  const writes = closeLease(book, job);
+  closeLease(book, job);
   endJob(book, job, "dead", now);
   if (key !== null) {
     leaveLane(book.lanes, key, seq);
     releaseKey(book, key, now);
   }
   const trial = { ...(job.trial ?? NO_TRIAL), fence: job.fence, diedAt: now, reason, passed: true };
-  writes.push({ kind: "trial", seq, trial, log: reads.log(seq) });
-  writes.push({ kind: "end", seq, status: "dead", endedAt: now, reason, result: null });
-  return writes;
+  return [
+    { kind: "trial", seq, trial, log: reads.log(seq) },
+    { kind: "end", seq, status: "dead", endedAt: now, reason, result: null },
+  ];
 }

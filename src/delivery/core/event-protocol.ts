@@ -36,6 +36,25 @@ export type PullReply =
     }
   | Malformed;
 
+/** What a reaction publishes of its outcomes: types of events; null: none is published. */
+export interface ReactionTerms {
+  /** Who says so: the `source` of the events. */
+  readonly source: string;
+  readonly ok: string | null;
+  readonly failed: string | null;
+  /** When the time is over; null: as when it failed. */
+  readonly deadline: string | null;
+}
+
+/** Events that a reaction has brought about, and that the outbox of the events has not got yet. */
+export interface WaitingSequels {
+  readonly count: number;
+  /** Of the oldest; 0: there is none. */
+  readonly oldestAgeMs: number;
+  /** Why they wait; null: they do not. */
+  readonly reason: string | null;
+}
+
 /** Of one subscription, what the outbox of the events has not handed to it yet. */
 export interface Pending {
   readonly count: number;

@@ -65,7 +65,8 @@ export function nextReplayAt({ run, countedFrom, heldUntil, isBusy }: ReplayProg
 
 /** An event as a job of its own, beside the one that it was before. */
 export function replayItem(event: PublishedEvent, route: SubscriptionRoute, run: EventReplay): AcceptItem {
-  const item = subscriptionItem(event, route);
+  // A reaction's time begins anew.
+  const item = subscriptionItem(event, route, event.job.acceptedAt);
   const key = `${event.id}~${run.id}`;
   return { ...item, idempotency: item.idempotency === null ? null : { ...item.idempotency, key } };
 }

@@ -4,7 +4,12 @@
 
 import { NOT_ADMITTED } from "../../../src/resilience/breaker.ts";
 import type { BreakerTransition } from "../../../src/resilience/breaker.ts";
-import { leaveBulkhead, stopWaiting, waitAtBulkhead } from "../../../src/resilience/bulkhead.ts";
+import {
+  leaveBulkhead,
+  stopWaiting,
+  takeLastPermit,
+  waitAtBulkhead,
+} from "../../../src/resilience/bulkhead.ts";
 import { SampleFate } from "../../../src/resilience/concurrency-limit.ts";
 import { isHopeless, tryTimeoutMs } from "../../../src/resilience/deadline.ts";
 import { levelOfUser, positionWithinLevel } from "../../../src/resilience/level.ts";
@@ -26,6 +31,7 @@ import {
   settleRequest,
   takeUpstreamPermit,
 } from "../../../src/resilience/upstream-control.ts";
+import { regionPermitsOf } from "../../../src/resilience/upstream-loops.ts";
 import { EPOCH_MS } from "./clock.ts";
 import { LevelWitness } from "./level-witness.ts";
 import type {
@@ -76,7 +82,8 @@ export class TidegatePolicy implements Policy {
     this.#afterAnswer = afterAnswer;
     this.#options = options;
     this.control = createUpstreamControl(options.upstream);
-    this.#tenants = options.tenants === undefined ? null : new TenantShares(options.tenants);
+    const { tenants } = options;
+    this.#tenants = tenants === undefined || tenants.share >= 1 ? null : new TenantShares(tenants);
   }
 
   get levelBreaches(): number {
@@ -119,7 +126,7 @@ export class TidegatePolicy implements Policy {
       this.#afterAnswer();
       return;
     }
-    const tenant = this.#tenants?.take(request, control.bulkhead.permits.limit, now) ?? null;
+    const tenant = this.#takeShare(request, now);
     if (tenant?.token === NO_PERMIT) {
       this.#world.conclude(request, "tenant_limit");
       return;
@@ -130,6 +137,12 @@ export class TidegatePolicy implements Policy {
       this.#world.clock.after(request.cancelAfterMs, () => this.#abandon(exchange));
     }
     this.#try(exchange);
+  }
+
+  #takeShare(request: SimulatedRequest, now: number): TenantPermit | null {
+    const { control } = this;
+    const regionLimit = regionPermitsOf(control, now);
+    return this.#tenants?.take(request, control.bulkhead.permits.limit, regionLimit, now) ?? null;
   }
 
   #abandon(exchange: Exchange): void {
@@ -167,10 +180,11 @@ export class TidegatePolicy implements Policy {
     const waiter = waitAtBulkhead(bulkhead, request.trafficClass, deadline, clock.now, (permit) => {
       const forLackOfRoom = permit === NO_PERMIT && clock.now < deadline;
       if (forLackOfRoom) this.#checkRefusal(request);
+      const granted = permit === NO_PERMIT && clock.now >= deadline ? this.#takeLast(request) : permit;
       // The promise of a real waiter resolves after the code that called it; so does this.
       clock.after(0, () => {
-        if (permit === NO_PERMIT) this.#refuseRoom(exchange, token);
-        else this.#send(exchange, token, permit);
+        if (granted === NO_PERMIT) this.#refuseRoom(exchange, token);
+        else this.#send(exchange, token, granted);
       });
     });
     if (waiter === null) {
@@ -180,8 +194,15 @@ export class TidegatePolicy implements Policy {
     }
     clock.after(waitMs, () => {
       if (exchange.isGone) return;
-      if (stopWaiting(bulkhead, waiter, clock.now)) this.#refuseRoom(exchange, token);
+      if (!stopWaiting(bulkhead, waiter, clock.now)) return;
+      const last = this.#takeLast(request);
+      if (last === NO_PERMIT) this.#refuseRoom(exchange, token);
+      else this.#send(exchange, token, last);
     });
+  }
+
+  #takeLast({ trafficClass }: SimulatedRequest): number {
+    return takeLastPermit(this.control.bulkhead, this.#world.clock.now, trafficClass);
   }
 
   #checkRefusal(request: SimulatedRequest): void {
@@ -232,9 +253,10 @@ export class TidegatePolicy implements Policy {
     const { now } = clock;
     const judged = judge(answer);
     const result = { target: 0, ...judged, latencyMs: now - startedAt, startedAt, inflight, retryAfterAt: 0 };
-    finishTry(this.control, token, permit, result, now, random);
+    const isCrowded = finishTry(this.control, token, permit, result, now, random);
+    const isPutBack = isCrowded && exchange.request.trafficClass === 0;
     this.#noteTransition();
-    const waitMs = judged.ending === "ok" || answer === 500 ? null : this.#retryDelay(exchange);
+    const waitMs = judged.ending === "ok" || answer === 500 ? null : this.#retryDelay(exchange, isPutBack);
     if (waitMs === null) {
       this.#conclude(exchange, judged.ending);
       return;
@@ -243,18 +265,18 @@ export class TidegatePolicy implements Policy {
     clock.after(waitMs, () => this.#try(exchange));
   }
 
-  #retryDelay(exchange: Exchange): number | null {
+  #retryDelay(exchange: Exchange, isPutBack: boolean): number | null {
     const { clock, random } = this.#world;
     const { retry } = this.#options;
     const { retryBudget, medianMs } = this.control;
     if (!exchange.request.idempotent || exchange.tries >= retry.attempts || retryBudget === null) return null;
     const waitMs = backoffMs(exchange.tries - 1, retry.delayMs, retry.maxDelayMs, nextRandom(random));
     if (clock.now + waitMs + medianMs >= exchange.request.deadlineAt) return null;
-    return scheduleRetry(this.control, clock.now) ? waitMs : null;
+    return scheduleRetry(this.control, clock.now, isPutBack) ? waitMs : null;
   }
 
   #conclude(exchange: Exchange, ending: Ending): void {
-    if (exchange.tenant !== null) this.#tenants?.giveBack(exchange.tenant);
+    if (exchange.tenant !== null) this.#tenants?.giveBack(exchange.tenant, this.#world.clock.now);
     exchange.isOver = true;
     settleRequest(this.control, ending === "ok");
     this.#world.conclude(exchange.request, ending);

@@ -46,10 +46,6 @@ describe("the configuration", () => {
   ]);
 });
 
-describe("what is not available yet", () => {
-  expectLines([["reactions: not available in this version", minimalConfig({ reactions: {} })]]);
-});
-
 describe("names", () => {
   const longest = `a${"b".repeat(63)}`;
 

@@ -76,8 +76,9 @@ describe("the cursor of a region", () => {
     fc.assert(
       fc.property(rounds, (sequence) => {
         const [parted, whole] = [newHub(), newHub()];
-        for (let index = 0; index < 4; index++) ask(parted, `i${index}`, SETTLED);
-        ask(whole, "one", SETTLED);
+        for (const hub of [parted, whole]) {
+          for (let index = 0; index < 4; index++) ask(hub, `i${index}`, SETTLED);
+        }
         for (const [round, parts] of sequence.entries()) {
           const now = SETTLED + round * TICK_MS;
           const entries = parts.map(({ arrivals, ok, signals, lineBusyMs }) => {
@@ -100,11 +101,10 @@ describe("the cursor of a region", () => {
             settled: sum(({ settled }) => settled),
             ok: sum(({ ok }) => ok),
             signals: sum(({ signals }) => signals),
-            // A line that stands at each of four stands as long as one at a single one.
-            lineBusyMs: sum(({ lineBusyMs }) => lineBusyMs) / 4,
+            lineBusyMs: sum(({ lineBusyMs }) => lineBusyMs),
           });
-          noteReportedLoad(whole, "one", seen, now + 1);
-          const [one, other] = [ask(parted, "i0", now + TICK_MS), ask(whole, "one", now + TICK_MS)];
+          noteReportedLoad(whole, "i0", seen, now + 1);
+          const [one, other] = [parted, whole].map((hub) => ask(hub, "i0", now + TICK_MS));
           expect(one.cursor).toBe(other.cursor);
           expect(one.fraction).toBeCloseTo(other.fraction, 9);
           expect(one.cut).toBeCloseTo(other.cut, 9);
@@ -146,6 +146,29 @@ describe("the cursor of a region", () => {
       return ask(hub, "one", SETTLED + 5 * TICK_MS).cursor;
     });
     expect(cursors).toEqual([LEVEL_COUNT, 300]);
+  });
+});
+
+describe("a limit that is divided", () => {
+  it("leaves more to its isolates' lines than one that is not, and a tenth of all more at most", ({
+    expect,
+  }) => {
+    const cuts = [1, 4, 1000].map((isolates) => {
+      const hub = newHub();
+      for (let index = 0; index < isolates; index++) ask(hub, `i${index}`, SETTLED);
+      const arrivals = [300, 1000];
+      noteReportedLoad(
+        hub,
+        "i0",
+        entryOf({ arrivals, settled: 1000, ok: 200, signals: 1 }),
+        SETTLED + TICK_MS,
+      );
+      return ask(hub, "i0", SETTLED + TICK_MS).cut;
+    });
+    const scatter = 0.3 * Math.sqrt(3 / START_LIMIT);
+    expect(cuts[0]).toBeCloseTo(1 - 1.2 * 0.2, 9);
+    expect(cuts[1]).toBeCloseTo(1 - (1.2 + scatter) * 0.2, 9);
+    expect(cuts[2]).toBeCloseTo(1 - (1.2 + 0.12) * 0.2, 9);
   });
 });
 

@@ -287,6 +287,21 @@ describe("the adaptive limit", () => {
   });
 });
 
+describe("a refusal before anything was served", () => {
+  it("tells where to stop, however little was in flight; once something was served, four do not", ({
+    expect,
+  }) => {
+    const [fresh, used] = [new Feed(1000), new Feed(1000)];
+    used.now += 100;
+    used.one({ inflight: 1 });
+    for (const feed of [fresh, used]) {
+      feed.now += 200;
+      feed.one({ latencyMs: 2, inflight: 3, fate: SampleFate.refused });
+    }
+    expect([fresh.limit.current, used.limit.current]).toEqual([2, ISOLATE_START_LIMIT]);
+  });
+});
+
 describe("the adaptive limit under a region's hub", () => {
   it("goes along with its share where nothing else binds it", ({ expect }) => {
     const { limit } = new Feed(1000);
@@ -329,6 +344,21 @@ describe("the adaptive limit under a region's hub", () => {
     expect(feed.limit.current).toBe(40);
     feed.windows(1, { inflight: 40 });
     expect(feed.limit.current).toBe(80);
+  });
+});
+
+describe("an adaptive limit that obeys its region", () => {
+  it("goes by what it is told, whatever it has found out itself", ({ expect }) => {
+    const feed = new Feed(1000);
+    feed.limit.follow(50);
+    feed.windows(2, { inflight: 30 });
+    feed.now += 100;
+    feed.one({ latencyMs: 2, inflight: 40, fate: SampleFate.refused });
+    expect(feed.limit.current).toBe(39);
+    feed.limit.follow(45);
+    expect(feed.limit.current).toBe(39);
+    feed.limit.obey(45);
+    expect([feed.limit.current, feed.limit.ceiling]).toEqual([45, 1000]);
   });
 });
 

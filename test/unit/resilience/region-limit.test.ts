@@ -6,11 +6,13 @@ import type { LoadNews } from "../../../src/resilience/load-sums.ts";
 import {
   CAP_FLOOR,
   FEWEST_CALLS,
+  FULL_MS,
   LIMIT_FLOOR,
   LIMIT_WINDOW_MS,
   LONGEST_LIMIT_WINDOW_MS,
   WINDOW_CALLS,
   createRegionLimit,
+  isKnownFull,
   learnLimit,
   limitOf,
 } from "../../../src/resilience/region-limit.ts";
@@ -28,6 +30,8 @@ interface Second {
   readonly timedOut?: number;
   /** Requests that were turned away before they were sent. */
   readonly shed?: number;
+  /** What the isolates go by, all together; the limit if nothing is said. */
+  readonly goneBy?: number;
 }
 
 function newsOf(second: Second, spanMs = 1000): LoadNews {
@@ -74,8 +78,8 @@ class Feed {
   seconds(count: number, second: Second): void {
     for (let index = 0; index < count; index++) {
       this.now += 1000;
-      const { inflight, served = 1000 } = second;
-      const sums = { inflight, servedPerMs: served / 1000, isolates: ISOLATES };
+      const { inflight, served = 1000, goneBy = this.current } = second;
+      const sums = { inflight, servedPerMs: served / 1000, isolates: ISOLATES, goneBy };
       learnLimit(this.limit, newsOf(second), sums, this.now);
     }
   }
@@ -143,7 +147,7 @@ describe("a region's limit while nothing is wrong", () => {
   it("waits for enough calls before it judges, and with little traffic for five seconds", ({ expect }) => {
     const [feed, quiet] = [known(), known()];
     const refusing = { inflight: 50, served: 0 };
-    const sums = { inflight: 50, servedPerMs: 0, isolates: ISOLATES };
+    const sums = { inflight: 50, servedPerMs: 0, isolates: ISOLATES, goneBy: START_LIMIT };
     feed.seconds(1, { ...refusing, refused: WINDOW_CALLS - 1 });
     expect(feed.current).toBe(START_LIMIT);
     learnLimit(feed.limit, newsOf({ ...refusing, refused: 1 }), sums, feed.now + 10);
@@ -213,6 +217,20 @@ describe("queueing at the upstream", () => {
     expect(feed.current).toBe(cut);
   });
 
+  it("allows more for chance where few calls are served", ({ expect }) => {
+    const few = [90, 80].map((served) => {
+      const feed = new Feed();
+      feed.seconds(6, { inflight: 100, latencyMs: 100, served: 100 });
+      feed.seconds(1, { inflight: 400, latencyMs: 400, served: 100 });
+      const cut = feed.current;
+      feed.seconds(2, { inflight: 100, latencyMs: 100, served: 100 });
+      feed.seconds(2, { inflight: 100, latencyMs: 100, served });
+      return feed.current - cut;
+    });
+    expect(few[0]).toBe(0);
+    expect(few[1]).toBeGreaterThan(0);
+  });
+
   it("is no reason while more in flight has gone along with more served", ({ expect }) => {
     const feed = new Feed();
     for (const inflight of [60, 70, 80, 90, 100]) feed.seconds(1, { inflight, served: 10 * inflight });
@@ -241,7 +259,7 @@ describe("an upstream that refuses", () => {
     const feed = known();
     const rests: number[] = [];
     for (let round = 0; round < 6; round++) {
-      feed.seconds(1, { inflight: 200, refused: 10 });
+      feed.seconds(1, { inflight: 200, refused: 30 });
       const cut = feed.current;
       const from = feed.now;
       while (feed.current <= cut) feed.seconds(1, { inflight: cut });
@@ -255,11 +273,41 @@ describe("an upstream that refuses", () => {
 
   it("is not judged by refusals before everybody has reported what is in flight", ({ expect }) => {
     const [refusing, silent] = [new Feed(256), new Feed(256)];
-    refusing.seconds(2, { inflight: 150, refused: 500, served: 500 });
+    refusing.seconds(1, { inflight: 150, refused: 500, served: 500 });
     expect(refusing.current).toBe(256);
     refusing.seconds(1, { inflight: 150, refused: 500, served: 500 });
     silent.seconds(1, { inflight: 150, timedOut: 500, served: 500 });
     expect([refusing.current, silent.current]).toEqual([0.9 * 150, 0.9 * 150]);
+  });
+
+  it("has what its isolates have found out by themselves, within a fifth of what was in flight", ({
+    expect,
+  }) => {
+    const limits = [130, 300, 90].map((goneBy) => {
+      const feed = known(1000);
+      feed.seconds(1, { inflight: 100, refused: 200, served: 800, goneBy });
+      return feed.current;
+    });
+    expect(limits).toEqual([1.2 * 100, 0.9 * 100, 1.05 * 100]);
+  });
+
+  it("is cut by two in a hundred, and only for that many refusals, once it is known", ({ expect }) => {
+    const feed = known(256);
+    feed.seconds(1, { inflight: 100, refused: 10, served: 990 });
+    expect([feed.current, isKnownFull(feed.limit, feed.now)]).toEqual([105, true]);
+    feed.seconds(4, { inflight: 100, refused: 19, served: 981 });
+    expect(feed.current).toBe(105);
+    feed.seconds(1, { inflight: 80, refused: 21, served: 979 });
+    expect(feed.current).toBe(Math.floor(0.98 * 105 - 1));
+    feed.seconds(FULL_MS / 1000, { inflight: 40 });
+    expect(isKnownFull(feed.limit, feed.now)).toBe(false);
+  });
+
+  it("makes nobody try less because calls have become slower", ({ expect }) => {
+    const feed = known(256);
+    feed.seconds(1, { inflight: 100, refused: 10, served: 990 });
+    feed.seconds(20, { inflight: 100, latencyMs: 400 });
+    expect(feed.current).toBe(105);
   });
 
   it("is given nine tenths of what it had when it pushes a tenth back, or throttles half", ({ expect }) => {

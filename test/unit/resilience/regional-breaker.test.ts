@@ -6,9 +6,9 @@ import {
   createBreaker,
   noteRetryAfter,
   phaseAt,
-  rampShare,
   recordResult,
 } from "../../../src/resilience/breaker.ts";
+import { rampShare } from "../../../src/resilience/breaker-ramp.ts";
 import { Outcome } from "../../../src/resilience/outcome.ts";
 import type { BreakerVerdict } from "../../../src/resilience/regional-breaker.ts";
 import {
