@@ -1,5 +1,5 @@
-// Events through the gateway: how many a second are stored, how long one takes to whoever hears it, and what a
-// million of them cost at list price.
+// Events through the gateway: how many a second are stored, how long one takes to whoever hears it, and
+// what a million of them cost at list price.
 
 import type { Bench, RunOptions } from "../bench.ts";
 import { deliveryTable, measureAll, type DeliveryResult } from "../delivery/measure.ts";

@@ -27,13 +27,13 @@ interface Heard {
 }
 
 let database: TestDatabase;
-let writer: pg.Client;
+let client: pg.Client;
 let receiver: RunningUpstream;
 const heard = new Map<string, Heard[]>();
 
 beforeAll(async () => {
   database = await startPostgres({ authMethod: "scram-sha-256" });
-  writer = await database.connect();
+  client = await database.connect();
   receiver = await startUpstream((request, response) => {
     const chunks: Buffer[] = [];
     request.on("data", (chunk: Buffer) => chunks.push(chunk));
@@ -58,7 +58,7 @@ afterAll(async () => {
 async function createTable(order: "key" | "none", name: string, columns: Record<string, string> = {}) {
   const checked = outboxTable(order, name, columns);
   if (checked.kind !== "table") throw new Error(JSON.stringify(checked));
-  await writer.query(tableDefinition(checked.table));
+  await client.query(tableDefinition(checked.table));
 }
 
 function configOf(relays: object, hook: string, deliver: object = {}) {
@@ -103,7 +103,10 @@ function inversions(events: readonly Heard[]): number {
   return count;
 }
 
-/** TIDEGATE_RELAY_KILLS=2: also with a webhook, whose consumer's leases a kill leaves behind for half a minute. */
+/**
+ * TIDEGATE_RELAY_KILLS=2: also with a webhook, whose consumer's leases a kill leaves behind for half a
+ * minute.
+ */
 const WAYS = ["pull", "webhook"].slice(0, Number(process.env.TIDEGATE_RELAY_KILLS || 1));
 
 /** Pulls until it is stopped, through kills and restarts; what it got is heard at the path. */
@@ -132,11 +135,11 @@ async function pullInto(path: string, gateway: RunningRegions, signal: AbortSign
 
 /** Writes a row now and then until it is stopped; their ids. */
 async function writeInto(table: string, signal: AbortSignal): Promise<Set<string>> {
-  const client = await database.connect();
+  const own = await database.connect();
   const written = new Set<string>();
   for (let index = 0; !signal.aborted; index++) {
     const text = `INSERT INTO ${table} (key, type, payload) VALUES ($1, 'order.paid', $2) RETURNING id::text`;
-    const { rows } = await client.query<{ id: string }>(text, [`k${index % 20}`, { index }]);
+    const { rows } = await own.query<{ id: string }>(text, [`k${index % 20}`, { index }]);
     written.add(rows[0].id);
     await pause(10);
   }
@@ -197,7 +200,7 @@ describe("a relay in the gateway", { timeout: 120_000 }, () => {
       const text =
         "INSERT INTO shared_outbox (key, type, payload) SELECT 'k' || (i % 20), 'order.paid', '{}' " +
         "FROM generate_series(1, 120) AS i RETURNING id::text";
-      const { rows } = await writer.query<{ id: string }>(text);
+      const { rows } = await client.query<{ id: string }>(text);
       await vi.waitFor(() => expect(idsAt("/shared").size).toBe(rows.length), SOON);
       const states = await Promise.all(
         [one, other].map(({ url, adminToken }) => relayState(url, adminToken)),
@@ -228,13 +231,13 @@ describe("a relay in the gateway", { timeout: 120_000 }, () => {
       return (await fetch(`${gateway.url}/_gateway/metrics`, { headers })).text();
     };
     try {
-      await writer.query(
+      await client.query(
         "INSERT INTO plain_outbox (kind, document, customer) SELECT 'order.placed', jsonb_build_object('n', i), 'c' " +
           "FROM generate_series(1, 120) AS i",
       );
-      await writer.query("INSERT INTO plain_outbox (kind, document) VALUES ('', '{}')");
+      await client.query("INSERT INTO plain_outbox (kind, document) VALUES ('', '{}')");
       const large = "jsonb_build_object('text', repeat('x', 100000))";
-      await writer.query(`INSERT INTO plain_outbox (kind, document) VALUES ('order.large', ${large})`);
+      await client.query(`INSERT INTO plain_outbox (kind, document) VALUES ('order.large', ${large})`);
       await vi.waitFor(async () => {
         expect(await state("late")).toMatchObject({
           error: expect.stringContaining("does not exist"),
@@ -244,7 +247,7 @@ describe("a relay in the gateway", { timeout: 120_000 }, () => {
       expect(await metrics()).toContain('tidegate_relay_failing{tidegate_relay="late"} 1');
       expect(gateway.stderr().match(/relay-failing/g)).toHaveLength(1);
       await createTable("none", "late_outbox");
-      await writer.query("INSERT INTO late_outbox (event_type, payload) VALUES ('order.late', '{}')");
+      await client.query("INSERT INTO late_outbox (event_type, payload) VALUES ('order.late', '{}')");
       await vi.waitFor(() => expect(idsAt("/plain").size).toBe(121), SOON);
       await vi.waitFor(async () => {
         expect(await state("shop")).toMatchObject({
@@ -255,7 +258,7 @@ describe("a relay in the gateway", { timeout: 120_000 }, () => {
         expect(await state("late")).toMatchObject({ lag: 0, failingSince: null, counts: { published: 1 } });
       }, SOON);
       const text = "SELECT status, count(*)::int AS count FROM plain_outbox GROUP BY status ORDER BY status";
-      expect((await writer.query(text)).rows).toEqual([
+      expect((await client.query(text)).rows).toEqual([
         { status: "PENDING", count: 2 },
         { status: "PUBLISHED", count: 120 },
       ]);

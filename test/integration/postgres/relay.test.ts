@@ -230,6 +230,15 @@ describe("order per key", () => {
     expect(rows).toEqual([{ seq: 1 }, { seq: 2 }]);
   });
 
+  it("takes no row without a key: nobody would look for it", async () => {
+    await keyTable("keyless_outbox");
+    const client = await database.connect();
+    const write = (key: string) =>
+      client.query("INSERT INTO keyless_outbox (key, type, payload) VALUES ($1, 'order.paid', '{}')", [key]);
+    await expect(write("")).rejects.toThrow("check constraint");
+    await write(" ");
+  });
+
   it("leaves keys alone for a while after a failed publication, and counts its tries", async () => {
     const table = await keyTable("failing");
     const client = await database.connect();

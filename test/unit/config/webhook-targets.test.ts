@@ -1,5 +1,5 @@
-// Where a configuration may not send webhooks: every entry of the table of addresses and of the rules beside it
-// (docs/events.md), as errors of the configuration, for a deployed Worker too.
+// Where a configuration may not send webhooks: every entry of the table of addresses and of the rules
+// beside it (docs/events.md), as errors of the configuration, for a deployed Worker too.
 
 import { describe, expect, it } from "vitest";
 import { missingForSubscriptions } from "../../../src/edge/engine-subscriptions.ts";
@@ -35,7 +35,9 @@ const ADDRESSES: readonly (readonly [block: string, address: string])[] = [
   ["hex", "0xa.1"],
   ["octal", "012.0.0.1"],
 ];
-/** Loopback is allowed on a developer's machine alone: a Worker that is deployed refuses it when it starts. */
+/**
+ * Loopback is allowed on a developer's machine alone: a Worker that is deployed refuses it when it starts.
+ */
 const LOOPBACK = ["127.0.0.1", "127.1", "2130706433", "[::1]", "localhost", "app.localhost"];
 
 const secrets = ["env:HOOK"];

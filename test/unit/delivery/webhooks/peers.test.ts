@@ -1,5 +1,5 @@
-// Behaviours of peers that ours shares, under their names: Standard Webhooks, Svix, Convoy, Outpost, Debezium.
-// What they do otherwise stands in docs/events.md.
+// Behaviours of peers that ours shares, under their names: Standard Webhooks, Svix, Convoy, Outpost,
+// Debezium. What they do otherwise stands in docs/events.md.
 
 import { Webhook } from "standardwebhooks";
 import { describe, expect, it } from "vitest";
@@ -118,10 +118,12 @@ describe("Standard Webhooks", () => {
   });
 });
 
+function elsewhere(): Response {
+  return new Response(null, { status: 302, headers: { location: "http://10.0.0.1/" } });
+}
+
 describe("Svix", () => {
   it("a redirect is not followed: it is a failed try", async () => {
-    const elsewhere = (): Response =>
-      new Response(null, { status: 302, headers: { location: "http://10.0.0.1/" } });
     const { outcome, sent } = await send(elsewhere);
     expect(sent).toHaveLength(1);
     expect(sent[0].init.redirect).toBe("manual");
