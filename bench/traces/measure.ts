@@ -2,13 +2,11 @@
 // traces. Requests have no parent, so the ratio decides. They take turns, so that whatever else the machine
 // does hits all alike.
 import { createServer, type Server } from "node:http";
-import { isInRatio } from "../../src/telemetry/sampling.ts";
 import { PROXY_CASES } from "../overhead/cases.ts";
 import { Generator, launchWorker, startUpstream, type Child } from "../overhead/children.ts";
 import { overheadConfig } from "../overhead/gateway-config.ts";
 import type { Launched } from "../overhead/launcher.ts";
 import { processorTimeMs } from "../overhead/processor-time.ts";
-import { median } from "../statistics.ts";
 
 export interface Sample {
   readonly round: number;
@@ -20,7 +18,7 @@ export interface Sample {
 export const NO_RECEIVER = "no receiver";
 
 /** By name: the ratio of `OTEL_TRACES_SAMPLER_ARG`; null: no receiver. */
-const CASES: Readonly<Record<string, string | null>> = {
+export const CASES: Readonly<Record<string, string | null>> = {
   [NO_RECEIVER]: null,
   "0 %": "0",
   "1 %": "0.01",
@@ -29,7 +27,6 @@ const CASES: Readonly<Record<string, string | null>> = {
 
 const CONNECTIONS = 16;
 const WARM_UP_SECONDS = 3;
-const DECISIONS = 2_000_000;
 
 export async function measureTraces(rounds: number, seconds: number): Promise<readonly Sample[]> {
   const children: Child[] = [];
@@ -59,19 +56,6 @@ export async function measureTraces(rounds: number, seconds: number): Promise<re
     receiver.server.closeAllConnections();
     receiver.server.close();
   }
-}
-
-/** Ns of one decision by the ratio; the median of some batches. */
-export function measureDecision(): number {
-  const ids = Array.from({ length: 256 }, (_, index) => index.toString(16).padStart(2, "0").repeat(16));
-  const batches = Array.from({ length: 9 }, () => {
-    const startedAt = performance.now();
-    let taken = 0;
-    for (let index = 0; index < DECISIONS; index++) if (isInRatio(ids[index & 255], 0.01)) taken++;
-    if (taken < 0) throw new Error("never");
-    return ((performance.now() - startedAt) * 1e6) / DECISIONS;
-  });
-  return median(batches);
 }
 
 function bindingsFor(endpoint: string, ratio: string): Record<string, string> {

@@ -2,7 +2,8 @@
 import type { Bench } from "../bench.ts";
 import { markdownTable, type Cell } from "../markdown.ts";
 import { median, range } from "../statistics.ts";
-import { NO_RECEIVER, measureDecision, measureTraces, type Sample } from "./measure.ts";
+import { CASES, NO_RECEIVER, measureTraces, type Sample } from "./measure.ts";
+import { measurePipeline } from "./pipeline.ts";
 
 interface Row {
   readonly name: string;
@@ -13,7 +14,8 @@ interface Row {
 }
 
 export interface TracesResult {
-  readonly decisionNs: number;
+  /** The pipeline alone, by case. */
+  readonly pipelineMicros: readonly number[];
   readonly rows: readonly Row[];
   readonly samples: readonly Sample[];
 }
@@ -23,10 +25,11 @@ export const traces: Bench<TracesResult> = {
   measure: async ({ quick }) => {
     const samples = await measureTraces(quick ? 4 : 24, 1);
     const names = [...new Set(samples.map(({ name }) => name))];
-    return { decisionNs: measureDecision(), rows: names.map((name) => summarise(name, samples)), samples };
+    const ratios = Object.values(CASES).map((ratio) => (ratio === null ? null : Number(ratio)));
+    const pipelineMicros = await measurePipeline(ratios, quick ? 5 : 40);
+    return { pipelineMicros, rows: names.map((name) => summarise(name, samples)), samples };
   },
-  tables: ({ rows, decisionNs }) =>
-    `${table(rows)}\n\nThe ratio's decision itself: ${decisionNs.toFixed(0)} ns.`,
+  tables: ({ rows, pipelineMicros }) => `${pipelineTable(rows, pipelineMicros)}\n\n${table(rows)}`,
 };
 
 function summarise(name: string, samples: readonly Sample[]): Row {
@@ -43,6 +46,17 @@ function summarise(name: string, samples: readonly Sample[]): Row {
     cpuRatioRange: hasCpu ? range(ratios) : null,
     perSecond: median(mine.map(({ perSecond }) => perSecond)),
   };
+}
+
+function pipelineTable(rows: readonly Row[], micros: readonly number[]): string {
+  const [without] = micros;
+  const headings = ["traces recorded", "the pipeline alone, us/request", "added, us"];
+  const cells = rows.map(({ name }, index): Cell[] => [
+    name,
+    micros[index].toFixed(1),
+    (micros[index] - without).toFixed(1),
+  ]);
+  return markdownTable([headings, ...cells]);
 }
 
 function table(rows: readonly Row[]): string {

@@ -56,6 +56,7 @@ beforeAll(async () => {
         answer: {
           on: "thing.*",
           request: { upstream: "main", method: "POST", path: "/react", body: {} },
+          // oxlint-disable-next-line unicorn/no-thenable -- it is called so in configurations
           then: { ok: "answer.sent", failed: "answer.failed" },
         },
       },
