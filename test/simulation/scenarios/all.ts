@@ -2,17 +2,11 @@
 
 import { CHANGING } from "./changing.ts";
 import { OUTAGES } from "./outages.ts";
+import { OVERHEAD } from "./overhead.ts";
 import { PARTIAL } from "./partial.ts";
 import type { Entry } from "./row.ts";
 import { STEADY } from "./steady.ts";
 import { TENANTS } from "./tenants.ts";
-
-const OVERHEAD: Entry = {
-  id: "S15",
-  what: "what a decision costs",
-  measure: () => [],
-  note: "`npm run bench ring0`, in [benchmarks.md](benchmarks.md)",
-};
 
 export const ENTRIES: readonly Entry[] = [
   ...STEADY,
