@@ -1,5 +1,5 @@
-// The world as an isolate sees it whose clock is wrong: all times it reads, and the deadlines it is given, are
-// off by so much; how long things take is not.
+// The world as an isolate sees it whose clock is wrong: all times it reads, and the deadlines it is given,
+// are off by so much; how long things take is not.
 
 import { VirtualClock } from "./clock.ts";
 import type { SimulatedRequest, World } from "./policy.ts";

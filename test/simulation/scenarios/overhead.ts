@@ -1,5 +1,5 @@
-// S15: what a decision costs, by the loops of `npm run bench ring0` in processes of their own. Times are those
-// of the fastest batch: what else the machine does at the moment is not what is looked for.
+// S15: what a decision costs, by the loops of `npm run bench ring0` in processes of their own. Times are
+// those of the fastest batch: what else the machine does at the moment is not what is looked for.
 
 import { execFileSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
