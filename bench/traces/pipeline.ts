@@ -1,6 +1,7 @@
-// The pipeline alone, in this process: a request in, an upstream that answers at once, and the spans of it up to
-// the text that would be sent. What the machine does besides hardly shows, because the process counts its own
-// processor time; what a runtime adds for its requests is not in it, so only differences mean something.
+// The pipeline alone, in this process: a request in, an upstream that answers at once, and the spans of it
+// up to the text that would be sent. What the machine does besides hardly shows, because the process counts
+// its own processor time; what a runtime adds for its requests is not in it, so only differences mean
+// something.
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { validateConfig } from "../../src/config/validate.ts";
 import type { Carrier } from "../../src/edge/carrier.ts";
@@ -30,7 +31,7 @@ const HEADERS = {
 };
 
 const CARRIER: Carrier = {
-  bodyOf: FETCH_CARRIER.bodyOf,
+  bodyOf: (x, rules) => FETCH_CARRIER.bodyOf(x, rules),
   send(x) {
     // As fields they are read whole, which engines put off for texts that are made of pieces.
     const headers = { traceparent: tryTraceparent(x), "x-request-id": x.requestId };
@@ -71,7 +72,7 @@ async function serve(engine: Engine, request: Request): Promise<number> {
   const before = process.cpuUsage();
   for (let served = 0; served < REQUESTS; served += AT_ONCE) {
     const answers = await Promise.all(
-      Array.from({ length: AT_ONCE }, () => runPipeline(engine, request, SHELL)),
+      Array.from({ length: AT_ONCE }, async () => runPipeline(engine, request, SHELL)),
     );
     if (answers.some(({ status }) => status !== 200)) throw new Error("refused");
     await nextTurn();

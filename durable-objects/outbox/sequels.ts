@@ -1,7 +1,6 @@
 // Hands what a reaction has brought about to the outbox of the events, one page at a time. Only what is
 // stored is seen there, and it waits here until it is stored there.
 
-import type { Book } from "../../src/delivery/core/book.ts";
 import type { WaitingSequels } from "../../src/delivery/core/event-protocol.ts";
 import { EVENTS_OUTBOX, outboxName } from "../../src/delivery/core/job-id.ts";
 import type { AcceptReply } from "../../src/delivery/core/protocol.ts";
@@ -14,13 +13,11 @@ import {
   sequelItem,
   watchSequels,
 } from "../../src/delivery/core/sequel-relay.ts";
-import type { Sequel, Write } from "../../src/delivery/core/storage.ts";
+import type { Sequel } from "../../src/delivery/core/storage.ts";
 import { REQUEST_KEY_EXTENSION } from "../../src/delivery/events/correlation.ts";
 import { EVENT_TERMS } from "../../src/delivery/events/event-terms.ts";
-import type { Failpoints } from "./failpoints.ts";
-import { LOST } from "./hand-over.ts";
-import type { OutboxLog } from "./log.ts";
-import { offerTo, type OutboxNamespace } from "./offer.ts";
+import { LOST, type HandOverParts } from "./hand-over.ts";
+import { offerTo } from "./offer.ts";
 import { oldestSequelAt, readSequels } from "./sequel-rows.ts";
 
 /** What ends within this time is published together. */
@@ -28,14 +25,7 @@ export const GATHER_MS = 2;
 /** The hex digits of a hash that an event's id takes: 128 bits. */
 const ID_HEX_DIGITS = 32;
 
-export interface SequelsParts {
-  readonly book: Book;
-  readonly state: DurableObjectState;
-  readonly outboxes: () => OutboxNamespace | undefined;
-  readonly failpoints: Failpoints;
-  readonly commit: (writes: readonly Write[]) => void;
-  readonly log: OutboxLog;
-}
+export type SequelsParts = Omit<HandOverParts, "routes">;
 
 export class Sequels {
   readonly #parts: SequelsParts;

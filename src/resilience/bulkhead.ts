@@ -7,9 +7,9 @@
 //
 //   extra = max(4, limit / 4, what was above a lowered limit, a tenth of one less with each that comes back)
 //
-// With its extra it never passes `ceiling`. When its wait has ended it gets a permit all the same, up to
-// twice the limit or 16 more: where the upstream queues, it waits there; where it refuses, a place of
-// others may be free. That never passes `most`.
+// With its extra it never passes `ceiling`. When its wait has ended it gets a permit all the same, never
+// beyond `most`: up to twice the limit or 16 more, where the upstream queues, it waits there; 4 or a
+// quarter, where it is known to refuse, a place of others may be free.
 
 import type { Permits } from "./permits.ts";
 import { NO_PERMIT, createPermits, returnPermit, takePermit } from "./permits.ts";
@@ -67,8 +67,9 @@ export function enterBulkhead(bulkhead: Bulkhead, now: number, trafficClass: num
  */
 export function takeLastPermit(bulkhead: Bulkhead, now: number, trafficClass: number): number {
   if (trafficClass !== 0) return NO_PERMIT;
-  const { permits, permitTtlMs, most } = bulkhead;
-  const extra = Math.max(LEAST_LAST, permits.limit);
+  const { permits, permitTtlMs, ceiling, most } = bulkhead;
+  const isFull = ceiling <= permits.limit;
+  const extra = isFull ? extraAt(permits.limit) : Math.max(LEAST_LAST, permits.limit);
   return takePermit(permits, now, permitTtlMs, Math.min(extra, most - permits.limit));
 }
 
@@ -105,8 +106,12 @@ export function resizeBulkhead(bulkhead: Bulkhead, limit: number, now: number): 
 }
 
 function extraOf({ permits, ceiling, draining }: Bulkhead): number {
-  const extra = Math.max(LEAST_EXTRA, Math.floor(permits.limit * EXTRA_SHARE));
+  const extra = extraAt(permits.limit);
   return Math.max(0, Math.min(Math.max(extra, Math.ceil(draining)), ceiling - permits.limit));
+}
+
+function extraAt(limit: number): number {
+  return Math.max(LEAST_EXTRA, Math.floor(limit * EXTRA_SHARE));
 }
 
 function grantWaiting(bulkhead: Bulkhead, now: number): void {

@@ -4,11 +4,11 @@
 // The permit of such a call does not go to the next in line at once. A place that is taken refuses in a
 // millisecond or two, so one permit too many would burn the whole line, one request after the other:
 //
-//   it rests for as long as the upstream usually takes, 10 ms to 1 s     when another place may be free
+//   it rests for as long as the upstream usually takes, 10 ms to 1 s
 //
-// unless the limit was cut for it, or the call had gone beyond the limit: then there is nothing to rest.
+// where the region knows what there is: an isolate that is alone cuts its own limit instead, and counts
+// what is in flight. Nothing rests of a call beyond the limit.
 
-import type { ConcurrencyLimit } from "./concurrency-limit.ts";
 import { SampleFate } from "./concurrency-limit.ts";
 import type { RegionalLoad } from "./regional-load.ts";
 
@@ -46,15 +46,11 @@ export function isCrowdedOut(
 }
 
 /**
- * Whether it was refused beyond a limit that is known to be all there is: somebody important who had waited
- * in vain. It says nothing about the limit.
+ * Whether it was refused beyond what is known to be all there is: somebody important who had waited in
+ * vain. It says nothing about the limit.
  */
-export function isBeyondLimit(
-  { fate, inflight }: Refusable,
-  { isFull }: RegionalLoad,
-  limit: ConcurrencyLimit,
-): boolean {
-  return isFull && fate === SampleFate.refused && inflight > limit.current;
+export function isBeyondLimit({ fate, inflight }: Refusable, limit: number, ceiling: number): boolean {
+  return fate === SampleFate.refused && inflight > Math.max(limit, ceiling);
 }
 
 /** Until when the permit of a call that was crowded out rests. */

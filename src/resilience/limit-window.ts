@@ -14,6 +14,8 @@ export interface LimitWindow {
   timedOut: number;
   /** Requests that did not end well, whatever the reason. */
   turnedAway: number;
+  /** Signs of overload: above all, requests that found no permit. */
+  signals: number;
 }
 
 export function createLimitWindow(): LimitWindow {
@@ -25,6 +27,7 @@ export function createLimitWindow(): LimitWindow {
     throttled: 0,
     timedOut: 0,
     turnedAway: 0,
+    signals: 0,
   };
 }
 
@@ -39,6 +42,7 @@ export function fillWindow(window: LimitWindow, news: LoadNews, now: number): vo
   window.throttled += news.throttled;
   window.timedOut += news.timedOut;
   window.turnedAway += Math.max(0, news.settled - news.ok);
+  window.signals += news.signals;
 }
 
 export function emptyWindow(window: LimitWindow, now: number): void {
@@ -49,6 +53,7 @@ export function emptyWindow(window: LimitWindow, now: number): void {
   window.throttled = 0;
   window.timedOut = 0;
   window.turnedAway = 0;
+  window.signals = 0;
 }
 
 export function callsIn({ servedCount, refused, throttled, timedOut }: LimitWindow): number {

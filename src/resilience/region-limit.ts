@@ -77,7 +77,14 @@ const FOUND_PART = 0.9;
 const FOUND_AT = 1.2;
 /** So long after it was cut for refusals an upstream counts as one that refuses. */
 export const FULL_MS = 60_000;
+const LEAST_EACH = 3;
+const LEAST_OF_ALL = 10 * LEAST_EACH;
 const CORRELATED = 0.5;
+/**
+ * From less than such a part of what is in flight to all of it, more is served at first, whatever comes
+ * then.
+ */
+const COMPARABLE = 1 / 3;
 
 /** Whether the upstream refuses what is beyond the limit: nobody is let in there. */
 export function isKnownFull({ refusedAt }: RegionLimit, now: number): boolean {
@@ -85,7 +92,7 @@ export function isKnownFull({ refusedAt }: RegionLimit, now: number): boolean {
 }
 
 export function limitOf({ max, exact, peak, nextPeak, seen }: RegionLimit): number {
-  const isKnown = seen.length >= FEWEST_WINDOWS;
+  const isKnown = seen.length >= LATE_WINDOWS;
   const cap = isKnown ? Math.max(CAP_FLOOR, PEAK_TIMES * Math.max(peak, nextPeak)) : Number.POSITIVE_INFINITY;
   return Math.max(1, Math.floor(Math.min(max, exact, cap)));
 }
@@ -118,7 +125,7 @@ function decide(limit: RegionLimit, window: Window, now: number): void {
   if (refused > timedOut && limit.seen.length < FULL_WINDOWS) return;
   const wasFull = isKnownFull(limit, now);
   // Refused, each isolate has found its own bound at once: together they know it before the region does.
-  const isFound = !wasFull && refused > timedOut && window.goneBy < FOUND_PART * limit.exact;
+  const isFound = !wasFull && refused > timedOut && window.goneBy < FOUND_PART * limitOf(limit);
   const isPushedBack = refused + timedOut >= DROPPED_SHARE * calls || throttled >= THROTTLED_SHARE * calls;
   const isRefused = refused >= (wasFull ? REFUSED_SHARE : FIRST_REFUSED_SHARE) * calls && refused > 0;
   if (isRefused) limit.refusedAt = now;
@@ -163,7 +170,11 @@ function decide(limit: RegionLimit, window: Window, now: number): void {
     tryLess(limit, TRIAL_SHARE * inflight, window, now);
     return;
   }
-  if (queued < alpha) grow(limit, inflight, now);
+  if (queued >= alpha) return;
+  // Permits are short here and there while half of them lie idle: they are divided too finely.
+  const isSplit = inflight < limitOf(limit) / 2 && limit.window.signals > 0;
+  if (isSplit) limit.exact = Math.max(limit.exact, fewestFor(window.isolates));
+  else grow(limit, inflight, now);
 }
 
 /** Requests that may wait at the upstream: Vegas' beta, and what a limit needs that is divided among many. */
@@ -189,7 +200,14 @@ function cut(limit: RegionLimit, to: number, tailMs: number, now: number): void 
   limit.judgedFrom = now + SETTLE_MS + tailMs;
 }
 
-function tryLess(limit: RegionLimit, target: number, { servedPerMs, tailMs }: Window, now: number): void {
+/** Latency cuts no further: with less each isolate turns away what another has room for. */
+function fewestFor(isolates: number): number {
+  return isolates > 1 ? Math.min(LEAST_OF_ALL, LEAST_EACH * isolates) : LIMIT_FLOOR;
+}
+
+function tryLess(limit: RegionLimit, wanted: number, window: Window, now: number): void {
+  const { servedPerMs, tailMs } = window;
+  const target = Math.max(wanted, fewestFor(window.isolates));
   if (target >= limitOf(limit)) return;
   const reference = now < limit.heldUntil ? Math.max(limit.heldPerMs, servedPerMs) : servedPerMs;
   limit.trial = { limit: limitOf(limit), servedPerMs: reference };
@@ -251,10 +269,12 @@ function notePeak(limit: RegionLimit, inflight: number, now: number): void {
   limit.nextPeak = Math.max(limit.nextPeak, inflight);
 }
 
-/** Whether more in flight has gone along with more served. */
+/** Whether more in flight has gone along with more served, among windows of a load that can be compared. */
 function growsWithLoad({ seen }: RegionLimit): boolean {
-  if (seen.length < FEWEST_WINDOWS) return false;
-  const inflight = seen.map((window) => window.inflight);
-  const served = seen.map((window) => window.servedPerMs);
+  const least = COMPARABLE * (seen.at(-1)?.inflight ?? 0);
+  const alike = seen.filter((window) => window.inflight >= least);
+  if (alike.length < FEWEST_WINDOWS) return false;
+  const inflight = alike.map((window) => window.inflight);
+  const served = alike.map((window) => window.servedPerMs);
   return correlation(inflight, served) > CORRELATED;
 }

@@ -197,13 +197,13 @@ export function finishTry(
   random: RandomSource,
 ): boolean {
   const { breaker, bulkhead, limit, regional } = control;
-  const isBeyond = isBeyondLimit(result, regional, limit);
+  const isBeyond = isBeyondLimit(result, limit.current, bulkhead.ceiling);
   if (result.outcome === Outcome.ok) {
     recordLatency(control.latency, result.latencyMs);
     control.servedAt = now;
   }
   const isCut = result.fate !== null && !isBeyond && observeTry(control, result, result.fate, now);
-  const isCrowded = isCut || isCrowdedOut(result, regional, control, now);
+  const isCrowded = isCut || isBeyond || isCrowdedOut(result, regional, control, now);
   let outcome: Outcome = isCrowded ? Outcome.ignored : result.outcome;
   if (result.fate !== null && result.fate > 0) control.tally.signals++;
   if (isAnsweredByEjection(control, outcome, result, now, random)) outcome = Outcome.ignored;
@@ -212,7 +212,7 @@ export function finishTry(
   if (limit.current !== bulkhead.permits.limit) resizeBulkhead(bulkhead, limit.current, now);
   // What was in flight beyond it was refused: nobody may take its place.
   if (isCut) bulkhead.draining = 0;
-  const rests = isCrowded && !isCut && !isBeyond;
+  const rests = isCrowded && !isCut && !isBeyond && regional.isFull;
   if (rests) restPermit(bulkhead.permits, permit, restsUntil(control.medianMs, now));
   else leaveBulkhead(bulkhead, permit, now);
   return isCrowded;

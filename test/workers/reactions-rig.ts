@@ -7,7 +7,7 @@ import type { CloudEvent } from "../../src/delivery/events/cloud-event.ts";
 import { event, eventIds, newName, outboxOf, publish, subscription } from "./events-rig.ts";
 import { TERMS, bind, listQueue, sql, type Stub } from "./outbox-rig.ts";
 
-export const SOON = { timeout: 5_000, interval: 10 };
+export const SOON = { timeout: 15_000, interval: 10 };
 export const HOUR_MS = 3_600_000;
 
 export const ANSWER: DeliveryOutcome = {

@@ -165,7 +165,11 @@ describe("the outcome of a reaction", () => {
   });
 });
 
-describe("a reaction that is killed", () => {
+/** On two cores that others use too. */
+const PATIENTLY = { timeout: 30_000, interval: 20 };
+const KILLED_TIMEOUT = { timeout: 60_000 };
+
+describe("a reaction that is killed", KILLED_TIMEOUT, () => {
   const UNSAID = [["no answer"]];
   const SAID_OR_NOT = [["no answer"], ["succeeded"]];
   for (const [failpoint, survived, says] of [
@@ -185,14 +189,14 @@ describe("a reaction that is killed", () => {
       await vi.waitFor(async () => {
         const [again] = await settle(await fresh(pair), [job], ANSWER);
         expect(["succeeded", "stale"]).toContain(again);
-      }, SOON);
+      }, PATIENTLY);
       expect(says).toContainEqual(said);
       const [told] = await hear(pair, 1);
       expect(told.id).toMatch(/^[0-9a-f]{32}-ok$/);
       await vi.waitFor(async () => {
         const { sequels, depth } = await (await fresh(pair)).describe();
         expect({ sequels, depth }).toEqual({ sequels: { count: 0, oldestAgeMs: 0, reason: null }, depth: 0 });
-      }, SOON);
+      }, PATIENTLY);
       expect(await eventIds(outboxOf(pair.log))).toEqual([told.id]);
     });
   }
@@ -203,14 +207,14 @@ describe("a reaction that is killed", () => {
       const [id] = await begin(pair, [caused(pair, "a")]);
       const stub = outboxOf(pair.reaction);
       const job = await claimOne(stub, id);
-      await vi.waitFor(async () => expect((await events().describe()).depth).toBe(0), SOON);
+      await vi.waitFor(async () => expect((await events().describe()).depth).toBe(0), PATIENTLY);
       await bind(events(), { TIDEGATE_LOCAL: "1" });
       const quiet = vi.spyOn(console, "error").mockImplementation(() => {});
       cleanups.push(() => quiet.mockRestore());
       expect(await events().failAt(failpoint)).toBe(true);
       expect(await settle(stub, [job], ANSWER)).toEqual(["succeeded"]);
       const [told] = await hear(pair, 1);
-      await vi.waitFor(async () => expect((await stub.describe()).sequels?.count).toBe(0), SOON);
+      await vi.waitFor(async () => expect((await stub.describe()).sequels?.count).toBe(0), PATIENTLY);
       expect(await eventIds(outboxOf(pair.log))).toEqual([told.id]);
       const copies = await sql(
         events(),
@@ -240,9 +244,6 @@ describe("a reaction that is killed", () => {
 });
 
 const PLACES: readonly Failpoint[] = ["mid_batch", "after_settle", "before_sequel", "after_sequel"];
-
-/** On two cores that others use too. */
-const PATIENTLY = { timeout: 30_000, interval: 20 };
 
 async function killed(pair: Pair, chance: Chance): Promise<void> {
   const { seed } = chance;

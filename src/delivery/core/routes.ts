@@ -17,7 +17,7 @@ import type { Book } from "./book.ts";
 import { endJob, outboxRow, watchDepth } from "./book.ts";
 import type { SubscriptionRoute } from "./event-protocol.ts";
 import type { CheckedAccept } from "./requests.ts";
-import type { AcceptItem, AcceptReply, EventTarget } from "./protocol.ts";
+import type { AcceptItem, AcceptOutcome, AcceptReply, EventTarget } from "./protocol.ts";
 import { MAX_BATCH_JOBS } from "./protocol.ts";
 import type { JobRow, Write } from "./storage.ts";
 
@@ -150,6 +150,17 @@ export function orderKey({ extensions, subject }: Pick<CloudEvent, "extensions" 
   return key.length <= MAX_KEY_CHARS ? key : `${key.slice(0, MAX_KEY_CHARS - 20)}#${fingerprint64(key)}`;
 }
 
+/** What comes before the first of a page that is refused, and how long to wait then; null: none is. */
+export function takenOf<Item>(
+  page: readonly Item[],
+  outcomes: readonly AcceptOutcome[],
+): { readonly taken: readonly Item[]; readonly retryAfterMs: number | null } {
+  const refusedAt = outcomes.findIndex(({ kind }) => kind === "backlog-full");
+  const refusal = outcomes[refusedAt];
+  if (refusal?.kind !== "backlog-full") return { taken: page, retryAfterMs: null };
+  return { taken: page.slice(0, refusedAt), retryAfterMs: refusal.retryAfterMs };
+}
+
 /** What a subscription's outbox answered to a page of events; null: it did not. */
 export function afterHandOver(
   route: Route,
@@ -164,11 +175,9 @@ export function afterHandOver(
     return [];
   }
   route.failures = 0;
-  const refusedAt = reply.outcomes.findIndex(({ kind }) => kind === "backlog-full");
-  const taken = refusedAt === -1 ? page : page.slice(0, refusedAt);
-  const refusal = reply.outcomes[refusedAt];
-  if (refusal?.kind === "backlog-full") {
-    hold(route, Math.min(refusal.retryAfterMs, MAX_HOLD_MS), "its outbox is over its watermark", now);
+  const { taken, retryAfterMs } = takenOf(page, reply.outcomes);
+  if (retryAfterMs !== null) {
+    hold(route, Math.min(retryAfterMs, MAX_HOLD_MS), "its outbox is over its watermark", now);
   } else {
     route.heldUntil = 0;
     route.reason = null;

@@ -5,7 +5,7 @@
 import type { Book } from "./book.ts";
 import type { WaitingSequels } from "./event-protocol.ts";
 import type { AcceptItem, AcceptReply } from "./protocol.ts";
-import { HOLD_MS, MAX_HOLD_MS } from "./routes.ts";
+import { HOLD_MS, MAX_HOLD_MS, takenOf } from "./routes.ts";
 import type { Sequel, Write } from "./storage.ts";
 
 /** From so many on the reaction's own requests wait too. */
@@ -71,16 +71,9 @@ export function afterOffer(
     return [];
   }
   relay.failures = 0;
-  const refusedAt = reply.outcomes.findIndex(({ kind }) => kind === "backlog-full");
-  const taken = refusedAt === -1 ? page : page.slice(0, refusedAt);
-  const refusal = reply.outcomes[refusedAt];
-  if (refusal?.kind === "backlog-full") {
-    hold(
-      relay,
-      Math.min(refusal.retryAfterMs, MAX_HOLD_MS),
-      "the outbox of the events is over its watermark",
-      now,
-    );
+  const { taken, retryAfterMs } = takenOf(page, reply.outcomes);
+  if (retryAfterMs !== null) {
+    hold(relay, Math.min(retryAfterMs, MAX_HOLD_MS), "the outbox of the events is over its watermark", now);
   } else {
     relay.heldUntil = 0;
     relay.reason = null;
@@ -108,7 +101,7 @@ export function watchSequels(book: Book, { reason, failures }: SequelRelay): voi
 export function nextSequelAt({ sequels }: Book, relay: SequelRelay, now: number): number | null {
   if (sequels.waiting === 0) return null;
   if (relay.isBusy) return now + MAX_HOLD_MS;
-  return Math.max(relay.heldUntil, now + WAKE_MS);
+  return relay.heldUntil > now ? relay.heldUntil : now + WAKE_MS;
 }
 
 export function describeSequels(

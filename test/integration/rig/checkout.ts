@@ -39,8 +39,13 @@ export async function startCheckout(
 ): Promise<RunningCheckout> {
   const services = createCheckout();
   const config = structuredClone(checkoutConfig);
+  // The services share a machine with the gateway: what is slow there says nothing about how much they can
+  // take.
+  const concurrency = { max: 1_000, adaptive: false };
+  const timeout = Math.max(10_000, stepTimeoutMs);
   for (const service of Object.values(services)) {
-    config.upstreams[service.name] = { targets: [await service.listen()], breaker: false };
+    const targets = [await service.listen()];
+    config.upstreams[service.name] = { targets, breaker: false, concurrency, timeout };
   }
   const quick = JSON.stringify(config)
     .replaceAll('"timeout":"2s"', `"timeout":${stepTimeoutMs}`)

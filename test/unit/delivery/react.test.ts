@@ -2,7 +2,7 @@
 
 import { describe, it } from "vitest";
 import type { ReactionRequest } from "../../../src/config/plan.ts";
-import { createBook } from "../../../src/delivery/core/book.ts";
+import { UNTOUCHED, createBook } from "../../../src/delivery/core/book.ts";
 import type { ClaimedJob, DeliveryOutcome, JobResult } from "../../../src/delivery/core/protocol.ts";
 import { followUp, sequelType, type Ending } from "../../../src/delivery/core/sequel.ts";
 import type { JobRow } from "../../../src/delivery/core/storage.ts";
@@ -211,17 +211,12 @@ function sequelOf(event: CloudEvent, changes: Partial<Ending>): CloudEvent | nul
     reaction: { source: "/gw/reactions/charge", ok: "paid", failed: "unpaid", deadline: null },
   } as const;
   const job = {
+    ...UNTOUCHED,
     seq: 1,
     key: null,
     acceptedAt: 0,
     expiresAt: 1,
     terms,
-    trial: null,
-    fence: 0,
-    leaseUntil: 0,
-    isReady: false,
-    publishedAt: 0,
-    pointers: 0,
   };
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- all that is read of it
   const row = ROW as unknown as JobRow;

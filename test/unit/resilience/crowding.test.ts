@@ -132,7 +132,18 @@ describe("a wait that was in vain", () => {
     expect(takeUpstreamPermit(control, 0, NOW)).toBe(NO_PERMIT);
     expect(takeLastPermit(bulkhead, NOW, 1)).toBe(NO_PERMIT);
     const last = Array.from({ length: 20 }, () => takeLastPermit(bulkhead, NOW, 0));
-    expect(last.filter((permit) => permit !== NO_PERMIT)).toHaveLength(16);
+    expect(last.filter((permit) => permit !== NO_PERMIT)).toHaveLength(4);
+  });
+
+  it("ends with up to 16 more, or twice the limit, where the upstream is not known to refuse", ({
+    expect,
+  }) => {
+    const last = [3, 20].map((limit) => {
+      const { bulkhead } = full({ isFull: false, limit });
+      const taken = Array.from({ length: 60 }, () => takeLastPermit(bulkhead, NOW, 0));
+      return taken.filter((permit) => permit !== NO_PERMIT).length;
+    });
+    expect(last).toEqual([3 + 16, 20 + 20]);
   });
 
   it("never ends with more than is configured", ({ expect }) => {

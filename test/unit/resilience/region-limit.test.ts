@@ -88,7 +88,7 @@ class Feed {
 /** A limit that everybody has reported to. */
 function known(max = 1000): Feed {
   const feed = new Feed(max);
-  feed.seconds(3, { inflight: 40 });
+  feed.seconds(3, { inflight: 60 });
   return feed;
 }
 
@@ -151,13 +151,13 @@ describe("a region's limit while nothing is wrong", () => {
     feed.seconds(1, { ...refusing, refused: WINDOW_CALLS - 1 });
     expect(feed.current).toBe(START_LIMIT);
     learnLimit(feed.limit, newsOf({ ...refusing, refused: 1 }), sums, feed.now + 10);
-    expect(feed.current).toBe(45);
+    expect(feed.current).toBe(0.9 * 60);
     quiet.seconds(1, { ...refusing, refused: FEWEST_CALLS });
     quiet.now += LONGEST_LIMIT_WINDOW_MS - LIMIT_WINDOW_MS - 1001;
     quiet.seconds(1, { ...refusing, refused: 0 });
     expect(quiet.current).toBe(START_LIMIT);
     learnLimit(quiet.limit, newsOf({ ...refusing, refused: 0 }), sums, quiet.now + 1);
-    expect(quiet.current).toBe(45);
+    expect(quiet.current).toBe(0.9 * 60);
   });
 });
 
