@@ -8,8 +8,8 @@
 //   size = 2 * size                            else, if one was delivered
 //   no limit any more                          beyond MAX_JOBS, and none was put off
 //
-// A circuit that ramps up lets a share of what it is offered through, however little that is: so it is offered
-// more than it admits, and what is put off for each job that is tried stays bounded (OFFER - 1).
+// A circuit that ramps up lets a share of what it is offered through, however little that is: so it is
+// offered more than it admits, and what is put off for each job that is tried stays bounded (OFFER - 1).
 //
 // Jobs of a queue that goes well elsewhere (another region) are not held: only silence begins a pause. What
 // is known here lives in memory; after a boot the first refusal teaches it again.
@@ -20,6 +20,7 @@ import type { DeliveryOutcome } from "./protocol.ts";
 /** A pause ends with so many jobs: enough for the probes of a circuit. */
 export const FIRST_JOBS = 6;
 export const MAX_JOBS = 4_096;
+/** Jobs that go out for each that was admitted while others were put off. */
 export const OFFER = 4;
 export const STEP_MS = 1_000;
 /** A queue of which a job went well within this time does not pause. */

@@ -57,7 +57,8 @@ it("loses nothing, tries little and drains soon", { timeout: 60_000 + SEEDS * 60
     expect(failures.noticing, `seed ${seed}`).toBeLessThanOrEqual(consecutive + 2 * underWay);
     // No try was counted that the upstream did not see, and none was forgotten, whatever died in between.
     expect(result.failedTries, `seed ${seed}`).toBe(failures.noticing + failures.probes);
-    // The probes are not always the same job's: it would be out of tries in an outage that the others wait out.
+    // The probes are not always the same job's: it would be out of tries in an outage that the others wait
+    // out.
     expect(result.mostTries, `seed ${seed}`).toBeLessThan(ATTEMPTS);
     // What an outage costs does not grow with what waits: not even one row for each job that was taken in.
     expect(result.trialRows).toBeLessThan(accepted / (crashes === 0 ? 10 : 4));
