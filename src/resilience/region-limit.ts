@@ -6,9 +6,9 @@
 //   q   = N * (1 - B / R)        of these, waiting at the upstream (Vegas)
 //
 //   refused (503)   half a percent of a window, or two of one that is known to refuse: L = 0.98 * L - 1,
-//                   at first at most 1.05 * N, or what its isolates have found out by themselves, up to 1.2 * N;
-//                   growth rests for 5 s, doubled to 40 s while it goes on; no trial for a minute, as it does
-//                   not queue
+//                   at first at most 1.05 * N, or what its isolates have found out by themselves, up to
+//                   1.2 * N; growth rests for 5 s, doubled to 40 s while it goes on; no trial for a minute,
+//                   as it does not queue
 //   pushed back     L = 0.9 * min(L, N) when a tenth of a window was refused or timed out, or half throttled
 //   q > beta        L = N * B / R + beta / 2, at least half of N unless R > 3 B, and 3 for each of up to ten
 //                   isolates: a trial
