@@ -1,6 +1,6 @@
-// Three kinds of tests. `unit`: pure code and seeded simulations, no network. `workers`: Durable Objects with
-// real storage, inside workerd. `integration`: the gateway as a black box behind `tidegate start`, against
-// real HTTP servers.
+// Kinds of tests. `unit`: pure code and seeded simulations, no network. `workers`: Durable Objects with real
+// storage, inside workerd. `integration` and `conformance`: the gateway as a black box behind `tidegate start`,
+// against real HTTP servers; `conformance` one file at a time, because times count in it.
 import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
 import { DOUBLE_TOKEN, gatewayDouble } from "./test/examples/gateway-double.ts";
@@ -13,6 +13,8 @@ export default defineConfig({
           name: "unit",
           include: ["test/unit/**/*.test.ts", "test/simulation/**/*.test.ts", "test/tidy.test.ts"],
           environment: "node",
+          // Nothing here waits: how long it computes is the machine's matter.
+          testTimeout: 60_000,
         },
       },
       {
@@ -47,6 +49,7 @@ export default defineConfig({
                 GATEWAY_TOKEN: DOUBLE_TOKEN,
                 TIDEGATE_LOCAL: "1",
                 KILLS: process.env.TIDEGATE_KILLS ?? "",
+                KILLS_FIRST: process.env.TIDEGATE_KILLS_FIRST ?? "",
               },
               serviceBindings: { GATEWAY: gatewayDouble },
             },
@@ -60,13 +63,26 @@ export default defineConfig({
       {
         test: {
           name: "integration",
-          include: ["test/integration/**/*.test.ts", "test/conformance/**/*.test.ts"],
+          include: ["test/integration/**/*.test.ts"],
+          exclude: ["test/integration/sidecar/**"],
+          environment: "node",
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+          // They wait for processes more than they compute.
+          maxWorkers: 3,
+          sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        test: {
+          name: "conformance",
+          include: ["test/conformance/**/*.test.ts", "test/integration/sidecar/**/*.test.ts"],
           environment: "node",
           testTimeout: 30_000,
           hookTimeout: 30_000,
           // Timings of one file must not depend on another one's load.
           fileParallelism: false,
-          sequence: { groupOrder: 1 },
+          sequence: { groupOrder: 2 },
         },
       },
     ],

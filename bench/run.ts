@@ -4,12 +4,16 @@ import { print, report } from "../cli/output.ts";
 import type { Bench } from "./bench.ts";
 import { thisMachine } from "./machine.ts";
 import { delivery } from "./delivery/report.ts";
+import { events } from "./events/report.ts";
 import { overhead } from "./overhead/report.ts";
 import { merge } from "./merge/report.ts";
 import { regionCosts } from "./region-costs/report.ts";
 import { regions } from "./regions/report.ts";
 import { ring0 } from "./ring0/report.ts";
+import { sagas } from "./sagas/report.ts";
 import { sidecar } from "./sidecar/report.ts";
+import { sidecarMemory } from "./sidecar/memory.ts";
+import { traces } from "./traces/report.ts";
 import { bundle } from "./bundle.ts";
 import { overload } from "./overload/report.ts";
 import { peersHttp } from "./peers/http-report.ts";
@@ -28,7 +32,11 @@ const RUNNERS = new Map<string, Runner>([
   runnerOf(regionCosts),
   runnerOf(regions),
   runnerOf(sidecar),
+  runnerOf(sidecarMemory),
   runnerOf(delivery),
+  runnerOf(sagas),
+  runnerOf(events),
+  runnerOf(traces),
   runnerOf(bundle),
 ]);
 

@@ -5,8 +5,17 @@ import { WRANGLER_TOML } from "./project.ts";
 export async function declaredBindings(): Promise<DeclaredBindings> {
   const { unstable_readConfig } = await import("wrangler");
   const config = unstable_readConfig({ config: WRANGLER_TOML }, { hideWarnings: true });
-  const { services, mtls_certificates, vpc_services, vpc_networks, durable_objects, queues, workflows } =
-    config;
+  const {
+    triggers,
+    services,
+    mtls_certificates,
+    vpc_services,
+    vpc_networks,
+    durable_objects,
+    queues,
+    workflows,
+  } = config;
+  const hyperdrives: readonly { binding: string }[] = config.hyperdrive ?? [];
   const fetchers = [services, mtls_certificates, vpc_services, vpc_networks].flatMap((list) => list ?? []);
   const producers: readonly { binding: string; queue: string }[] = queues.producers ?? [];
   const consumed = new Set(
@@ -18,6 +27,8 @@ export async function declaredBindings(): Promise<DeclaredBindings> {
     fetchers: new Set(fetchers.map(({ binding }) => binding)),
     objects: new Set(durable_objects.bindings.map((binding: { name: string }) => binding.name)),
     workflows: new Set(workflows.map((workflow: { binding: string }) => workflow.binding)),
+    crons: new Set(triggers.crons ?? []),
+    hyperdrives: new Set(hyperdrives.map(({ binding }) => binding)),
     queues: new Set(producers.map(({ binding }) => binding)),
     consumed: new Set(producers.flatMap(({ binding, queue }) => (consumed.has(queue) ? [binding] : []))),
   };

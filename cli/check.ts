@@ -2,11 +2,13 @@
 // command of wrangler.toml, and leaves what the Worker is bundled with.
 import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
-import { packPlan, type CompiledConfig } from "../src/config/compiled-config.ts";
+import { packPlan } from "../src/config/compiled-config.ts";
+import type { Plan } from "../src/config/plan.ts";
 import { parseOptions } from "./arguments.ts";
 import { print, report, reportAll } from "./output.ts";
 import { prepareConfig } from "./prepare.ts";
-import { COMPILED_CONFIG_FILE, DEFAULT_CONFIG_FILE, WRANGLER_TOML } from "./project.ts";
+import { relayCode } from "./chosen-relay.ts";
+import { CHOSEN_RELAY_FILE, COMPILED_CONFIG_FILE, DEFAULT_CONFIG_FILE, WRANGLER_TOML } from "./project.ts";
 
 const SPECS = {
   config: { type: "string" },
@@ -24,30 +26,35 @@ export async function check(args: string[]): Promise<number> {
   }
   const { config, build, compile } = parsed.values;
   const prepared = await prepareConfig(config === undefined ? DEFAULT_CONFIG_FILE : resolve(config));
-  const errors = prepared.ok && build ? await buildErrors(packPlan(prepared.plan)) : [];
+  const errors = prepared.ok && build ? await buildErrors(prepared.plan) : [];
   if (!prepared.ok) errors.push(...prepared.errors);
   if (!prepared.ok || errors.length > 0) {
     reportAll(errors);
     if (compile) rmSync(COMPILED_CONFIG_FILE, { force: true });
     return 1;
   }
-  if (compile) writeCompiled(packPlan(prepared.plan));
+  if (compile) writeCompiled(prepared.plan);
   reportAll(prepared.advice, "advice: ");
   print(`ok ${prepared.plan.hash}`);
   return 0;
 }
 
-/** Another build that runs at the same time sees the old file or the new one, never a part of it. */
-function writeCompiled(config: CompiledConfig): void {
-  const written = `${COMPILED_CONFIG_FILE}.${process.pid}`;
-  mkdirSync(dirname(COMPILED_CONFIG_FILE), { recursive: true });
-  writeFileSync(written, JSON.stringify(config));
-  renameSync(written, COMPILED_CONFIG_FILE);
+function writeCompiled(plan: Plan): void {
+  writeWhole(CHOSEN_RELAY_FILE, relayCode(plan, dirname(CHOSEN_RELAY_FILE)));
+  writeWhole(COMPILED_CONFIG_FILE, JSON.stringify(packPlan(plan)));
 }
 
-async function buildErrors(config: CompiledConfig): Promise<string[]> {
+/** Another build that runs at the same time sees the old file or the new one, never a part of it. */
+function writeWhole(file: string, text: string): void {
+  const written = `${file}.${process.pid}`;
+  mkdirSync(dirname(file), { recursive: true });
+  writeFileSync(written, text);
+  renameSync(written, file);
+}
+
+async function buildErrors(plan: Plan): Promise<string[]> {
   const { bundleWorker } = await import("./worker-bundle.ts");
   const { readWorkerShape } = await import("./workerd.ts");
-  const bundle = bundleWorker(await readWorkerShape(WRANGLER_TOML), config);
+  const bundle = bundleWorker(await readWorkerShape(WRANGLER_TOML), packPlan(plan));
   return bundle.ok ? [] : [...bundle.errors];
 }

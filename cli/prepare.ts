@@ -1,6 +1,6 @@
 // From a configuration file to a configuration that may be served: loaded, validated, its bindings known.
 import { adviseConfig } from "../src/config/advise.ts";
-import { missingBindings } from "../src/config/bindings.ts";
+import { adviseBindings, missingBindings, type DeclaredBindings } from "../src/config/bindings.ts";
 import { packPlan, type CompiledConfig } from "../src/config/compiled-config.ts";
 import type { Plan } from "../src/config/plan.ts";
 import { validateConfig } from "../src/config/validate.ts";
@@ -17,17 +17,25 @@ export type PreparedConfig =
     }
   | { readonly ok: false; readonly errors: readonly string[]; readonly inputs: readonly string[] };
 
-/** Loads and checks a file. `inputs` are the files that it was made from, on failure as far as known. */
-export async function prepareConfig(file: string): Promise<PreparedConfig> {
+/**
+ * Loads and checks a file. `inputs` are the files that it was made from, on failure as far as known.
+ * `databases`: "local" where addresses stand for Hyperdrive bindings, which wrangler.toml need not name then.
+ */
+export async function prepareConfig(
+  file: string,
+  databases: "bound" | "local" = "bound",
+): Promise<PreparedConfig> {
   const loaded = await loadConfigFile(file);
   if (!loaded.ok) return loaded;
   const { config, inputs } = loaded;
   const validated = validateConfig(config);
   if (!validated.ok) return { ok: false, errors: validated.errors, inputs };
   const { plan } = validated;
-  const errors = await bindingErrors(plan);
+  const declared = usesBindings(plan) ? await declaredBindings() : null;
+  const errors = declared === null ? [] : missingBindings(plan, withDatabases(declared, plan, databases));
   if (errors.length > 0) return { ok: false, errors, inputs };
-  return { ok: true, config, plan, advice: adviseConfig(plan), inputs };
+  const advice = [...adviseConfig(plan), ...(declared === null ? [] : adviseBindings(plan, declared))];
+  return { ok: true, config, plan, advice, inputs };
 }
 
 /** What the Worker gets of a configuration that was prepared, whatever addresses were put in since. */
@@ -37,11 +45,22 @@ export function compileForWorker(config: unknown): CompiledConfig {
   return packPlan(validated.plan);
 }
 
-async function bindingErrors(plan: Plan): Promise<readonly string[]> {
-  const named =
+/** Reading wrangler.toml takes longer than everything else here together. */
+function usesBindings(plan: Plan): boolean {
+  return (
     plan.queues.length > 0 ||
     plan.sagas.length > 0 ||
-    plan.upstreams.some(({ targets }) => targets.some(({ binding }) => binding !== null));
-  // Reading wrangler.toml takes longer than everything else here together.
-  return named ? missingBindings(plan, await declaredBindings()) : [];
+    plan.subscriptions.length > 0 ||
+    plan.relays.length > 0 ||
+    plan.upstreams.some(({ targets }) => targets.some(({ binding }) => binding !== null))
+  );
+}
+
+function withDatabases(
+  declared: DeclaredBindings,
+  { relays }: Plan,
+  databases: "bound" | "local",
+): DeclaredBindings {
+  if (databases === "bound") return declared;
+  return { ...declared, hyperdrives: new Set(relays.map(({ hyperdrive }) => hyperdrive)) };
 }

@@ -10,5 +10,7 @@ export const WRANGLER_TOML = inProject("wrangler.toml");
 export const DEFAULT_CONFIG_FILE = createRequire(import.meta.url).resolve("#config");
 /** What stands in its place in the Worker: wrangler.toml names it. */
 export const COMPILED_CONFIG_FILE = inProject(".tidegate/config.json");
+/** What stands in the place of `#relay`: relays, or nothing where the configuration has none. */
+export const CHOSEN_RELAY_FILE = inProject(".tidegate/relay.js");
 /** What `import { defineGateway } from "tidegate"` means. */
 export const LIBRARY_ENTRY = inProject("src/tidegate.ts");

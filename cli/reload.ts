@@ -1,6 +1,7 @@
 // Brings changes of the configuration file to the running gateway. A change that is wrong is reported and
 // the old configuration goes on. The gateway swaps its configuration between two requests: none is lost.
 import type { CompiledConfig } from "../src/config/compiled-config.ts";
+import { databaseErrors } from "./databases.ts";
 import { FileWatch } from "./file-watch.ts";
 import { pushConfig } from "./gateway-client.ts";
 import { report, reportAll } from "./output.ts";
@@ -11,6 +12,8 @@ export interface ReloadOptions {
   readonly adminToken: string;
   /** What the running gateway was given; it cannot be given more without a restart. */
   readonly secrets: Readonly<Record<string, string>>;
+  /** Addresses by Hyperdrive binding, as far as it was given them. */
+  readonly databases: Readonly<Record<string, unknown>>;
   /** Starts what the configuration needs, puts the real addresses in and compiles it. */
   readonly attach: (config: unknown) => Promise<CompiledConfig>;
   /** The configuration that the runtime starts with. */
@@ -68,8 +71,8 @@ export class ConfigReload {
   }
 
   async #apply(): Promise<readonly string[]> {
-    const { file, secrets, attach } = this.#options;
-    const prepared = await prepareConfig(file);
+    const { file, secrets, databases, attach } = this.#options;
+    const prepared = await prepareConfig(file, "local");
     // A file that does not load names only itself; what it imported before may be what is broken.
     this.#files.follow(
       prepared.ok ? prepared.inputs : [...new Set([...this.#files.files(), ...prepared.inputs])],
@@ -80,6 +83,8 @@ export class ConfigReload {
     if (missing.length > 0) {
       return missing.map((name) => `env:${name} is new to the running gateway: restart it with a value`);
     }
+    const unbound = databaseErrors(plan.relays, databases);
+    if (unbound.length > 0) return unbound.map((line) => `${line}, and restart the gateway`);
     const config = await attach(prepared.config);
     const errors = await this.#pushAll(config);
     if (errors.length > 0) return errors;

@@ -1,10 +1,12 @@
 // The text bindings that the Worker gets: secrets of the configuration and the gateway's own settings.
 
+import { TRACE_VARIABLES } from "../src/telemetry/trace-settings.ts";
+
 /** Good enough on one's own machine, and printed; a deployed gateway has none until one is set. */
 export const LOCAL_ADMIN_TOKEN = "local-admin";
 
 /** Names that are taken from the environment although no configuration refers to them. */
-const OWN_SECRETS = ["ADMIN_TOKEN", "METRICS_TOKEN"];
+const OWN_SECRETS = ["ADMIN_TOKEN", "METRICS_TOKEN", ...TRACE_VARIABLES];
 
 export interface SecretSources {
   /** From `--env`. */

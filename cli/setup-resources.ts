@@ -1,9 +1,9 @@
 // What wrangler.toml names and a deploy needs to be there already, with wrangler's commands that look for
-// it and create it. Durable Objects come with the deploy.
+// it and create it. Durable Objects and cron triggers come with the deploy.
 import { WRANGLER_TOML } from "./project.ts";
 
 export interface Resource {
-  readonly kind: "queue" | "bucket" | "rule";
+  readonly kind: "queue" | "bucket" | "rule" | "database";
   readonly name: string;
   /** Arguments of wrangler. */
   readonly find: readonly string[];
@@ -17,10 +17,19 @@ const CLAIMS_EXPIRE_DAYS = 60;
 const CLAIMS_RULE = "tidegate-claims-expire";
 const CLAIMS_PREFIX = "claims/";
 
-/** In the order in which they have to be created: a queue's dead-letter queue comes first. */
-export async function declaredResources(wranglerToml = WRANGLER_TOML): Promise<readonly Resource[]> {
+/**
+ * `relayed`: Hyperdrive bindings that relays use. In the order in which they have to be created: a queue's
+ * dead-letter queue comes first.
+ */
+export async function declaredResources(
+  relayed: ReadonlySet<string> = new Set(),
+  wranglerToml = WRANGLER_TOML,
+): Promise<readonly Resource[]> {
   const { unstable_readConfig } = await import("wrangler");
-  const { queues, r2_buckets } = unstable_readConfig({ config: wranglerToml }, { hideWarnings: true });
+  const { queues, r2_buckets, hyperdrive } = unstable_readConfig(
+    { config: wranglerToml },
+    { hideWarnings: true },
+  );
   const consumers: readonly { queue: string; dead_letter_queue?: string }[] = queues.consumers ?? [];
   const producers: readonly { queue: string }[] = queues.producers ?? [];
   const queueNames = new Set([
@@ -29,7 +38,23 @@ export async function declaredResources(wranglerToml = WRANGLER_TOML): Promise<r
     ...producers.map(({ queue }) => queue),
   ]);
   const buckets: readonly { binding: string; bucket_name?: string }[] = r2_buckets ?? [];
-  return [...[...queueNames].map(queueResource), ...buckets.flatMap(bucketResources)];
+  const databases: readonly { binding: string; id?: string }[] = hyperdrive ?? [];
+  return [
+    ...[...queueNames].map(queueResource),
+    ...buckets.flatMap(bucketResources),
+    ...databases.filter(({ binding }) => relayed.has(binding)).map(databaseResource),
+  ];
+}
+
+/** Who creates one needs the database's password; all that is seen to here is that its cache is off. */
+function databaseResource({ binding, id = "" }: { binding: string; id?: string }): Resource {
+  return {
+    kind: "database",
+    name: `${binding} without a cache`,
+    find: ["hyperdrive", "get", id],
+    isFound: (output) => /"disabled":\s*true/.test(output),
+    create: ["hyperdrive", "update", id, "--caching-disabled"],
+  };
 }
 
 function queueResource(name: string): Resource {
@@ -61,7 +86,7 @@ function bucketResources({
   return binding === "CLAIMS" ? [bucket, expiryOf(name)] : [bucket];
 }
 
-/** Nobody but this rule deletes the bodies of jobs. */
+/** Bodies go with their jobs; this takes those whose request was not accepted after all. */
 function expiryOf(bucket: string): Resource {
   const expiry = ["--expire-days", String(CLAIMS_EXPIRE_DAYS), "--force"];
   return {

@@ -1,7 +1,12 @@
 // `tidegate setup`: creates what wrangler.toml names in the account that wrangler is logged in to: queues,
 // with those for dead letters, and buckets. What exists stays as it is, so it can be run again at any time.
 import { parseOptions } from "./arguments.ts";
-import { print, report } from "./output.ts";
+import { missingBindings } from "../src/config/bindings.ts";
+import type { Plan } from "../src/config/plan.ts";
+import { declaredBindings } from "./bindings.ts";
+import { print, report, reportAll } from "./output.ts";
+import { prepareConfig } from "./prepare.ts";
+import { DEFAULT_CONFIG_FILE } from "./project.ts";
 import { declaredResources, type Resource } from "./setup-resources.ts";
 import { firstError, runWrangler } from "./setup-wrangler.ts";
 
@@ -24,7 +29,9 @@ export async function setup(args: string[]): Promise<number> {
     report(parsed.error);
     return 2;
   }
-  const resources = await declaredResources();
+  const plan = await configuredPlan();
+  if (plan !== null) reportAll(await missing(plan));
+  const resources = await declaredResources(new Set(plan?.relays.map(({ hyperdrive }) => hyperdrive)));
   if (resources.length === 0) {
     print("wrangler.toml names no queue and no bucket: there is nothing to create");
     return 0;
@@ -42,6 +49,27 @@ export async function setup(args: string[]): Promise<number> {
   const states: State[] = [];
   for (const resource of resources) states.push(await ensure(resource, parsed.values["dry-run"]));
   return summarise(resources, states);
+}
+
+/** The configuration that would be deployed; null: it has errors, which `check` tells. */
+async function configuredPlan(): Promise<Plan | null> {
+  const prepared = await prepareConfig(DEFAULT_CONFIG_FILE, "local");
+  return prepared.ok ? prepared.plan : null;
+}
+
+/** Bindings that the configuration needs and wrangler.toml lacks. */
+async function missing(plan: Plan): Promise<string[]> {
+  const lines = missingBindings(plan, await declaredBindings());
+  const declared = (await declaredBindings()).hyperdrives;
+  const databases = new Set(plan.relays.map(({ hyperdrive }) => hyperdrive));
+  const commands = [...databases].flatMap((binding) =>
+    declared?.has(binding) === true
+      ? []
+      : [
+          `  npx wrangler hyperdrive create ${binding.toLowerCase()} --caching-disabled --connection-string postgres://...`,
+        ],
+  );
+  return [...lines, ...commands];
 }
 
 async function ensure(resource: Resource, isDryRun: boolean): Promise<State> {

@@ -3,6 +3,7 @@
 import { Console } from "node:console";
 import { relative } from "node:path";
 import type { CompiledConfig } from "../src/config/compiled-config.ts";
+import { databaseErrors, localDatabases } from "./databases.ts";
 import { DemoServers } from "./demo/servers.ts";
 import { waitUntilHealthy } from "./gateway-client.ts";
 import { bindLifetime } from "./lifetime.ts";
@@ -38,27 +39,39 @@ async function run(options: StartOptions): Promise<readonly string[] | null> {
   const folder = bindLifetime();
   // Libraries print to the console; standard output is for the ready line alone.
   globalThis.console = new Console(process.stderr, process.stderr);
+  const local = localDatabases(options.env, process.env);
   const [prepared, shape] = await Promise.all([
-    prepareConfig(options.config),
+    prepareConfig(options.config, "local"),
     readWorkerShape(WRANGLER_TOML),
   ]);
   if (!prepared.ok) return prepared.errors;
   const { plan } = prepared;
+  const databases = { ...shape.options.hyperdrives, ...local };
   const secrets = resolveSecrets(plan.secrets, {
     given: options.env,
     vars: shape.vars,
     environment: process.env,
   });
-  const missing = missingSecretErrors(plan.secrets, secrets);
+  const missing = [...missingSecretErrors(plan.secrets, secrets), ...databaseErrors(plan.relays, databases)];
   if (missing.length > 0) return missing;
   reportAll(prepared.advice, "warning: ");
   const adminToken = options.adminToken ?? secrets.ADMIN_TOKEN ?? LOCAL_ADMIN_TOKEN;
-  const bindings = {
+  const bindings: Record<string, string> = {
     ...secrets,
     ADMIN_TOKEN: adminToken,
     TIDEGATE_LOCAL: "1",
   };
-  return serve({ options, prepared, shape, folder, bindings, adminToken });
+  for (const name of Object.keys(local)) Reflect.deleteProperty(bindings, name);
+  const bound = { ...shape, options: { ...shape.options, hyperdrives: databases } };
+  return serve({
+    options,
+    prepared,
+    shape: bound,
+    folder,
+    bindings,
+    adminToken,
+    databases,
+  });
 }
 
 interface Serving {
@@ -68,9 +81,12 @@ interface Serving {
   readonly folder: string;
   readonly bindings: Readonly<Record<string, string>>;
   readonly adminToken: string;
+  /** Addresses by Hyperdrive binding. */
+  readonly databases: Readonly<Record<string, unknown>>;
 }
 
-async function serve({ options, prepared, shape, folder, bindings, adminToken }: Serving) {
+async function serve(serving: Serving) {
+  const { options, prepared, shape, folder, bindings, adminToken, databases } = serving;
   const demo = options.demo ? new DemoServers(!options.ownConfig) : null;
   const attach = async (raw: unknown): Promise<CompiledConfig> =>
     compileForWorker(demo === null ? raw : await demo.attach(raw));
@@ -81,6 +97,7 @@ async function serve({ options, prepared, shape, folder, bindings, adminToken }:
     file: options.config,
     adminToken,
     secrets: bindings,
+    databases,
     attach,
     current: config,
     inputs: prepared.inputs,

@@ -22,7 +22,8 @@ export function bundleWorker(
       platform: "browser",
       conditions: ["workerd", "worker", "browser"],
       external: ["cloudflare:*", "node:*"],
-      alias: { ...aliases, "#config": configFile },
+      // A configuration that is reloaded may bring relays.
+      alias: { ...aliases, "#config": configFile, "#relay": "./src/delivery/relays/relay-object.ts" },
     });
   } finally {
     rmSync(folder, { recursive: true, force: true });

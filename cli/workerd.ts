@@ -4,6 +4,7 @@
 // workflows.
 import type { V4WorkerOptions } from "miniflare";
 import { absentWorkers } from "./absent-workers.ts";
+import { withDatabases } from "./databases.ts";
 import { report } from "./output.ts";
 
 export interface WorkerdOptions {
@@ -38,8 +39,13 @@ export interface WorkerShape {
 
 export async function readWorkerShape(wranglerToml: string): Promise<WorkerShape> {
   const { unstable_getMiniflareWorkerOptions, unstable_readConfig } = await import("wrangler");
-  const { workerOptions, main } = unstable_getMiniflareWorkerOptions(wranglerToml);
-  const { alias: aliases = {} } = unstable_readConfig({ config: wranglerToml }, { hideWarnings: true });
+  const { alias: aliases = {}, hyperdrive } = unstable_readConfig(
+    { config: wranglerToml },
+    { hideWarnings: true },
+  );
+  const { workerOptions, main } = withDatabases(hyperdrive, () =>
+    unstable_getMiniflareWorkerOptions(wranglerToml),
+  );
   if (main === undefined) throw new Error(`${wranglerToml} names no main`);
   const vars = Object.entries(workerOptions.bindings ?? {}).filter(
     (entry): entry is [string, string] => typeof entry[1] === "string",

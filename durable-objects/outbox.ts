@@ -4,16 +4,20 @@
 // the others are published as pointers, or pulled.
 //
 // Rows written (they are most of the cost): a job 3 in its life, 4 with an idempotency key, and its share
-// of a claim (2 per call) and of the outbox's own row (at most 1 a second). Bodies and answers cost none.
+// of a claim (1 per call) and of the outbox's own row (at most 1 a second). Bodies and answers cost none.
 // An event is 4 rows, and 4 for each of its subscriptions.
 
 import { DurableObject } from "cloudflare:workers";
 import { acceptBatch } from "../src/delivery/core/accept.ts";
 import { claimJobs } from "../src/delivery/core/claim.ts";
+import { checkClaim, checkRenew, checkSettle } from "../src/delivery/core/consumer-requests.ts";
 import { describeOutbox } from "../src/delivery/core/describe.ts";
-import type { Pending, PullReply, PullRequest } from "../src/delivery/core/event-protocol.ts";
+import type { EventReplayReply } from "../src/delivery/core/event-replay.ts";
+import { enable } from "../src/delivery/core/endpoint.ts";
+import type { EnableReply, Pending, PullReply, PullRequest } from "../src/delivery/core/event-protocol.ts";
 import { claimFollowers } from "../src/delivery/core/follow.ts";
 import { SECRET_BYTES, parseJobId, parseOutboxName, secretOf } from "../src/delivery/core/job-id.ts";
+import { renewLeases } from "../src/delivery/core/leases.ts";
 import { cancelJob, listDead, readResult, readStatus, skipDead } from "../src/delivery/core/operate.ts";
 import type {
   AcceptReply,
@@ -26,6 +30,8 @@ import type {
   DeadRequest,
   OutboxCalls,
   OutboxDescription,
+  RenewReply,
+  RenewRequest,
   ReplayReply,
   ReplayRequest,
   ResultReply,
@@ -40,12 +46,10 @@ import { beginReplay } from "../src/delivery/core/replay.ts";
 import {
   checkAccept,
   checkCancel,
-  checkClaim,
   checkDead,
   checkPull,
   checkReplay,
   checkResult,
-  checkSettle,
 } from "../src/delivery/core/requests.ts";
 import { addressEvents } from "../src/delivery/core/routes.ts";
 import { settleJob } from "../src/delivery/core/settle.ts";
@@ -72,7 +76,9 @@ export class Outbox extends DurableObject<OutboxBindings> implements OutboxCalls
     const { book, reads, handOver, failpoints } = this.#keeper;
     const { request } = checked;
     const learnt = handOver?.learn(request.subscriptions, request.config) ?? [];
-    const { reply, writes } = acceptBatch(book, handOver === null ? request : addressEvents(request), {
+    const batch =
+      handOver === null ? request : addressEvents(request, request.subscriptions ?? handOver.told);
+    const { reply, writes } = acceptBatch(book, batch, {
       reads,
       now: Date.now(),
       makeSecret: () => secretOf(crypto.getRandomValues(new Uint8Array(SECRET_BYTES))),
@@ -103,17 +109,28 @@ export class Outbox extends DurableObject<OutboxBindings> implements OutboxCalls
     return reply;
   }
 
+  /** Prolongs the leases of whoever is not done yet. */
+  async renew(input: RenewRequest): Promise<RenewReply> {
+    const checked = checkRenew(input);
+    if (checked.kind === "malformed") return checked;
+    const { book, reads } = this.#keeper;
+    const { held, writes } = renewLeases(book, checked.request, reads, Date.now());
+    this.#keeper.commit(writes);
+    return { kind: "answered", held };
+  }
+
   /** Hears how deliveries went. */
   async settle(input: SettleRequest): Promise<SettleReply> {
     const checked = checkSettle(input);
     if (checked.kind === "malformed") return checked;
-    const { book, reads } = this.#keeper;
+    const { book, reads, failpoints } = this.#keeper;
     const context = { reads, now: Date.now(), random: () => Math.random() };
     const { settlements, next } = checked.request;
     const settled = settlements.map((each) => settleJob(book, each, context));
     const outcomes = settled.map(({ outcome }) => outcome);
     const { jobs, writes } = claimFollowers(book, outcomes, next, context);
     this.#keeper.commit([...settled.flatMap((each) => each.writes), ...writes]);
+    failpoints.pass("after_settle");
     return { kind: "answered", outcomes, next: jobs };
   }
 
@@ -165,9 +182,25 @@ export class Outbox extends DurableObject<OutboxBindings> implements OutboxCalls
     return reply;
   }
 
+  async replayEvents(subscription: string, input: ReplayRequest): Promise<EventReplayReply> {
+    const checked = checkReplay(input);
+    if (checked.kind === "malformed") return checked;
+    const reply = this.#keeper.handOver?.replays.begin(subscription, checked.request);
+    return reply ?? { kind: "no-events" };
+  }
+
+  /** Lets a webhook's receiver have events again; what it was disabled for, null: it was not. */
+  async enable(): Promise<EnableReply> {
+    const { book } = this.#keeper;
+    const reply = { kind: "enabled" as const, was: book.endpoint.disabled, deadRows: book.deadRows };
+    this.#keeper.commit(enable(book));
+    return reply;
+  }
+
   async describe(): Promise<OutboxDescription> {
-    const { book, handOver } = this.#keeper;
+    const { book, handOver, sequels } = this.#keeper;
     const described = describeOutbox(book, Date.now());
+    if (sequels !== null) return { ...described, sequels: sequels.describe() };
     return handOver === null ? described : { ...described, pending: handOver.pending() };
   }
 
@@ -175,9 +208,8 @@ export class Outbox extends DurableObject<OutboxBindings> implements OutboxCalls
     return this.#keeper.handOver?.pendingFor(subscription) ?? null;
   }
 
-  /** Does at once what the alarm would do: for a watchdog, in case an alarm was lost. */
-  async wake(): Promise<void> {
-    await this.#keeper.wake(false);
+  async wake(): Promise<boolean> {
+    return this.#keeper.watch();
   }
 
   /** Kills this object once it passes there (after `survived` times); only in local development. */

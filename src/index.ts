@@ -2,6 +2,7 @@
 
 import { WorkerEntrypoint } from "cloudflare:workers";
 import config from "#config";
+import { createRelayObject } from "#relay";
 import { createGateway } from "./edge/gateway.ts";
 import { createSagaWorkflow } from "./saga/workflow.ts";
 import { callerOfBinding } from "./sidecar/binding.ts";
@@ -12,6 +13,9 @@ export default gateway.handler;
 
 /** Executes sagas; it runs on the engine that this isolate's requests run on. */
 export const SagaWorkflow = createSagaWorkflow(gateway);
+
+/** Relays a Postgres outbox, by the configuration that this isolate goes by. */
+export const Relay = createRelayObject(gateway);
 
 /** What another Worker binds: `env.SIDECAR.fetch("http://<upstream>.upstream/path")`. */
 export class Sidecar extends WorkerEntrypoint<Record<string, unknown>> {

@@ -23,6 +23,8 @@ export type {
   UpstreamConcurrencyConfig,
   UpstreamConfig,
 } from "./config/gateway-config.ts";
+export type { ReactionConfig } from "./config/reaction-config.ts";
+export type { RelayConfig } from "./config/relay-config.ts";
 export type {
   SagaBody,
   SagaCompensationConfig,

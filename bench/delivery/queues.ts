@@ -9,12 +9,19 @@ export interface MeasuredQueue {
   readonly name: string;
   /** Resolves once the job is stored. */
   send(job: number): Promise<void>;
+  /** Batches of its consumer so far, and the messages in them; null: it does not say. */
+  readBatches?(): Promise<Batches | null>;
   stop(): Promise<void>;
+}
+
+export interface Batches {
+  readonly batches: number;
+  readonly batchMessages: number;
 }
 
 /** How many deliveries a peer has under way at most; the gateway's consumer has six for each batch. */
 const DELIVERIES = 60;
-const PG_BOSS_WORKERS = 1;
+const PG_BOSS_WORKERS = 10;
 
 export async function startTidegate(receiver: string): Promise<MeasuredQueue> {
   const gateway = await startGateway({
@@ -35,8 +42,22 @@ export async function startTidegate(receiver: string): Promise<MeasuredQueue> {
       await response.arrayBuffer();
       if (response.status !== 202) throw new Error(`the gateway answered ${response.status}`);
     },
+    async readBatches() {
+      const headers = { authorization: `Bearer ${gateway.adminToken}` };
+      const state: unknown = await (await fetch(`${gateway.url}/_gateway/state`, { headers })).json();
+      return batchesIn(state);
+    },
     stop: () => gateway.stop().then(() => undefined),
   };
+}
+
+function batchesIn(state: unknown): Batches {
+  const counts = ["queues", "jobs", "counts"].reduce<unknown>(
+    (value, name) => (typeof value === "object" && value !== null ? Reflect.get(value, name) : null),
+    state,
+  );
+  const { batches = 0, batchMessages = 0 }: Partial<Batches> = { ...Object(counts) };
+  return { batches, batchMessages };
 }
 
 async function deliver(receiver: string, job: number): Promise<void> {
@@ -60,7 +81,7 @@ export async function startPgBoss(receiver: string): Promise<MeasuredQueue> {
   boss.on("error", () => undefined);
   await boss.start();
   await boss.createQueue("jobs");
-  // One worker takes a batch in half a second at best.
+  // Each takes a batch in half a second at best.
   for (let worker = 0; worker < PG_BOSS_WORKERS; worker++) {
     const options = { batchSize: DELIVERIES, pollingIntervalSeconds: 0.5 };
     await boss.work<{ job: number }>("jobs", options, async (jobs) => {
@@ -73,6 +94,8 @@ export async function startPgBoss(receiver: string): Promise<MeasuredQueue> {
       if ((await boss.send("jobs", { job })) === null) throw new Error("pg-boss did not take a job");
     },
     async stop() {
+      // A worker that still polls when Postgres stops takes this process with it.
+      await boss.offWork("jobs", { wait: true });
       await boss.stop({ graceful: true, timeout: 5_000 });
       await postgres.stop();
     },

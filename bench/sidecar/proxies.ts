@@ -13,6 +13,7 @@ import { sidecarPolicies } from "./policies.ts";
 export interface Proxy {
   readonly name: string;
   readonly port: number;
+  readonly child: ChildProcess;
   /** Every process that does its work. */
   readonly pids: () => readonly number[];
   stop(): void;
@@ -21,15 +22,15 @@ export interface Proxy {
 const START_TIMEOUT_MS = 20_000;
 const LOCAL = "127.0.0.1";
 
-/** This project's, every policy on. */
-export async function startSidecarProxy(upstream: string): Promise<Proxy> {
+/** This project's, every policy on. `options`: of Node; with some, it has a channel to this process. */
+export async function startSidecarProxy(upstream: string, options: readonly string[] = []): Promise<Proxy> {
   const folder = mkdtempSync(join(tmpdir(), "tidegate-bench-"));
   const config = join(folder, "sidecar.json");
   writeFileSync(config, JSON.stringify(sidecarPolicies(upstream)));
   const port = await freePort(LOCAL, 20_000 + (process.pid % 10_000));
   const args = ["sidecar", "--inbound", `${LOCAL}:${port}`, "--app", upstream, "--config", config];
-  const child = spawn(process.execPath, [`${PROJECT_ROOT}cli/tidegate.mjs`, ...args], {
-    stdio: ["ignore", "pipe", "ignore"],
+  const child = spawn(process.execPath, [...options, `${PROJECT_ROOT}cli/tidegate.mjs`, ...args], {
+    stdio: ["ignore", "pipe", "ignore", ...(options.length === 0 ? [] : (["ipc"] as const))],
   });
   await lineOf(child, "ready");
   return proxyOf("tidegate sidecar", port, child, () => rmSync(folder, { recursive: true, force: true }));
@@ -67,6 +68,7 @@ function proxyOf(name: string, port: number, child: ChildProcess, clean: () => v
   return {
     name,
     port,
+    child,
     pids: () => [pid, ...childrenOf(pid)],
     stop() {
       child.kill("SIGKILL");

@@ -3,7 +3,8 @@
 import { outboxName, formatJobId, type OutboxName } from "../../src/delivery/core/job-id.ts";
 import type { Pointer } from "../../src/delivery/core/protocol.ts";
 import type { NewJob, OutboxReads, OutboxRow, Write } from "../../src/delivery/core/storage.ts";
-import { originOf, splitResult, splitTarget } from "./columns.ts";
+import { deleteSequels, insertSequel } from "./sequel-rows.ts";
+import { BODY_REF, originOf, splitResult, splitTarget } from "./columns.ts";
 
 export function applyWrite(sql: SqlStorage, write: Write): void {
   switch (write.kind) {
@@ -25,13 +26,17 @@ export function applyWrite(sql: SqlStorage, write: Write): void {
     case "trial":
       return putTrial(sql, write);
     case "claim":
-      sql.exec("INSERT INTO claims VALUES (?, ?, ?)", write.fence, write.until, JSON.stringify(write.seqs));
-      return;
-    case "end-claims":
       sql.exec(
-        "DELETE FROM claims WHERE fence IN (SELECT value FROM json_each(?))",
-        JSON.stringify(write.fences),
+        `INSERT INTO leases VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+         fence = excluded.fence, until = excluded.until, seqs = excluded.seqs`,
+        write.slot,
+        write.fence,
+        write.until,
+        JSON.stringify(write.seqs),
       );
+      return;
+    case "renew-claim":
+      sql.exec("UPDATE leases SET until = ? WHERE slot = ?", write.until, write.slot);
       return;
     case "gate":
       if (write.refusing === "nothing") sql.exec("DELETE FROM gates WHERE name = ?", write.name);
@@ -47,6 +52,14 @@ export function applyWrite(sql: SqlStorage, write: Write): void {
         sql.exec("INSERT OR REPLACE INTO routes VALUES (?, ?, ?)", write.name, write.cursor, definition);
       }
       return;
+    case "sequel":
+      return insertSequel(sql, write.sequel);
+    case "end-sequels":
+      return deleteSequels(sql, write.seqs);
+    case "event-replay":
+      if (write.run === null) sql.exec("DELETE FROM replays WHERE name = ?", write.name);
+      else sql.exec("INSERT OR REPLACE INTO replays VALUES (?, ?)", write.name, JSON.stringify(write.run));
+      return;
     case "delete": {
       const seqs = JSON.stringify(write.seqs);
       sql.exec("DELETE FROM jobs WHERE seq IN (SELECT value FROM json_each(?))", seqs);
@@ -54,6 +67,8 @@ export function applyWrite(sql: SqlStorage, write: Write): void {
     }
   }
 }
+
+const DROPPED = `, target = iif(${BODY_REF} IS NULL, NULL, target), body = NULL`;
 
 function insertJob(sql: SqlStorage, job: NewJob): void {
   const { head, bytes } = splitTarget(job.target);
@@ -75,11 +90,12 @@ function insertJob(sql: SqlStorage, job: NewJob): void {
   );
 }
 
-// What succeeded is not needed again, so its request makes room for the answer.
+// What succeeded is not needed again, so its request makes room for the answer; but a body in the bucket has
+// to be found there when the row goes.
 function endJob(sql: SqlStorage, write: Extract<Write, { kind: "end" }>): void {
   const { seq, status, endedAt, reason, result } = write;
   const { head, bytes } = result === null ? { head: null, bytes: null } : splitResult(result);
-  const dropped = status === "succeeded" && write.keepsTarget !== true ? ", target = NULL, body = NULL" : "";
+  const dropped = status === "succeeded" && write.keepsTarget !== true ? DROPPED : "";
   sql.exec(
     `UPDATE jobs SET status = ?, endedAt = ?, reason = ?, resultHead = ?, resultBody = ? ${dropped}
      WHERE seq = ?`,

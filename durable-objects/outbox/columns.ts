@@ -78,6 +78,9 @@ interface Head {
   readonly claim?: BodyClaim;
 }
 
+/** What a body is called in the bucket, as an SQL expression over `jobs`; NULL: it is not there. */
+export const BODY_REF = "target ->> '$.claim.ref'";
+
 type RequestHead = Head & { readonly kind: "request"; readonly method: string; readonly path: string };
 /** `data`: what the bytes beside it are. */
 type EventHead = Omit<EventTarget, "event"> & {

@@ -8,6 +8,9 @@ export const FAILPOINTS = [
   "before_publish",
   "after_publish",
   "before_mark",
+  "after_settle",
+  "before_sequel",
+  "after_sequel",
 ] as const;
 
 export type Failpoint = (typeof FAILPOINTS)[number];

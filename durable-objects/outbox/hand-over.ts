@@ -3,8 +3,7 @@
 
 import type { Book } from "../../src/delivery/core/book.ts";
 import type { Pending, SubscriptionRoute } from "../../src/delivery/core/event-protocol.ts";
-import { outboxName } from "../../src/delivery/core/job-id.ts";
-import type { AcceptOutcome, AcceptReply, AcceptRequest } from "../../src/delivery/core/protocol.ts";
+import type { AcceptOutcome, AcceptReply } from "../../src/delivery/core/protocol.ts";
 import type { PublishedEvent, Route, Routes } from "../../src/delivery/core/routes.ts";
 import {
   afterHandOver,
@@ -12,25 +11,21 @@ import {
   firstKept,
   learnRoutes,
   nextHandOverAt,
+  noteTold,
   subscriptionItem,
+  toldRoutes,
 } from "../../src/delivery/core/routes.ts";
 import type { Write } from "../../src/delivery/core/storage.ts";
 import { readPage, readPending } from "./event-reads.ts";
 import type { Failpoints } from "./failpoints.ts";
 import type { OutboxLog } from "./log.ts";
+import { offerEvents, type OutboxNamespace } from "./offer.ts";
+import { EventReplays } from "./event-replays.ts";
 
 /** Events that come within this time are handed on together. */
 export const GATHER_MS = 2;
-/** An outbox that does not answer in this time is asked again later. */
-export const HAND_OVER_TIMEOUT_MS = 15_000;
-
 /** What nobody has then: see `HandOver`. */
-const LOST: ReadonlySet<AcceptOutcome["kind"]> = new Set(["too-large", "malformed", "conflict"]);
-
-/** The binding OUTBOX, as far as it is used here. */
-export interface OutboxNamespace {
-  getByName(name: string): { accept(request: AcceptRequest): Promise<AcceptReply> };
-}
+export const LOST: ReadonlySet<AcceptOutcome["kind"]> = new Set(["too-large", "malformed", "conflict"]);
 
 export interface HandOverParts {
   readonly book: Book;
@@ -46,21 +41,33 @@ export class HandOver {
   readonly #parts: HandOverParts;
   #isGathering = false;
   #config = "";
+  readonly replays: EventReplays;
 
   constructor(parts: HandOverParts) {
     this.#parts = parts;
+    this.replays = new EventReplays(parts);
     parts.book.keptFrom = firstKept(parts.routes, parts.book.lastSeq);
   }
 
-  learn(told: readonly SubscriptionRoute[], config: string): Write[] {
+  /** Null: nothing was told. */
+  learn(told: readonly SubscriptionRoute[] | null, config: string): Write[] {
     const { routes, book } = this.#parts;
+    if (told === null) return [];
     this.#config = config;
-    return learnRoutes(routes, told, book.lastSeq);
+    return [...noteTold(book, told), ...learnRoutes(routes, told, book.lastSeq)];
+  }
+
+  /** Whom events may be for whose sender does not say it. */
+  get told(): readonly SubscriptionRoute[] {
+    return toldRoutes(this.#parts.book, this.#parts.routes);
   }
 
   /** When the alarm should call `run`; null: never, as things are. */
   nextAt(now: number): number | null {
-    return nextHandOverAt(this.#parts.routes, now);
+    const times = [nextHandOverAt(this.#parts.routes, now), this.replays.nextAt(now)].filter(
+      (at) => at !== null,
+    );
+    return times.length === 0 ? null : Math.min(...times);
   }
 
   pending(): Record<string, Pending> {
@@ -79,8 +86,9 @@ export class HandOver {
     const route = routes.get(name);
     if (route === undefined) return null;
     const { scanned, reason } = route;
-    if (scanned >= book.lastSeq) return { count: 0, oldestAgeMs: 0, reason };
-    return readPending(state.storage.sql, route, Date.now());
+    const replayed = this.replays.handed(name);
+    if (scanned >= book.lastSeq) return { count: 0, oldestAgeMs: 0, reason, replayed };
+    return { ...readPending(state.storage.sql, route, Date.now()), replayed };
   }
 
   /** Hands on shortly, together with what comes meanwhile. */
@@ -100,7 +108,7 @@ export class HandOver {
     const now = Date.now();
     const ready = [...routes.values()].filter((route) => this.#mayGo(route, now));
     try {
-      await Promise.all(ready.map((route) => this.#handOn(route)));
+      await Promise.all([...ready.map((route) => this.#handOn(route)), this.replays.run(this.#config)]);
       commit(endHandedOn(book, routes, Date.now()));
     } catch (error) {
       log.failure("hand-over-failed", error);
@@ -111,6 +119,7 @@ export class HandOver {
     const { routes, book } = this.#parts;
     return (
       [...routes.values()].some((route) => this.#mayGo(route, now)) ||
+      (this.replays.nextAt(now) ?? Number.POSITIVE_INFINITY) <= now ||
       (book.live.size > 0 && routes.size === 0)
     );
   }
@@ -151,22 +160,12 @@ export class HandOver {
     }
   }
 
-  async #offer({ definition }: Route, page: readonly PublishedEvent[]): Promise<AcceptReply | null> {
+  #offer({ definition }: Route, page: readonly PublishedEvent[]): Promise<AcceptReply | null> {
     const { outboxes, log } = this.#parts;
-    const name = outboxName({ kind: "subscription", queue: definition.name, shard: 0 });
-    const items = page.map((event) => subscriptionItem(event, definition));
-    const region = page[0].job.region;
-    const request = { region, config: this.#config, terms: definition.terms, items, refused: 0 };
-    const { promise: tooLate, resolve } = Promise.withResolvers<null>();
-    const timer = setTimeout(() => resolve(null), HAND_OVER_TIMEOUT_MS);
-    try {
-      return await Promise.race([outboxes()?.getByName(name).accept(request) ?? null, tooLate]);
-    } catch (error) {
-      log.failure("hand-over-failed", error);
-      return null;
-    } finally {
-      clearTimeout(timer);
-    }
+    const now = Date.now();
+    const items = page.map((event) => subscriptionItem(event, definition, now));
+    const { region } = page[0].job;
+    return offerEvents(outboxes(), { region, config: this.#config, definition, items }, log);
   }
 
   /** What a subscription's outbox takes as no event at all: only a fault of ours brings that about. */

@@ -13,14 +13,17 @@ import { outboxName, type OutboxName } from "../../src/delivery/core/job-id.ts";
 import { skipDisabled } from "../../src/delivery/core/endpoint.ts";
 import type { OutboxReads, Write } from "../../src/delivery/core/storage.ts";
 import { nextWakeAt, passTime } from "../../src/delivery/core/sweep.ts";
+import { BodyBin, type BodyBucket } from "./bodies.ts";
 import { applyWrite } from "./changes.ts";
 import { Endings } from "./endings.ts";
 import { readRoutes } from "./event-reads.ts";
 import { Failpoints } from "./failpoints.ts";
-import { HandOver, type OutboxNamespace } from "./hand-over.ts";
+import { HandOver } from "./hand-over.ts";
 import { OutboxLog } from "./log.ts";
+import type { OutboxNamespace } from "./offer.ts";
 import { Publisher, type PointerQueue } from "./publisher.ts";
 import { outboxReads } from "./reads.ts";
+import { Sequels } from "./sequels.ts";
 import { createTables, readStoredOutbox } from "./tables.ts";
 
 /** The outbox's own row is written at most this often: what it holds may be a little old. */
@@ -30,7 +33,9 @@ const LATE_MS = 10_000;
 
 export interface OutboxBindings {
   readonly DELIVERY?: PointerQueue;
-  /** Of the events: where their subscriptions' outboxes are. */
+  /** Where larger bodies are. */
+  readonly CLAIMS?: BodyBucket;
+  /** Of the events: where their subscriptions' outboxes are; of reactions: where that of the events is. */
   readonly OUTBOX?: OutboxNamespace;
   /** "1" in local development and tests. */
   readonly TIDEGATE_LOCAL?: string;
@@ -43,11 +48,16 @@ export class Keeper {
   readonly failpoints: Failpoints;
   /** Null: an outbox of jobs. */
   readonly handOver: HandOver | null;
+  /** Null: an outbox that no reaction can have. */
+  readonly sequels: Sequels | null;
   readonly #state: DurableObjectState;
   readonly #log: OutboxLog;
   readonly #publisher: Publisher;
+  readonly #bodies: BodyBin;
   /** When the alarm is set for, as far as this boot knows; null: it is not. */
   #alarmAt: number | null = null;
+  /** Runs of what the alarm does that are under way: meanwhile none is set. */
+  #runs = 0;
   #savedAt = 0;
   #isSaving = false;
 
@@ -62,21 +72,26 @@ export class Keeper {
     this.#log = new OutboxLog(outboxName(name), this.book.alert.raised);
     const { book, reads, failpoints } = this;
     const common = { book, state, failpoints, log: this.#log };
+    const links = {
+      outboxes: () => bindings().OUTBOX,
+      commit: (writes: readonly Write[]) => this.commit(writes),
+    };
     this.handOver =
-      name.kind === "events"
-        ? new HandOver({
-            ...common,
-            routes: readRoutes(sql),
-            outboxes: () => bindings().OUTBOX,
-            commit: (writes) => this.commit(writes),
-          })
-        : null;
+      name.kind === "events" ? new HandOver({ ...common, ...links, routes: readRoutes(sql) }) : null;
+    this.sequels = name.kind === "subscription" ? new Sequels({ ...common, ...links }) : null;
     this.#publisher = new Publisher({
       ...common,
       reads,
       // Events are handed on, pulled ones are fetched: there is nothing to point at.
-      queue: () => (this.#isPublished ? bindings().DELIVERY : undefined),
+      queue: () => (this.#isPublished && !book.sequels.areMany ? bindings().DELIVERY : undefined),
       follow: () => this.follow(),
+    });
+    this.#bodies = new BodyBin({
+      book,
+      reads,
+      bucket: () => bindings().CLAIMS,
+      commit: (writes) => this.commit(writes),
+      log: this.#log,
     });
     void state.blockConcurrencyWhile(async () => {
       this.#alarmAt = await state.storage.getAlarm();
@@ -112,16 +127,40 @@ export class Keeper {
     else this.follow();
   }
 
-  /** What the alarm does, and a watchdog in case an alarm was lost. */
+  /**
+   * For a watchdog: what the alarm does, and an alarm that should be set and is not, or is long overdue,
+   * is set again. True: so it was.
+   */
+  async watch(): Promise<boolean> {
+    const setFor = await this.#state.storage.getAlarm();
+    const now = Date.now();
+    const isNeeded = this.#nextAt(now) !== null && this.#runs === 0;
+    const wasLost = isNeeded && (setFor === null || setFor <= now - LATE_MS);
+    if (wasLost) {
+      this.#alarmAt = null;
+      this.#log.failure(
+        "alarm-lost",
+        `set for ${setFor === null ? "never" : new Date(setFor).toISOString()}`,
+      );
+    }
+    await this.wake(false);
+    return wasLost;
+  }
+
+  /** What the alarm does. */
   async wake(isAlarm: boolean): Promise<void> {
     if (isAlarm) this.#alarmAt = null;
+    this.#runs += 1;
     try {
       this.commit(passTime(this.book, this.reads, Date.now()));
       if (this.handOver === null) await this.#publisher.publish();
       else await this.handOver.run();
+      await this.sequels?.run();
+      await this.#bodies.empty();
     } catch (error) {
       this.#log.failure("run-failed", error);
     }
+    this.#runs -= 1;
     this.follow();
   }
 
@@ -131,6 +170,7 @@ export class Keeper {
     for (const notice of book.notices.splice(0)) this.#log.endpoint(notice);
     if (!this.#isPublished) this.#forgetReady();
     this.#saveSoon();
+    this.sequels?.soon();
     this.#publisher.publishSoon();
     this.handOver?.soon();
     this.#arm();
@@ -180,8 +220,8 @@ export class Keeper {
 
   #nextAt(now: number): number | null {
     const wakeAt = nextWakeAt(this.book, now, this.#publisher.mayPublish);
-    const handOverAt = this.handOver?.nextAt(now) ?? null;
-    if (handOverAt === null) return wakeAt;
-    return Math.max(now + 10, Math.min(wakeAt ?? Number.POSITIVE_INFINITY, handOverAt));
+    const handsOnAt = this.handOver?.nextAt(now) ?? this.sequels?.nextAt(now) ?? null;
+    if (handsOnAt === null) return wakeAt;
+    return Math.max(now + 10, Math.min(wakeAt ?? Number.POSITIVE_INFINITY, handsOnAt));
   }
 }

@@ -1,8 +1,8 @@
 // What the core looks up while it decides, by number or by idempotency key.
 
 import type { AttemptRecord } from "../../src/delivery/core/protocol.ts";
-import type { IdempotencyRecord, JobRow, OutboxReads } from "../../src/delivery/core/storage.ts";
-import { JOB_COLUMNS, TRIAL_COLUMNS, jobOf, joinResult, joinTarget, trialOf } from "./columns.ts";
+import type { IdempotencyRecord, OldRow, OutboxReads } from "../../src/delivery/core/storage.ts";
+import { BODY_REF, JOB_COLUMNS, TRIAL_COLUMNS, jobOf, joinResult, joinTarget, trialOf } from "./columns.ts";
 import type { JobColumns, TrialColumns } from "./columns.ts";
 
 type TargetColumns = { target: string | null; body: ArrayBuffer | null };
@@ -56,8 +56,9 @@ export function outboxReads(sql: SqlStorage): OutboxReads {
         .one().count,
     jobsAfter: (after, max) =>
       sql
-        .exec<Pick<JobRow, "seq" | "status" | "endedAt" | "acceptedAt">>(
-          "SELECT seq, status, endedAt, acceptedAt FROM jobs WHERE seq > ? ORDER BY seq LIMIT ?",
+        .exec<OldRow>(
+          `SELECT seq, status, endedAt, acceptedAt, ${BODY_REF} AS ref FROM jobs
+           WHERE seq > ? ORDER BY seq LIMIT ?`,
           after,
           max,
         )

@@ -5,6 +5,7 @@
 import type { Refusing } from "../../src/delivery/core/backpressure.ts";
 import type { QueueTerms } from "../../src/delivery/core/protocol.ts";
 import type { StoredOutbox, Trial } from "../../src/delivery/core/storage.ts";
+import { countSequels, createSequels } from "./sequel-rows.ts";
 import { TRIAL_COLUMNS, readOutboxRow, trialOf, type TrialColumns } from "./columns.ts";
 
 // What is read often stands in front of what may be large.
@@ -18,10 +19,12 @@ const TABLES = `
     seq INTEGER PRIMARY KEY, attempts INTEGER NOT NULL, deferrals INTEGER NOT NULL, deaths INTEGER NOT NULL,
     strikes INTEGER NOT NULL, nextAt INTEGER NOT NULL, fence INTEGER NOT NULL, reason TEXT, diedAt INTEGER,
     passed INTEGER NOT NULL, log TEXT NOT NULL);
-  CREATE TABLE IF NOT EXISTS claims (fence INTEGER PRIMARY KEY, until INTEGER NOT NULL, seqs TEXT NOT NULL);
+  CREATE TABLE IF NOT EXISTS leases (
+    slot INTEGER PRIMARY KEY, fence INTEGER NOT NULL, until INTEGER NOT NULL, seqs TEXT NOT NULL);
   CREATE TABLE IF NOT EXISTS gates (name TEXT PRIMARY KEY, refusing TEXT NOT NULL) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS routes (
     name TEXT PRIMARY KEY, cursor INTEGER NOT NULL, definition TEXT NOT NULL) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS replays (name TEXT PRIMARY KEY, run TEXT NOT NULL) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS relay (
     only INTEGER PRIMARY KEY CHECK (only = 1), cursor INTEGER NOT NULL, fence INTEGER NOT NULL,
     floor INTEGER NOT NULL, rest TEXT NOT NULL);
@@ -29,6 +32,7 @@ const TABLES = `
 
 export function createTables(sql: SqlStorage): void {
   sql.exec(TABLES);
+  createSequels(sql);
 }
 
 type LiveColumns = {
@@ -50,9 +54,10 @@ export function readStoredOutbox(sql: SqlStorage): StoredOutbox {
     trials: readTrials(sql),
     ...readDead(sql),
     claims: sql
-      .exec<{ fence: number; until: number; seqs: string }>("SELECT * FROM claims ORDER BY fence")
+      .exec<{ slot: number; fence: number; until: number; seqs: string }>("SELECT * FROM leases")
       .toArray()
-      .map(({ fence, until, seqs }) => ({ fence, until, seqs: parseNumbers(seqs) })),
+      .map(({ seqs, ...claim }) => ({ ...claim, seqs: parseNumbers(seqs) })),
+    sequels: countSequels(sql),
     gates: sql.exec<{ name: string; refusing: Refusing }>("SELECT name, refusing FROM gates").toArray(),
   };
 }

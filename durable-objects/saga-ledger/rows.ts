@@ -35,6 +35,7 @@ export interface SagaRow {
   readonly origin: SagaOrigin;
   readonly owner: string | null;
   readonly rescues: number;
+  readonly dueAt: number | null;
 }
 
 export interface NewSaga {
@@ -66,11 +67,20 @@ type Row = {
   origin: string;
   owner: string | null;
   rescues: number;
+  due_at: number | null;
 };
+
+/** Phases in which an instance is under way. */
+const ACTIVE: ReadonlySet<SagaPhase> = new Set(["pending", "running", "compensating"]);
+
+/** When the watchdog looks at an instance; null: never. */
+export type Due = number | null | "as it is";
 
 export class SagaRows {
   readonly #sql: SqlStorage;
   readonly #saga: string;
+  /** Instances under way; null: not counted yet. */
+  #active: number | null = null;
 
   constructor(sql: SqlStorage, saga: string) {
     this.#sql = sql;
@@ -81,7 +91,7 @@ export class SagaRows {
   read(seq: number): SagaRow | null {
     const row = this.#sql
       .exec<Row>(
-        `SELECT seq, hex, key, definition, state, seed, input, origin, owner, rescues
+        `SELECT seq, hex, key, definition, state, seed, input, origin, owner, rescues, due_at
          FROM sagas JOIN definitions USING (version) WHERE seq = ?`,
         seq,
       )
@@ -94,17 +104,11 @@ export class SagaRows {
       key,
       owner,
       rescues,
-      id: formatSagaId({
-        hex,
-        seq,
-        saga: this.#saga,
-      }),
+      dueAt: row.due_at,
+      id: formatSagaId({ hex, seq, saga: this.#saga }),
       definition: JSON.parse(row.definition),
       state: JSON.parse(row.state),
-      identity: {
-        seed,
-        input: JSON.parse(row.input),
-      },
+      identity: { seed, input: JSON.parse(row.input) },
       origin: JSON.parse(row.origin),
     };
   }
@@ -142,16 +146,26 @@ export class SagaRows {
     return seq;
   }
 
-  write(seq: number, state: SagaState, dueAt: number | null, rescues: number): void {
-    this.#sql.exec(
-      "UPDATE sagas SET state = ?, phase = ?, ended_at = ?, due_at = ?, rescues = ? WHERE seq = ?",
-      JSON.stringify(state),
-      state.phase,
-      state.endedAt,
-      dueAt,
-      rescues,
-      seq,
-    );
+  /** Only what has changed of the indexed columns is written: each costs rows of its own. */
+  write(
+    { seq, state: before, dueAt: dueBefore }: SagaRow,
+    state: SagaState,
+    rescues: number,
+    due: Due,
+  ): void {
+    const { phase, endedAt } = state;
+    const dueAt = due === "as it is" ? dueBefore : due;
+    const columns = ["state = ?", "rescues = ?"];
+    const values: SqlStorageValue[] = [JSON.stringify(state), rescues];
+    if (phase !== before.phase) {
+      columns.push("phase = ?", "ended_at = ?");
+      values.push(phase, endedAt);
+    }
+    if (dueAt !== dueBefore) {
+      columns.push("due_at = ?");
+      values.push(dueAt);
+    }
+    this.#sql.exec(`UPDATE sagas SET ${columns.join(", ")} WHERE seq = ?`, ...values, seq);
   }
 
   postpone(seq: number, dueAt: number): void {
@@ -203,10 +217,22 @@ export class SagaRows {
     return new Map(rows.map(({ phase, count }) => [phase, count]));
   }
 
-  /** Instances under way. */
+  /** Instances under way. Counted once, from an index; then kept up by `moved`. */
   activeCount(): number {
-    const counts = this.counts();
-    return ["pending", "running", "compensating"].reduce((sum, phase) => sum + (counts.get(phase) ?? 0), 0);
+    this.#active ??= this.#sql
+      .exec<{ count: number }>(
+        "SELECT COUNT(*) AS count FROM sagas WHERE phase IN ('pending', 'running', 'compensating')",
+      )
+      .one().count;
+    return this.#active;
+  }
+
+  /** An instance is stored in another phase; null: it is new. True: it is under way no more. */
+  moved(from: SagaPhase | null, to: SagaPhase): boolean {
+    const was = from !== null && ACTIVE.has(from);
+    const is = ACTIVE.has(to);
+    if (this.#active !== null) this.#active += Number(is) - Number(was);
+    return was && !is;
   }
 
   /** Instances that should have moved by now, the longest overdue first. */

@@ -29,6 +29,8 @@ export interface Call {
   readonly key: string | null;
   /** The order that it is about, as far as it is known. */
   readonly order: string | null;
+  /** What a charge is about. */
+  readonly amount: number;
 }
 
 /** Holds a request up before or after it has its effect. */
@@ -38,6 +40,7 @@ export interface Effect {
   readonly id: string;
   readonly key: string;
   readonly order: string;
+  readonly amount: number;
   undone: boolean;
 }
 
@@ -97,7 +100,8 @@ export class Service {
     const key = headerOf(request, "idempotency-key");
     const [, collection, ...rest] = path.split("/").map(decodeURIComponent);
     const order = typeof body["order"] === "string" ? body["order"] : (this.#find(rest)?.order ?? null);
-    const call = { method, path, key, order };
+    const amount = typeof body["amount"] === "number" ? body["amount"] : 0;
+    const call = { method, path, key, order, amount };
     this.calls.push(call);
     await this.gate(call, "before");
     this.#perform(call, response, collection, rest);
@@ -127,7 +131,8 @@ export class Service {
     const perform = (): Effect => {
       const known = this.effects.find((effect) => effect.key === key);
       if (known !== undefined) return known;
-      const effect = { id: `${this.name}-${this.effects.length + 1}`, key, order, undone: false };
+      const { amount } = call;
+      const effect = { id: `${this.name}-${this.effects.length + 1}`, key, order, amount, undone: false };
       this.effects.push(effect);
       return effect;
     };

@@ -2,20 +2,13 @@
 // tried again by id or by the time at which they died, and passed by those that wait behind one for its key.
 
 import type { Exchange } from "../edge/exchange.ts";
-import type { OutboxCalls, ReplayRequest } from "../delivery/core/protocol.ts";
+import type { OutboxCalls } from "../delivery/core/protocol.ts";
 import { MAX_PAGE_ROWS } from "../delivery/core/protocol.ts";
-import { MAX_REPLAY_RATE } from "../delivery/core/requests.ts";
 import { problem, readJson } from "./answers.ts";
 import { notAnswered } from "./jobs.ts";
-
-/** Dead requests per second of a replay by time that says nothing of its rate. */
-const DEFAULT_REPLAY_RATE = 10;
+import { REPLAY_RULE, fieldsOf, parseReplay } from "./replay-request.ts";
 
 const PAGE_RULE = `Send \`max\` from 1 to ${MAX_PAGE_ROWS}, and \`after\` as the \`next\` of a page.`;
-const REPLAY_RULE =
-  `Send \`ids\` as a list of 1 to ${MAX_PAGE_ROWS} ids; or \`since\` and \`until\` as ms since 1970 or dates, ` +
-  `\`until\` not before \`since\`, and \`rate\` per second, above 0 and at most ${MAX_REPLAY_RATE}.`;
-
 /** `GET /_gateway/dead-letters/<queue>?after=&max=`: a page, in the order in which they were taken in. */
 export async function listDeadLetters(
   x: Exchange,
@@ -83,33 +76,10 @@ async function answer<Reply>(
   const isQueue = plan.queues.some(({ name }) => name === queue);
   if (!isQueue && !plan.subscriptions.some(({ name }) => name === queue)) {
     const known = [...plan.queues, ...plan.subscriptions].map(({ name }) => name).join(", ") || "none";
-    const detail = `There is no queue or subscription of this name; there are: ${known}.`;
+    const detail = `There is no queue, subscription or reaction of this name; there are: ${known}.`;
     return problem(x, "route_not_found", detail);
   }
   const asked = isQueue ? outboxes?.askQueue(queue, call) : outboxes?.askSubscription(queue, call);
   const reply = (await asked) ?? null;
   return reply === null ? notAnswered(x) : toResponse(reply);
-}
-
-/** What is left to the outbox's own checks: the length of the list, order and bounds of the numbers. */
-function parseReplay(body: unknown, now: number): ReplayRequest | null {
-  const { ids, since, until, rate = DEFAULT_REPLAY_RATE } = fieldsOf(body);
-  if (ids !== undefined) {
-    if (since !== undefined || until !== undefined || !Array.isArray(ids) || ids.length === 0) return null;
-    const texts = ids.filter((id): id is string => typeof id === "string");
-    return texts.length === ids.length ? { ids: texts } : null;
-  }
-  const from = momentOf(since);
-  const to = until === undefined ? now : momentOf(until);
-  if (from === null || to === null || typeof rate !== "number") return null;
-  return { since: from, until: to, rate };
-}
-
-function momentOf(value: unknown): number | null {
-  const moment = typeof value === "string" ? Date.parse(value) : value;
-  return typeof moment === "number" && Number.isSafeInteger(moment) ? moment : null;
-}
-
-function fieldsOf(body: unknown): Record<string, unknown> {
-  return typeof body === "object" && body !== null && !Array.isArray(body) ? { ...body } : {};
 }

@@ -4,8 +4,7 @@
 
 import type { Exchange } from "../edge/exchange.ts";
 import { makeProblem } from "../edge/answer.ts";
-import { newSpanId } from "../edge/identity.ts";
-import { formatTraceparent } from "../http/trace-context.ts";
+import { storedTraceparent } from "../edge/trace.ts";
 import { retryAfterSeconds } from "../http/retry-after.ts";
 import type { Submitted } from "../delivery/accept-batches.ts";
 import { readBody, release } from "../delivery/accept-body.ts";
@@ -13,7 +12,7 @@ import type { CloudEvent } from "../delivery/events/cloud-event.ts";
 import { readChangeEvent } from "../delivery/events/debezium.ts";
 import { MAX_MESSAGE_BYTES, readHttpEvents } from "../delivery/events/http-binding.ts";
 import { decodeText } from "../delivery/events/json-format.ts";
-import { eventKeyOf, publish } from "../delivery/publish.ts";
+import { eventKeyOf, publish, publishTogether } from "../delivery/publish.ts";
 import { problem } from "./answers.ts";
 
 const READ_MS = 30_000;
@@ -83,26 +82,28 @@ function tooLarge(
 }
 
 async function publishAll(x: Exchange, events: readonly CloudEvent[]): Promise<Response> {
-  const traceparent = formatTraceparent(x.traceId, newSpanId(x.engine.random), x.traceFlags);
-  const submitted = await Promise.all(
-    events.map((event) => {
-      const key = eventKeyOf(event);
-      const origin = {
-        priority: 1,
-        consumer: null,
-        tenant: null,
-        route: "events",
-        requestId: x.requestId,
-      } as const;
-      const publication = { ...origin, event, key, fingerprint: key, traceparent };
-      return publish(x.engine, publication, (work) => x.shell.waitUntil(work));
-    }),
-  );
+  const submitted = await submitAll(x, events);
+  x.trace?.stored(Date.now(), events.length === 1 ? events[0].id : null);
   const refused = submitted.find((each) => !isStored(each));
   if (refused !== undefined) return refuse(x, refused);
   const ids = events.map(({ id }) => id);
   const one = events.length === 1 ? { id: ids[0] } : {};
   return Response.json({ ...one, ids, status: "accepted" }, { status: 202 });
+}
+
+/** A single event shares its call with others; a batch keeps its order. */
+async function submitAll(x: Exchange, events: readonly CloudEvent[]): Promise<readonly (Submitted | null)[]> {
+  const { outboxes, plan } = x.engine;
+  const { requestId } = x;
+  const traceparent = storedTraceparent(x, events.length === 1 ? events[0].type : "events");
+  const [event] = events;
+  if (events.length !== 1) {
+    return outboxes === null ? [null] : publishTogether(outboxes, plan, events, { traceparent, requestId });
+  }
+  const key = eventKeyOf(event);
+  const origin = { priority: 1, consumer: null, tenant: null, route: "events", requestId } as const;
+  const publication = { ...origin, event, key, fingerprint: key, traceparent };
+  return [await publish(x.engine, publication, (work) => x.shell.waitUntil(work))];
 }
 
 /** In flight: the same event comes twice in one batch, and the other one is stored. */

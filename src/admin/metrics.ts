@@ -7,6 +7,8 @@ import type { WorkerHub } from "../region/worker-hub.ts";
 import { PrometheusText } from "../telemetry/prometheus.ts";
 import type { CountsBySaga } from "./saga-counts.ts";
 import { renderSagas } from "./saga-counts.ts";
+import type { RelayStates } from "../delivery/relays/relays.ts";
+import { renderRelays } from "./relays.ts";
 import { renderEvents, type EventStates } from "./subscriptions.ts";
 import type { QueueStates } from "./queues.ts";
 import { renderQueues } from "./queues.ts";
@@ -32,12 +34,13 @@ export interface StoredWork {
   readonly queues: QueueStates;
   readonly sagas: CountsBySaga;
   readonly events: EventStates;
+  readonly relays: RelayStates;
 }
 
 export function renderMetrics(
   engine: Engine,
   hub: HubView | null,
-  { queues, sagas, events }: StoredWork,
+  { queues, sagas, events, relays }: StoredWork,
   now: number,
 ): string {
   const text = renderCounters(engine);
@@ -67,6 +70,7 @@ export function renderMetrics(
   if (hub !== null) renderHub(text, hub.description);
   renderQueues(text, queues, "queue");
   renderEvents(text, events);
+  renderRelays(text, relays);
   renderSagas(text, sagas);
   return text.toString();
 }

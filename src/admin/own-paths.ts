@@ -13,6 +13,7 @@ import { addToCounter, readCounter } from "./counters.ts";
 import { listDeadLetters, replayDeadLetters, skipDeadLetter } from "./dead-letters.ts";
 import { postEvents } from "./events.ts";
 import { putFaults } from "./faults.ts";
+import { describeRelays } from "../delivery/relays/relays.ts";
 import type { HubView, StoredWork } from "./metrics.ts";
 import { renderMetrics } from "./metrics.ts";
 import { deleteOverride, listOverrides, putOverride, readOverride } from "./overrides.ts";
@@ -23,6 +24,7 @@ import { SAGA_OPERATIONS, listSagas, operateSaga, readSaga, readSagaEvents } fro
 import { acknowledgeEvents, pullEvents } from "./pull.ts";
 import { describeQueues } from "./queues.ts";
 import { describeState } from "./state.ts";
+import { enableSubscription, replayEvents } from "./subscription-operations.ts";
 import { describeEvents } from "./subscriptions.ts";
 
 /** Takes another configuration; gives its errors, none when it is in force. */
@@ -125,6 +127,10 @@ function addEventPaths(own: Hono<OwnPathContext>): void {
   own.post("/_gateway/subscriptions/:name/ack", (c) =>
     acknowledgeEvents(c.env.x, c.req.param("name"), c.req.raw),
   );
+  own.post("/_gateway/subscriptions/:name/replay", (c) =>
+    replayEvents(c.env.x, c.req.param("name"), c.req.raw),
+  );
+  own.post("/_gateway/subscriptions/:name/enable", (c) => enableSubscription(c.env.x, c.req.param("name")));
 }
 
 /** What operators do with sagas. */
@@ -137,9 +143,10 @@ function addSagaPaths(own: Hono<OwnPathContext>): void {
 
 /** What waits in objects of its own; those that do not answer are left out. */
 export async function viewWork(engine: Engine): Promise<StoredWork> {
-  const asked = [describeQueues(engine), countSagas(engine), describeEvents(engine)] as const;
-  const [queues, sagas, events] = await Promise.all(asked);
-  return { queues, sagas, events };
+  const relaysAsked = describeRelays(engine.plan, engine.relays);
+  const asked = [describeQueues(engine), countSagas(engine), describeEvents(engine), relaysAsked] as const;
+  const [queues, sagas, events, relays] = await Promise.all(asked);
+  return { queues, sagas, events, relays };
 }
 
 /** The hub's own description; null when it does not answer, or there is none. */

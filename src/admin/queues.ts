@@ -79,7 +79,11 @@ const GAUGES: readonly (readonly [name: string, help: string, value: (queue: Que
 ];
 
 /** Of queues whose outbox answered; `of`: what they are called in the names of metrics and labels. */
-export function renderQueues(text: PrometheusText, queues: QueueStates, of: "queue" | "subscription"): void {
+export function renderQueues(
+  text: PrometheusText,
+  queues: QueueStates,
+  of: "queue" | "subscription" | "reaction",
+): void {
   const known = Object.entries(queues).flatMap(([name, queue]) =>
     queue === null ? [] : [{ labels: { [`tidegate_${of}`]: name }, queue }],
   );

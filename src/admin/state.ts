@@ -8,6 +8,7 @@ import type { HubDescription, RegionalUpstream } from "../hub/description.ts";
 import type { OverrideTerms } from "../hub/protocol.ts";
 import type { SagaPhase } from "../saga/core/state.ts";
 import type { StoredWork } from "./metrics.ts";
+import type { RelayStates } from "../delivery/relays/relays.ts";
 import type { EventStates } from "./subscriptions.ts";
 import type { QueueStates } from "./queues.ts";
 import { sumSagas } from "./saga-counts.ts";
@@ -61,15 +62,18 @@ export interface GatewayState {
   /** Counts by state, over all sagas; empty without any. */
   readonly sagas: Partial<Record<SagaPhase, number>>;
   readonly subscriptions: EventStates["subscriptions"];
+  readonly reactions: EventStates["reactions"];
   /** The outbox of all events; null: it did not answer, or there are none. */
   readonly events: EventStates["events"];
+  /** By name; null: its object did not answer. */
+  readonly relays: RelayStates;
   readonly config: string;
 }
 
 export function describeState(
   engine: Engine,
   described: HubDescription | null,
-  { queues, sagas, events }: StoredWork,
+  { queues, sagas, events, relays }: StoredWork,
   now: number,
 ): GatewayState {
   const replica = engine.hub?.link.replica ?? null;
@@ -91,6 +95,7 @@ export function describeState(
     queues,
     sagas: sumSagas(sagas),
     ...events,
+    relays,
     config: engine.plan.hash,
   };
 }

@@ -2,6 +2,7 @@
 
 import { matchesEvent } from "../delivery/events/event-pattern.ts";
 import { checkTarget } from "../delivery/webhooks/core/target-url.ts";
+import { reactionAdvice } from "./advise-reactions.ts";
 import { formatPath } from "./error-lines.ts";
 import type { Plan, SubscriptionPlan } from "./plan.ts";
 
@@ -11,7 +12,7 @@ export function subscriptionAdvice({ routes, subscriptions }: Plan): string[] {
     const isHeard = subscriptions.some(({ events }) => matchesEvent(events, destination.event));
     return isHeard ? [] : [`${formatPath(["routes", index, "event"])}: nobody has subscribed to it`];
   });
-  return [...unheard, ...subscriptions.flatMap(targetAdvice)];
+  return [...unheard, ...subscriptions.flatMap(targetAdvice), ...reactionAdvice(subscriptions)];
 }
 
 function targetAdvice({ name, deliver }: SubscriptionPlan): string[] {

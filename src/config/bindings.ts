@@ -14,14 +14,31 @@ export interface DeclaredBindings {
   /** Those of them whose queue the Worker itself consumes, with a queue for what is given up. */
   readonly consumed: ReadonlySet<string>;
   readonly workflows?: ReadonlySet<string>;
+  readonly crons?: ReadonlySet<string>;
+  readonly hyperdrives?: ReadonlySet<string>;
+}
+
+/** What works without and is better with: one line each. */
+export function adviseBindings(plan: Plan, { crons }: DeclaredBindings): readonly string[] {
+  const hasOutboxes = plan.queues.length + plan.subscriptions.length + plan.relays.length > 0;
+  if (!hasOutboxes || (crons?.size ?? 0) > 0) return [];
+  return [
+    `queues: wrangler.toml has no cron trigger ([triggers] crons = ["* * * * *"]), so nothing wakes an outbox ` +
+      "whose alarm was lost",
+  ];
 }
 
 /** One line for each binding that is missing: of a target, or what queues and sagas are made of. */
 export function missingBindings(plan: Plan, declared: DeclaredBindings): readonly string[] {
-  const issues = [...targetIssues(plan, declared), ...subscriptionIssues(plan, declared)];
+  const issues = [
+    ...targetIssues(plan, declared),
+    ...subscriptionIssues(plan, declared),
+    ...relayIssues(plan, declared),
+  ];
   return [
     ...issues.map((issue) => formatIssue(null, issue)),
     ...queueLines(plan, declared),
+    ...relayLines(plan, declared),
     ...sagaLines(plan, declared),
   ];
 }
@@ -44,19 +61,35 @@ function subscriptionIssues({ subscriptions }: Plan, { fetchers }: DeclaredBindi
   });
 }
 
+function relayIssues({ relays }: Plan, { hyperdrives }: DeclaredBindings): ConfigIssue[] {
+  return relays.flatMap(({ name, hyperdrive }): ConfigIssue[] => {
+    if (hyperdrives?.has(hyperdrive) === true) return [];
+    const path = ["relays", name, "hyperdrive"];
+    return [{ path, rule: "is no Hyperdrive binding in wrangler.toml", value: hyperdrive }];
+  });
+}
+
+function relayLines({ relays }: Plan, { objects }: DeclaredBindings): string[] {
+  if (relays.length === 0 || objects.has("RELAY")) return [];
+  return ["relays: need the Durable Object binding RELAY in wrangler.toml"];
+}
+
 function queueLines(plan: Plan, { objects, queues: producers, consumed }: DeclaredBindings): string[] {
-  const { queues, subscriptions, routes } = plan;
-  const publishes =
-    subscriptions.length > 0 || routes.some(({ destination }) => destination.kind === "event");
+  const { queues, subscriptions, relays, routes } = plan;
+  const isEventing = subscriptions.length > 0 || relays.length > 0;
+  const publishes = isEventing || routes.some(({ destination }) => destination.kind === "event");
   if (queues.length === 0 && !publishes) return [];
   const missing = [
     ...(objects.has("OUTBOX") ? [] : ["the Durable Object binding OUTBOX"]),
     ...(producers.has("DELIVERY") ? [] : ["the binding DELIVERY to a Cloudflare Queue"]),
     ...(consumed.has("DELIVERY") ? [] : ["a consumer, with a dead_letter_queue, of DELIVERY's queue"]),
   ];
-  return missing.map(
-    (what) => `${queues.length > 0 ? "queues" : "subscriptions"}: need ${what} in wrangler.toml`,
-  );
+  const areReactions =
+    subscriptions.length > 0 && subscriptions.every(({ terms }) => terms.reaction !== undefined);
+  const areRelays = relays.length > 0 && subscriptions.length === 0;
+  const ofEvents = areReactions ? "reactions" : areRelays ? "relays" : "subscriptions";
+  const section = queues.length > 0 ? "queues" : ofEvents;
+  return missing.map((what) => `${section}: need ${what} in wrangler.toml`);
 }
 
 function sagaLines({ sagas }: Plan, { objects, workflows }: DeclaredBindings): string[] {

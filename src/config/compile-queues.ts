@@ -43,16 +43,20 @@ function termsOf({
   retry,
   onDeadHead,
 }: QueueParsed): QueuePlan["terms"] {
-  const delayMs = retry.delay ?? Math.min(DEFAULT_QUEUE_DELAY_MS, retry.maxDelay ?? Infinity);
-  const maxDelayMs = retry.maxDelay ?? Math.max(DEFAULT_QUEUE_MAX_DELAY_MS, delayMs);
   return {
     highWatermark,
     resumeAt,
     alertAt,
     maxAgeMs: maxAge,
-    retry: { attempts: retry.attempts, delayMs, maxDelayMs },
+    retry: retryOf(retry),
     onDeadHead,
   };
+}
+
+/** The longer of two pauses is never below the shorter. */
+export function retryOf({ attempts, delay, maxDelay }: QueueParsed["retry"]): QueuePlan["terms"]["retry"] {
+  const delayMs = delay ?? Math.min(DEFAULT_QUEUE_DELAY_MS, maxDelay ?? Infinity);
+  return { attempts, delayMs, maxDelayMs: maxDelay ?? Math.max(DEFAULT_QUEUE_MAX_DELAY_MS, delayMs) };
 }
 
 /** The route that deliveries take; its class and size are those of what feeds it. */

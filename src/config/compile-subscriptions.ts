@@ -1,26 +1,15 @@
 // Subscriptions of a parsed configuration become subscriptions of the Plan.
 
+import { EVENT_MAX_AGE_MS } from "../delivery/events/event-terms.ts";
 import { MAX_RETRY_AFTER_MS, MAX_TRIES, RETRY_JITTER } from "../delivery/webhooks/core/retry-schedule.ts";
 import { deliveryRoute } from "./compile-queues.ts";
-import type { QueuePlan, SubscriptionPlan, SubscriptionTerms, UpstreamPlan } from "./plan.ts";
+import type { SubscriptionPlan, SubscriptionTerms, UpstreamPlan } from "./plan.ts";
 import { DEFAULT_QUEUE_DELAY_MS, DEFAULT_QUEUE_MAX_DELAY_MS } from "./schema-queues.ts";
 import { DEFAULT_WEBHOOK_TIMEOUT_MS, type SubscriptionParsed } from "./schema-subscriptions.ts";
 import type { ParsedConfig } from "./schema.ts";
 
-/** Longer than all tries of a webhook take; what nobody pulled by then has expired. */
-export const EVENT_MAX_AGE_MS = 14 * 24 * 3600 * 1000;
 /** A stored event: 96 KiB of data and its attributes. */
-const EVENT_BODY_BYTES = 1024 * 1024;
-
-/** How many events may wait to be handed on, and until when they are kept for it. */
-export const EVENT_TERMS: QueuePlan["terms"] = {
-  highWatermark: 20_000,
-  resumeAt: 0.7,
-  alertAt: 10_000,
-  maxAgeMs: EVENT_MAX_AGE_MS,
-  retry: { attempts: 1, delayMs: 1_000, maxDelayMs: 1_000 },
-  onDeadHead: "skip",
-};
+export const EVENT_BODY_BYTES = 1024 * 1024;
 
 /** `firstRoute`: the index behind the last route of the Plan, those of queues included. */
 export function compileSubscriptions(
@@ -67,6 +56,7 @@ function compileDeliver(
     kind: "upstream",
     upstream: upstream.index,
     path: deliver.path ?? "/",
+    request: null,
     delivery: deliveryRoute(route, upstream),
   };
 }

@@ -5,7 +5,9 @@ import { compileQueues } from "./compile-queues.ts";
 import { compileRoutes } from "./compile-routes.ts";
 import { compileSaga } from "./compile-sagas.ts";
 import { secretsRead } from "../saga/core/definition.ts";
-import { EVENT_TERMS, compileSubscriptions } from "./compile-subscriptions.ts";
+import { EVENT_TERMS } from "../delivery/events/event-terms.ts";
+import { compileReactions } from "./compile-reactions.ts";
+import { compileSubscriptions } from "./compile-subscriptions.ts";
 import { defaultOnUnavailable, limitWindow } from "./limit-window.ts";
 import type {
   ConsumerPlan,
@@ -49,7 +51,9 @@ export function compileConfig(config: ParsedConfig, hash: string): Plan {
   const routes = compileRoutes(config, { upstreams, consumers, limits, counters });
   const sagas = Object.entries(config.sagas).map(([name, saga]) => compileSaga(name, saga));
   const queues = compileQueues(config, { upstreams, routes });
-  const subscriptions = compileSubscriptions(config, upstreams, routes.length + queues.length);
+  const subscribed = compileSubscriptions(config, upstreams, routes.length + queues.length);
+  const reacting = compileReactions(config, upstreams, { routes, queues, subscriptions: subscribed });
+  const subscriptions = [...subscribed, ...reacting];
   return deepFreeze({
     name: config.name,
     hash,
@@ -68,6 +72,7 @@ export function compileConfig(config: ParsedConfig, hash: string): Plan {
     routes,
     queues,
     subscriptions,
+    relays: Object.entries(config.relays).map(([name, relay]) => ({ name, ...relay })),
     eventTerms: EVENT_TERMS,
     secrets: collectSecrets(
       keys.map(({ key }) => key),
@@ -180,7 +185,10 @@ function collectSecrets(
     ...routes.flatMap((route) => [...route.requestHeaders.set, ...route.responseHeaders.set]),
     ...webhooks.flatMap(({ headers }) => headers),
   ];
-  const ofHeaders = edits.flatMap((edit) => edit.secret ?? []);
+  const reacting = subscriptions.flatMap(({ deliver }) =>
+    deliver.kind === "upstream" ? (deliver.request?.secretHeaders.set ?? []) : [],
+  );
+  const ofHeaders = [...edits, ...reacting].flatMap((edit) => edit.secret ?? []);
   const ofWebhooks = webhooks.flatMap(({ secrets }) => secrets);
   return [...new Set([...ofKeys, ...ofHeaders, ...ofWebhooks, ...sagas.flatMap(secretsRead)])].toSorted();
 }

@@ -4,11 +4,13 @@
 import { parseDuration } from "../http/durations.ts";
 import { hasEncodedSlash } from "../http/paths.ts";
 import { subscriptionIssues } from "./cross-check-subscriptions.ts";
+import { relayIssues } from "./cross-check-relays.ts";
 import { formatPath } from "./error-lines.ts";
 import type { ConfigIssue, ConfigPath } from "./error-lines.ts";
 import { MAX_DURATION_MS, NAME_PATTERN, NAME_RULE, REQUIRED } from "./fields.ts";
 import { CONSISTENCIES, DEFAULT_CONSISTENCY, ignoresBurst, limitWindow } from "./limit-window.ts";
 import { compileRewrite, parseRewriteTemplate } from "./path-rewrite.ts";
+import { reactionIssues } from "./reaction-rules.ts";
 import { parseRoutePath } from "./route-pattern.ts";
 import { sagaIssues } from "./saga-rules.ts";
 import { parseConsumerKey } from "./schema-callers.ts";
@@ -33,6 +35,11 @@ export function crossCheck(input: unknown): ConfigIssue[] {
         ownHosts: itemsOf(config.routes).flatMap((route) => itemsOf(fieldsOf(route).hosts).map(String)),
       }),
     ),
+    ...reactionIssues(fieldsOf(config.reactions), {
+      upstreams: fieldsOf(config.upstreams),
+      taken: { queue: fieldsOf(config.queues), subscription: fieldsOf(config.subscriptions) },
+    }),
+    ...relayIssues(entriesOf(config.relays)),
     ...consumerIssues(config),
     ...entriesOf(config.limits).flatMap(([name, limit]) => limitIssues(["limits", name], limit)),
     ...itemsOf(config.routes).flatMap((route, index) =>
@@ -55,6 +62,8 @@ function nameIssues(config: Fields): ConfigIssue[] {
     "queues",
     "sagas",
     "subscriptions",
+    "reactions",
+    "relays",
   ].flatMap((section) =>
     Object.keys(fieldsOf(config[section]))
       .filter((name) => !NAME_PATTERN.test(name) && !(section === "tenants" && name === "*"))

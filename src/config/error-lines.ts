@@ -2,7 +2,7 @@
 // secret are never shown: a line ends up in logs of builds.
 
 import type { core } from "zod/mini";
-import { NOT_AVAILABLE, REQUIRED } from "./fields.ts";
+import { REQUIRED } from "./fields.ts";
 
 export type ConfigPath = readonly PropertyKey[];
 
@@ -41,7 +41,7 @@ function isInside(issue: core.$ZodIssue): boolean {
 /** One line for an issue of `input`. */
 export function formatIssue(input: unknown, issue: ConfigIssue): string {
   const start = `${formatPath(issue.path)}: ${issue.rule}`;
-  if (issue.rule === REQUIRED || issue.rule === NOT_AVAILABLE || issue.rule.startsWith(UNKNOWN_KEY)) {
+  if (issue.rule === REQUIRED || issue.rule.startsWith(UNKNOWN_KEY)) {
     return start;
   }
   return `${start} (got ${shownValue(issue.path, issue.value ?? valueAt(input, issue.path))})`;
@@ -82,7 +82,7 @@ const PUBLIC_CONSUMER_FIELDS: ReadonlySet<PropertyKey> = new Set(["tenant", "pri
 function mayBeSecret(path: ConfigPath, value: string): boolean {
   if (path[0] === "consumers" && !PUBLIC_CONSUMER_FIELDS.has(path[2])) return true;
   if (path[0] === "routes" && path.some((key) => key === "set" || key === "headers")) return true;
-  if (path[0] === "sagas" && path.includes("headers")) return true;
+  if ((path[0] === "sagas" || path[0] === "reactions") && path.includes("headers")) return true;
   if (path[0] === "subscriptions" && path.some((key) => key === "secrets" || key === "headers")) return true;
   return /@|:\/\/.*[?#]/.test(value);
 }

@@ -8,7 +8,6 @@ import { parseSize } from "../http/sizes.ts";
 import type { TrafficClass } from "./plan.ts";
 
 export const REQUIRED = "is required";
-export const NOT_AVAILABLE = "not available in this version";
 
 /** Timers of JavaScript hold 31 bits: a longer one fires at once. 24.8 days. */
 export const MAX_DURATION_MS = 2 ** 31 - 1;
@@ -71,11 +70,6 @@ export function mapOf<Value extends z.core.$ZodType>(value: Value) {
 /** `false`, or what `value` takes; `rule` is for everything else. */
 export function falseOr<Value extends z.core.$ZodType>(value: Value, rule = "must be false or an object") {
   return z.union([z.literal(false), value], { error: rule });
-}
-
-/** Part of the contract, but not of this version. */
-export function unavailable() {
-  return z.optional(field<never>(NOT_AVAILABLE, () => null));
 }
 
 export function name() {

@@ -1,7 +1,10 @@
 // What a configuration file may say, as types: an editor completes it and shows each field's meaning.
 // The rules themselves are checked by validate.ts, for files without types too.
 
+import type { ReactionConfig } from "./reaction-config.ts";
+import type { RelayConfig } from "./relay-config.ts";
 import type { SagaConfig } from "./saga-config.ts";
+import type { SubscriptionConfig } from "./subscription-config.ts";
 
 /** Milliseconds, or `"250ms"`, `"2s"`, `"5m"`, `"24h"`, `"7d"`. */
 export type Duration = number | `${number}${"ms" | "s" | "m" | "h" | "d"}`;
@@ -32,6 +35,10 @@ export interface GatewayConfig {
   queues?: Record<string, QueueConfig>;
   /** Who gets which events, by name. */
   subscriptions?: Record<string, SubscriptionConfig>;
+  /** Events that become requests, whose outcome is the next event, by name. */
+  reactions?: Record<string, ReactionConfig>;
+  /** Outbox tables in Postgres whose rows become events, by name. */
+  relays?: Record<string, RelayConfig>;
   /** Tried in the order written; the first whose path, method, host and headers all match wins. */
   routes: RouteConfig[];
   /** Requests that are done whole or undone, over several upstreams, by name. */
@@ -194,39 +201,6 @@ export interface QueueRetryConfig {
   delay?: Duration;
   /** The longest pause. Default: `"24h"`. */
   maxDelay?: Duration;
-}
-
-export interface SubscriptionConfig {
-  /** Types of events: `"order.paid"`, all below `"order.*"`, or all: `"*"`. */
-  events: string[];
-  /** How they get there. */
-  deliver: WebhookConfig | SubscribedUpstreamConfig | { binding: string } | { pull: true };
-  /** Whether events of one partition key (else of one subject) come one after the other. Default: false. */
-  ordered?: boolean;
-  /** Events that may wait in its outbox; what comes then waits in that of all events. Default: 20,000. */
-  highWatermark?: number;
-  /** Waiting events from which, after a minute, an alert is raised. Default: 10,000. */
-  alertAt?: number;
-}
-
-export interface WebhookConfig {
-  /** A public https URL; loopback and http only in local development. */
-  webhook: string;
-  /** Secrets that sign (Standard Webhooks), the newest first: `"env:NAME"`. */
-  secrets: string[];
-  /** The receiver's time for its whole answer, at most `"30s"`. Default: `"15s"`. */
-  timeout?: Duration;
-  /** Attributes as header fields, or the whole event as the body. Default: `"binary"`. */
-  mode?: "binary" | "structured";
-  /** Header fields to add; a value may be `"env:NAME"`. */
-  headers?: Record<string, string>;
-}
-
-export interface SubscribedUpstreamConfig {
-  /** Name of the upstream that gets them, in CloudEvents' binary mode. */
-  upstream: string;
-  /** Path and query to post them to. Default: `"/"`. */
-  path?: string;
 }
 
 export interface RouteConfig {

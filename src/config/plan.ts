@@ -2,10 +2,12 @@
 // an index, a number or a ready-made string. Names stay only for logs, metrics and the admin surface.
 
 import { callRoutes } from "./call-routes.ts";
+import type { OutboxTable } from "../delivery/relay/columns.ts";
 import type { PathRewrite } from "../http/paths.ts";
 import type { BreakerOptions } from "../resilience/breaker-state.ts";
 import type { TrafficClass } from "../resilience/level.ts";
 import type { SagaDefinition } from "../saga/core/definition.ts";
+import type { Json } from "../saga/core/template.ts";
 
 export type { PathRewrite, TrafficClass };
 
@@ -26,7 +28,9 @@ export interface Plan {
   readonly sagas: readonly SagaDefinition[];
   readonly routes: readonly RoutePlan[];
   readonly queues: readonly QueuePlan[];
+  /** Those that were written, and behind them reactions: they are subscriptions too. */
   readonly subscriptions: readonly SubscriptionPlan[];
+  readonly relays: readonly RelayPlan[];
   /** Of the outbox of all events. */
   readonly eventTerms: QueuePlan["terms"];
   /** Every `env:NAME` that the configuration refers to, sorted, each once. */
@@ -203,6 +207,13 @@ export interface QueuePlan {
 
 export type SubscriptionTerms = QueuePlan["terms"] & {
   readonly delivery: "webhook" | "upstream" | "binding" | "pull";
+  /** Of a reaction: the shape of `ReactionTerms` in src/delivery/core/protocol.ts. */
+  readonly reaction?: {
+    readonly source: string;
+    readonly ok: string | null;
+    readonly failed: string | null;
+    readonly deadline: string | null;
+  };
 };
 
 export interface SubscriptionPlan {
@@ -232,13 +243,36 @@ export interface WebhookPlan {
   readonly headers: HeaderEdit["set"];
 }
 
+/** The request that an event becomes; path, header values and body are templates. */
+export interface ReactionRequest {
+  readonly method: string;
+  readonly path: string;
+  readonly headers: readonly (readonly [name: string, value: string])[];
+  readonly secretHeaders: HeaderEdit;
+  /** undefined: no body. */
+  readonly body?: Json;
+}
+
 export interface SubscribedUpstream {
   readonly kind: "upstream";
   /** Index into `upstreams`. */
   readonly upstream: number;
   readonly path: string;
+  /** Of a reaction; null: events are sent as they are. */
+  readonly request: ReactionRequest | null;
   /** As in `QueuePlan`; its index goes on behind those of queues. */
   readonly delivery: RoutePlan;
+}
+
+/** An outbox table in Postgres whose rows become events. */
+export interface RelayPlan {
+  readonly name: string;
+  /** Name of the Hyperdrive binding. */
+  readonly hyperdrive: string;
+  /** Its names are checked and quoted. */
+  readonly table: OutboxTable;
+  readonly onPoison: "block" | "skip";
+  readonly alertAt: number;
 }
 
 export interface HeaderEdit {

@@ -1,7 +1,6 @@
 // Schema of `routes`: what matches, where it goes, how much it matters, what changes on the way.
 
 import * as z from "zod/mini";
-import { isEventPattern } from "../delivery/events/event-pattern.ts";
 import { hostName, isValidHost } from "../http/hosts.ts";
 import { MAX_PERMITS } from "../resilience/permits.ts";
 import {
@@ -27,6 +26,7 @@ import {
 } from "./header-fields.ts";
 import { parseRewriteTemplate } from "./path-rewrite.ts";
 import { parseRoutePath } from "./route-pattern.ts";
+import { eventType } from "./schema-reactions.ts";
 import { concurrencyShape } from "./schema-upstreams.ts";
 
 /** Methods that the runtime hands to a Worker and that may be sent on; CONNECT and TRACE are not. */
@@ -122,13 +122,7 @@ export const routeSchema = exactObject({
   fallback: z.optional(fallback),
   queue: z.optional(text("must be the name of a queue")),
   saga: z.optional(text("must be the name of a saga")),
-  event: z.optional(
-    field('must be the type of an event like "order.placed"', (value) =>
-      typeof value === "string" && value !== "*" && !value.endsWith(".*") && isEventPattern(value)
-        ? value
-        : null,
-    ),
-  ),
+  event: z.optional(eventType),
 });
 
 export type RouteParsed = z.output<typeof routeSchema>;

@@ -2,101 +2,17 @@
 // stands in saga-rules.ts.
 
 import * as z from "zod/mini";
-import { SECRET_PREFIX } from "../saga/core/definition.ts";
-import type { Json } from "../saga/core/template.ts";
-import { parseTemplate } from "../saga/core/template.ts";
+import { SOURCES } from "../saga/core/template.ts";
 import { issuesFromSchema } from "./error-lines.ts";
-import {
-  BINDING_PATTERN,
-  checkedField,
-  duration,
-  exactObject,
-  field,
-  flag,
-  integer,
-  listOf,
-  name,
-  text,
-} from "./fields.ts";
-import type { Parsed } from "./fields.ts";
-import { editedFieldRule } from "./header-fields.ts";
+import { duration, exactObject, field, flag, integer, listOf, name, text } from "./fields.ts";
+import { callMethod as method, callSchemas } from "./schema-calls.ts";
 
 /** Steps of one saga, all groups together. */
 export const MAX_SAGA_STEPS = 50;
 /** Tries of one call of a saga. */
 export const MAX_SAGA_ATTEMPTS = 1000;
-/** Levels of a body's objects and lists. */
-const MAX_BODY_DEPTH = 16;
 
-const CALL_METHODS: ReadonlySet<unknown> = new Set(["GET", "POST", "PUT", "PATCH", "DELETE"]);
-
-const method = field("must be GET, POST, PUT, PATCH or DELETE", (value) =>
-  typeof value === "string" && CALL_METHODS.has(value.toUpperCase()) ? value.toUpperCase() : null,
-);
-
-function parseText(value: unknown): Parsed<string> {
-  if (typeof value !== "string" || value === "") {
-    return { rule: "must be text, with references like {body.id}" };
-  }
-  const parsed = parseTemplate(value);
-  return "rule" in parsed ? parsed : { value };
-}
-
-function parsePath(value: unknown): Parsed<string> {
-  if (typeof value !== "string" || !/^\/[\x21-\x7e]*$/.test(value) || /[#\\]/.test(value)) {
-    return { rule: "must be a path that begins with / and holds no spaces, # or \\" };
-  }
-  return parseText(value);
-}
-
-const template = checkedField(parseText);
-const path = checkedField(parsePath);
-
-/** A JSON body whose texts are templates. */
-const body = checkedField((value): Parsed<Json> => {
-  const rule = bodyRule(value, MAX_BODY_DEPTH);
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- bodyRule has walked it
-  return rule === null ? { value: value as Json } : { rule };
-});
-
-function bodyRule(value: unknown, depth: number): string | null {
-  if (typeof value === "string") {
-    const parsed = parseTemplate(value);
-    return "rule" in parsed ? parsed.rule : null;
-  }
-  if (value === null || typeof value === "boolean") return null;
-  if (typeof value === "number") return Number.isFinite(value) ? null : "must be JSON";
-  if (typeof value !== "object") return "must be JSON";
-  if (depth === 0) return `must have at most ${MAX_BODY_DEPTH} levels`;
-  for (const inner of Object.values(value)) {
-    const rule = bodyRule(inner, depth - 1);
-    if (rule !== null) return rule;
-  }
-  return null;
-}
-
-/** `env:NAME` is the Worker's secret of that name; anything else is a template. */
-function parseHeader(value: unknown): Parsed<string> {
-  if (typeof value !== "string" || !value.startsWith(SECRET_PREFIX)) return parseText(value);
-  const isName = BINDING_PATTERN.test(value.slice(SECRET_PREFIX.length));
-  return isName ? { value } : { rule: "must be env:NAME with the name of a secret" };
-}
-
-const headers = checkedField((value): Parsed<readonly (readonly [string, string])[]> => {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    return { rule: "must be an object of header fields" };
-  }
-  const fields: [string, string][] = [];
-  for (const [fieldName, written] of Object.entries(value)) {
-    const rule = editedFieldRule(fieldName);
-    const parsed = parseHeader(written);
-    if (rule !== null) return { rule: `${fieldName}: ${rule}` };
-    if (fieldName.toLowerCase() === "idempotency-key") return { rule: "idempotency-key is set by the saga" };
-    if ("rule" in parsed) return { rule: `${fieldName}: ${parsed.rule}` };
-    fields.push([fieldName.toLowerCase(), parsed.value]);
-  }
-  return { value: fields };
-});
+const { body, headers, path, template } = callSchemas(SOURCES, "the saga");
 
 function retryTerms(maxDelay: string) {
   return z.prefault(

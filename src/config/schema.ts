@@ -2,9 +2,11 @@
 // together (names that must exist, orders of durations) stands in cross-checks.ts.
 
 import * as z from "zod/mini";
-import { exactObject, listOf, mapOf, name, unavailable } from "./fields.ts";
+import { exactObject, listOf, mapOf, name } from "./fields.ts";
 import { consumerSchema, counterSchema, limitSchema, tenantSchema } from "./schema-callers.ts";
 import { queueSchema } from "./schema-queues.ts";
+import { reactionSchema } from "./schema-reactions.ts";
+import { relaySchema } from "./schema-relays.ts";
 import { routeSchema } from "./schema-routes.ts";
 import { sagaSchema } from "./schema-sagas.ts";
 import { subscriptionSchema } from "./schema-subscriptions.ts";
@@ -20,8 +22,8 @@ export const configSchema = exactObject({
   routes: listOf(routeSchema, 1, "must be a list of at least one route"),
   queues: z.prefault(mapOf(queueSchema), {}),
   subscriptions: z.prefault(mapOf(subscriptionSchema), {}),
-  relays: unavailable(),
-  reactions: unavailable(),
+  relays: z.prefault(mapOf(relaySchema), {}),
+  reactions: z.prefault(mapOf(reactionSchema), {}),
   sagas: z.prefault(mapOf(sagaSchema), {}),
 });
 

@@ -6,16 +6,20 @@
 // that no key stands for, is withdrawn, so that a client that was told "nothing happened" can send it again.
 //
 // What the outbox said of its pressure holds for a second. While it refuses, one request a second asks again
-// and all others are refused here; they are counted, and told of with the next call.
+// and all others are refused here; they are counted, and told of with the next call. Only those that may
+// repeat what was accepted before (they have an idempotency key) are asked for, together.
 
 import type { TrafficClass } from "../config/plan.ts";
-import type { AcceptItem, AcceptOutcome, AcceptReply, Pressure } from "./core/protocol.ts";
+import type { AcceptItem, AcceptOutcome, AcceptReply, KeyLookup, Pressure } from "./core/protocol.ts";
 import { MAX_BATCH_JOBS } from "./core/protocol.ts";
 
 /** For how long a request waits for others to share its call. */
 export const BATCH_WINDOW_MS = 5;
 /** For how long what an outbox said of its pressure holds. */
 export const PRESSURE_MS = 1_000;
+
+/** For how long keys are gathered that may be known, while everything else is refused. */
+export const LOOKUP_WINDOW_MS = 250;
 
 /** What became of an item. `unanswered`: the outbox failed, or has not answered in time. */
 export type Submitted = AcceptOutcome | { readonly kind: "unanswered" };
@@ -25,13 +29,17 @@ export interface BatchPorts {
   /** Calls `fire` after `ms`; gives what calls that off. */
   startTimer(ms: number, fire: () => void): () => void;
   /** One call of the outbox; null when it fails or never answers. */
-  send(items: readonly AcceptItem[], refused: number): Promise<AcceptReply | null>;
+  send(
+    items: readonly AcceptItem[],
+    refused: number,
+    lookups?: readonly KeyLookup[],
+  ): Promise<AcceptReply | null>;
   /** Takes back a job that was accepted too late for its client. */
   withdraw(id: string): Promise<unknown>;
 }
 
-interface Waiter {
-  readonly item: AcceptItem;
+interface Waiter<Item = AcceptItem> {
+  readonly item: Item;
   /** False: it has given up. */
   settle(submitted: Submitted): boolean;
 }
@@ -39,6 +47,7 @@ interface Waiter {
 export class AcceptBatches {
   readonly #ports: BatchPorts;
   #open: Waiter[] | null = null;
+  #lookups: Waiter<KeyLookup>[] | null = null;
   #underWay = 0;
   #pressure: Pressure | null = null;
   #pressureAt = Number.NEGATIVE_INFINITY;
@@ -48,8 +57,11 @@ export class AcceptBatches {
     this.#ports = ports;
   }
 
-  /** Ms after which to come again, when the queue is known to be full for this class; null: ask it. */
-  refusal(priority: TrafficClass): number | null {
+  /**
+   * Ms after which to come again, when the queue is known to be full for this class; null: ask it.
+   * `mayBeKnown`: it is looked up instead, and counted there.
+   */
+  refusal(priority: TrafficClass, mayBeKnown = false): number | null {
     const { rejecting = false, rejectingCritical = false, retryAfterMs = 0 } = this.#pressure ?? {};
     if (!(priority === 0 ? rejectingCritical : rejecting)) return null;
     const now = this.#ports.now();
@@ -58,7 +70,7 @@ export class AcceptBatches {
       this.#pressureAt = now;
       return null;
     }
-    this.#refused += 1;
+    if (!mayBeKnown) this.#refused += 1;
     return retryAfterMs;
   }
 
@@ -71,11 +83,44 @@ export class AcceptBatches {
     const batch = (this.#open ??= []);
     batch.push(waiter);
     if (batch.length >= MAX_BATCH_JOBS || this.#underWay === 0) keep(this.#send(batch));
-    else if (batch.length === 1) keep(this.#sendSoon(batch));
+    else if (batch.length === 1) {
+      keep(this.#after(BATCH_WINDOW_MS, () => (this.#open === batch ? this.#send(batch) : null)));
+    }
     return promise;
   }
 
-  #wait(item: AcceptItem, waitMs: number): { promise: Promise<Submitted>; waiter: Waiter } {
+  /** Asks what a key stands for, together with others; `backlog-full`: for nothing. */
+  lookUp(lookup: KeyLookup, waitMs: number, keep: (work: Promise<unknown>) => void): Promise<Submitted> {
+    const { promise, waiter } = this.#wait(lookup, waitMs);
+    const batch = (this.#lookups ??= []);
+    batch.push(waiter);
+    if (batch.length >= MAX_BATCH_JOBS) keep(this.#ask(batch));
+    else if (batch.length === 1) {
+      keep(this.#after(LOOKUP_WINDOW_MS, () => (this.#lookups === batch ? this.#ask(batch) : null)));
+    }
+    return promise;
+  }
+
+  async #ask(batch: readonly Waiter<KeyLookup>[]): Promise<void> {
+    this.#lookups = null;
+    const reply = await this.#ports.send(
+      [],
+      0,
+      batch.map(({ item }) => item),
+    );
+    const known = reply?.kind === "answered" ? reply.known : undefined;
+    // Another version knows no lookups.
+    const unknown = { kind: "backlog-full", retryAfterMs: this.#pressure?.retryAfterMs ?? 0 } as const;
+    if (reply?.kind === "answered") this.#learn(reply.pressure);
+    for (const [index, waiter] of batch.entries()) waiter.settle(known?.[index] ?? unknown);
+  }
+
+  #learn(pressure: Pressure): void {
+    this.#pressure = pressure;
+    this.#pressureAt = this.#ports.now();
+  }
+
+  #wait<Item>(item: Item, waitMs: number): { promise: Promise<Submitted>; waiter: Waiter<Item> } {
     const { promise, resolve } = Promise.withResolvers<Submitted>();
     let isWaiting = true;
     const settle = (submitted: Submitted): boolean => {
@@ -89,12 +134,9 @@ export class AcceptBatches {
     return { promise: promise.finally(stopTimer), waiter: { item, settle } };
   }
 
-  #sendSoon(batch: Waiter[]): Promise<void> {
+  #after(ms: number, work: () => Promise<void> | null): Promise<void> {
     return new Promise((resolve) => {
-      this.#ports.startTimer(BATCH_WINDOW_MS, () => {
-        if (this.#open === batch) void this.#send(batch).finally(resolve);
-        else resolve();
-      });
+      this.#ports.startTimer(ms, () => void Promise.resolve(work()).finally(resolve));
     });
   }
 
@@ -113,8 +155,7 @@ export class AcceptBatches {
       for (const waiter of batch) waiter.settle(reply ?? { kind: "unanswered" });
       return;
     }
-    this.#pressure = reply.pressure;
-    this.#pressureAt = this.#ports.now();
+    this.#learn(reply.pressure);
     const late = batch.flatMap((waiter, index) => {
       const outcome = reply.outcomes[index];
       const isLate = !waiter.settle(outcome) && outcome.kind === "accepted";

@@ -3,26 +3,26 @@
 //
 //   fields -> known pressure -> body -> bucket, if it is large -> outbox -> result, if it is waited for
 //
-// What was refused leaves nothing behind. A client that was told `not_accepted` may send the same again: with
-// an idempotency key that is safe whatever happened; without one, what was stored too late is withdrawn.
+// A full queue still answers for what it has accepted before: while it is known to be full, a request with
+// an idempotency key is looked up, all others are refused. What was refused leaves nothing behind. A client
+// that was told `not_accepted` may send the same again: with an idempotency key that is safe whatever
+// happened; without one, what was stored too late is withdrawn.
 
 import type { QueuePlan } from "../config/plan.ts";
-import { className } from "../edge/checks.ts";
 import { consumerAt } from "../edge/engine.ts";
 import type { Exchange } from "../edge/exchange.ts";
-import { newSpanId } from "../edge/identity.ts";
 import { storedFields, upstreamPath } from "../edge/outbound-request.ts";
+import { storedTraceparent } from "../edge/trace.ts";
 import { Verdict } from "../edge/verdict.ts";
 import { rewritePath } from "../http/paths.ts";
-import { formatTraceparent } from "../http/trace-context.ts";
 import type { Submitted } from "./accept-batches.ts";
-import type { ReadBody } from "./accept-body.ts";
 import { digestOf, readBody, release, storeBody } from "./accept-body.ts";
 import type { AcceptTerms } from "./accept-terms.ts";
 import { appliedPreferences, readTerms } from "./accept-terms.ts";
 import type { AcceptItem, Body, JobRequest, JobStatus } from "./core/protocol.ts";
 import { MAX_HEADER_CHARS, MAX_PATH_CHARS } from "./core/protocol.ts";
 import { loadBody } from "./deliver-body.ts";
+import { noteIntake, refuse, refuseBody, refuseFull, refuseSubmitted } from "./intake.ts";
 import { acceptedAnswer, resultAnswer } from "./job-answers.ts";
 import type { Outboxes } from "./outboxes.ts";
 
@@ -40,23 +40,45 @@ export async function acceptJob(x: Exchange, queue: QueuePlan): Promise<Verdict>
     prefer: x.inbound.prefer,
     orderKey: queue.orderBy === null ? null : x.request.headers.get(queue.orderBy),
   });
-  if (read.kind === "key-required") return note(x, Verdict.idempotencyKeyRequired, read.kind);
+  if (read.kind === "key-required") return noteIntake(x, Verdict.idempotencyKeyRequired, read.kind);
   if (read.kind === "malformed") return refuse(x, Verdict.badRequest, read.detail);
   const request = storedRequest(x, queue);
   const tooLong = checkSize(x, request);
   if (tooLong !== Verdict.admit) return tooLong;
-  const retryAfterMs = outboxes.batches(queue, x.engine.plan.hash).refusal(x.trafficClass);
-  if (retryAfterMs !== null) return refuseFull(x, retryAfterMs);
+  const isKeyed = read.idempotencyKey !== null;
+  const retryAfterMs = outboxes.batches(queue, x.engine.plan.hash).refusal(x.trafficClass, isKeyed);
+  if (retryAfterMs !== null && !isKeyed) return refuseFull(x, retryAfterMs);
   const body = await readBody(x.request.body, x.inbound.contentLength, {
     limitBytes: x.route?.bodyLimitBytes ?? 0,
     hasBucket: outboxes.claims !== null,
     waitMs: x.deadlineAt - Date.now(),
   });
-  if (body.kind !== "read") return refuseBody(x, body);
-  const submitted = await store(x, queue, outboxes, read, request, body.body).finally(() =>
-    release(body.body),
-  );
+  if (body.kind !== "read") return refuseBody(x, body, boundOf);
+  const submitted = await (
+    retryAfterMs === null
+      ? store(x, queue, outboxes, read, request, body.body)
+      : lookUp(x, queue, outboxes, read, body.body)
+  ).finally(() => release(body.body));
   return answer(x, outboxes, read, submitted);
+}
+
+/** What the key of a request stands for, in a queue that is full. */
+function lookUp(
+  x: Exchange,
+  queue: QueuePlan,
+  outboxes: Outboxes,
+  terms: AcceptTerms,
+  bytes: Uint8Array | null,
+): Promise<Submitted> {
+  const { consumer, tenant, route, idempotency } = originOf(x, terms, bytes);
+  if (idempotency === null) throw new Error("a request without a key was looked up");
+  return outboxes
+    .batches(queue, x.engine.plan.hash)
+    .lookUp({ consumer, tenant, route, idempotency }, waitMsOf(x), (work) => x.shell.waitUntil(work));
+}
+
+function waitMsOf(x: Exchange): number {
+  return Math.min(ACCEPT_TIMEOUT_MS, Math.max(1, x.deadlineAt - Date.now()));
 }
 
 /** Stores body and request, in this order; what was not taken leaves no body behind. */
@@ -76,10 +98,9 @@ async function store(
     return { kind: "unanswered" };
   }
   const item = itemOf(x, terms, { ...head, body }, bytes);
-  const waitMs = Math.min(ACCEPT_TIMEOUT_MS, Math.max(1, x.deadlineAt - Date.now()));
   const submitted = await outboxes
     .batches(queue, x.engine.plan.hash)
-    .submit(item, waitMs, (work) => x.shell.waitUntil(work));
+    .submit(item, waitMsOf(x), (work) => x.shell.waitUntil(work));
   const isUnused = submitted.kind !== "accepted" && submitted.kind !== "unanswered";
   if (isUnused && body !== null && !(body instanceof Uint8Array) && outboxes.claims !== null) {
     x.shell.waitUntil(outboxes.claims.delete(body.ref).catch(() => {}));
@@ -103,27 +124,32 @@ function checkSize(x: Exchange, { path, headers }: Omit<JobRequest, "body">): Ve
     return refuse(x, Verdict.badRequest, `Send a path and query of at most ${MAX_PATH_CHARS} characters.`);
   }
   const chars = headers.reduce((sum, [name, value]) => sum + name.length + value.length, 0);
-  return chars > MAX_HEADER_CHARS ? note(x, Verdict.headersTooLarge, "headers") : Verdict.admit;
+  return chars > MAX_HEADER_CHARS ? noteIntake(x, Verdict.headersTooLarge, "headers") : Verdict.admit;
 }
 
-function itemOf(
+function originOf(
   x: Exchange,
-  { idempotencyKey, key }: AcceptTerms,
-  request: JobRequest,
+  { idempotencyKey }: AcceptTerms,
   bytes: Uint8Array | null,
-): AcceptItem {
+): Pick<AcceptItem, "consumer" | "tenant" | "route" | "idempotency"> {
   const { engine, route, tenant } = x;
-  const { traceId, traceFlags, requestId } = x;
   return {
-    target: { kind: "request", request },
-    priority: x.trafficClass,
     consumer: consumerAt(engine, x.consumer)?.name ?? null,
     tenant: tenant < 0 ? null : engine.plan.tenants[tenant].name,
     route: route?.name ?? "",
-    key,
     idempotency:
       idempotencyKey === null ? null : { key: idempotencyKey, fingerprint: fingerprintOf(x, bytes) },
-    traceparent: formatTraceparent(traceId, newSpanId(engine.random), traceFlags),
+  };
+}
+
+function itemOf(x: Exchange, terms: AcceptTerms, request: JobRequest, bytes: Uint8Array | null): AcceptItem {
+  const { requestId } = x;
+  return {
+    ...originOf(x, terms, bytes),
+    target: { kind: "request", request },
+    priority: x.trafficClass,
+    key: terms.key,
+    traceparent: storedTraceparent(x, x.queue?.name ?? ""),
     requestId,
     maxAgeMs: null,
   };
@@ -141,25 +167,16 @@ async function answer(
   terms: AcceptTerms,
   submitted: Submitted,
 ): Promise<Verdict> {
-  note(x, Verdict.admit, submitted.kind);
+  noteIntake(x, Verdict.admit, submitted.kind);
   switch (submitted.kind) {
     case "accepted":
       x.sent = true;
+      x.trace?.stored(Date.now(), submitted.id);
       return answerJob(x, outboxes, terms, submitted.id, submitted.status);
     case "replayed":
       return answerJob(x, outboxes, terms, submitted.id, submitted.job.status);
-    case "conflict":
-      return Verdict.idempotencyConflict;
-    case "in-flight":
-      return Verdict.idempotencyInFlight;
-    case "backlog-full":
-      return refuseFull(x, submitted.retryAfterMs);
-    case "unanswered":
-      return Verdict.notAccepted;
-    case "too-large":
-      return Verdict.headersTooLarge;
-    case "malformed":
-      throw new Error(`an outbox did not understand ${submitted.field}`);
+    default:
+      return refuseSubmitted(x, submitted, Verdict.headersTooLarge);
   }
 }
 
@@ -194,40 +211,14 @@ async function answerJob(
   return Verdict.admit;
 }
 
-function refuseBody(x: Exchange, body: Exclude<ReadBody, { kind: "read" }>): Verdict {
-  switch (body.kind) {
-    case "broken":
-      return note(x, Verdict.badRequest, body.kind);
-    case "too-slow":
-      return note(x, Verdict.deadlineExceeded, body.kind);
-    case "busy":
-      return note(x, Verdict.notAccepted, body.kind);
-    case "too-large": {
-      const { limitBytes, why } = body;
-      x.problem = why === "route" ? { limitBytes } : { limitBytes, detail: DETAILS[why](limitBytes) };
-      return note(x, Verdict.bodyTooLarge, body.kind);
-    }
+/** What bounds a body that is too large; null: its route. */
+function boundOf({ why, limitBytes }: { readonly why: string; readonly limitBytes: number }): string | null {
+  switch (why) {
+    case "no-bucket":
+      return `Send at most ${limitBytes} bytes: this gateway has no bucket (CLAIMS) for larger bodies of queued requests.`;
+    case "storage":
+      return `Send at most ${limitBytes} bytes: a queued request is stored whole, and larger bodies are not.`;
+    default:
+      return null;
   }
-}
-
-const DETAILS = {
-  "no-bucket": (limitBytes: number) =>
-    `Send at most ${limitBytes} bytes: this gateway has no bucket (CLAIMS) for larger bodies of queued requests.`,
-  storage: (limitBytes: number) =>
-    `Send at most ${limitBytes} bytes: a queued request is stored whole, and larger bodies are not.`,
-};
-
-function refuseFull(x: Exchange, retryAfterMs: number): Verdict {
-  x.retryAfterMs = retryAfterMs;
-  return note(x, Verdict.backlogFull, "backlog-full");
-}
-
-function refuse(x: Exchange, verdict: Verdict, detail: string): Verdict {
-  x.problem = { detail };
-  return note(x, verdict, "refused");
-}
-
-function note(x: Exchange, verdict: Verdict, said: string): Verdict {
-  x.explanation?.note("queue", said, { queue: x.queue?.name ?? "", class: className(x.trafficClass) });
-  return verdict;
 }

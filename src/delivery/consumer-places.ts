@@ -3,6 +3,7 @@
 import type { QueuePlan } from "../config/plan.ts";
 import type { Engine, Upstream } from "../edge/engine.ts";
 import type { Shell } from "../edge/shell.ts";
+import { traceEvent } from "../edge/trace.ts";
 import type { PointerGroup } from "./consumer-batch.ts";
 import type { ProbeQueue } from "./consumer-hub.ts";
 import { MAX_CLAIM_JOBS, MAX_FETCHES } from "./consumer-work.ts";
@@ -12,6 +13,7 @@ import { asEventOutcome, asRequest, eventDelivery } from "./deliver-event.ts";
 import { RESULT_BODY_MS } from "./deliver-result.ts";
 import type { Delivered } from "./deliver.ts";
 import { deliver } from "./deliver.ts";
+import { asReactionOutcome, reactTo } from "./react.ts";
 
 /** A subscription's events go out one by one, so few of them wait behind each other in a claim. */
 const EVENT_BATCH = 12;
@@ -65,7 +67,7 @@ export function placeOf(group: PointerGroup, parts: PlaceParts, probes: ProbeQue
       patienceMs,
       noteSlow,
       upstream: null,
-      deliver: run,
+      deliver: (job) => traced(engine, shell, subscription.plan.name, job, run),
     };
   }
   const queue = { ...to, index: -1, name: subscription.plan.name, rewrite: null, orderBy: null } as const;
@@ -75,10 +77,37 @@ export function placeOf(group: PointerGroup, parts: PlaceParts, probes: ProbeQue
     parts,
     probes,
   );
+  const { request } = to;
+  if (request !== null) {
+    return {
+      ...place,
+      async deliver(job) {
+        const reacted = reactTo(job, subscription.plan, request, subscription.headers);
+        if (reacted.kind !== "request") return { outcome: reacted, tookMs: 0 };
+        return asReactionOutcome(await place.deliver(reacted.job), request.method);
+      },
+    };
+  }
   return {
     ...place,
     deliver: async (job) => asEventOutcome(await place.deliver(await asRequest(job, to.path))),
   };
+}
+
+/** Its delivery goes past the pipeline, which tells of all others. */
+async function traced(
+  engine: Engine,
+  shell: PlaceParts["shell"],
+  subscription: string,
+  job: ClaimedJob,
+  run: Place["deliver"],
+): Promise<Delivered> {
+  const startedAt = Date.now();
+  const delivered = await run(job);
+  const { kind } = delivered.outcome;
+  const times = { startedAt, now: Date.now(), error: kind === "succeeded" ? null : kind };
+  traceEvent(engine, job, subscription, times, (work) => shell.waitUntil(work));
+  return delivered;
 }
 
 function queuePlace(queue: QueuePlan, engine: Engine, parts: PlaceParts, probes: ProbeQueue): Place {

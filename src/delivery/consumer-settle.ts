@@ -18,9 +18,10 @@ interface Waiting {
 
 /** Who takes jobs that follow on what was settled. */
 export interface Followers {
-  /** Terms for so many of them; null: none is wanted any more. */
-  terms(outbox: string, jobs: number): NextTerms | null;
-  take(outbox: string, jobs: readonly ClaimedJob[], leaseUntil: number): void;
+  /** Terms for them; null: none is wanted any more. */
+  terms(outbox: string): NextTerms | null;
+  /** `askedAt`: since when their leases count at the latest. */
+  take(outbox: string, jobs: readonly ClaimedJob[], terms: NextTerms, askedAt: number): void;
 }
 
 export class Settler {
@@ -60,12 +61,12 @@ export class Settler {
   async #tell(outbox: string, settlements: readonly Settlement[]): Promise<boolean> {
     for (const pauseMs of [...PAUSES_MS, null]) {
       try {
-        const terms = this.#followers.terms(outbox, settlements.length);
+        const terms = this.#followers.terms(outbox);
         const askedAt = Date.now();
         const request = terms === null ? { settlements } : { settlements, next: terms };
         const reply = await outboxNamed(this.#outboxes, outbox).settle(request);
         if (reply.kind === "answered") {
-          this.#followers.take(outbox, reply.next ?? [], askedAt + (terms?.leaseMs ?? 0));
+          if (terms !== null) this.#followers.take(outbox, reply.next ?? [], terms, askedAt);
           return true;
         }
         return await this.#tellEach(outbox, settlements, reply.field);

@@ -3,8 +3,8 @@
 // several queues the one with the fewest fetches under way comes next, so that a slow one leaves room.
 
 import type { ClaimedJob, ClaimOutcome } from "./core/protocol.ts";
-import { MAX_LEASE_MS, MIN_LEASE_MS } from "./core/protocol.ts";
 import type { PointerGroup } from "./consumer-batch.ts";
+import { HeldLease, leaseMsFor } from "./consumer-leases.ts";
 import { logFault } from "./consumer-settle.ts";
 import type { Place } from "./consumer-places.ts";
 import type { OutboxNamespace } from "./consumer-outboxes.ts";
@@ -14,15 +14,12 @@ import { outboxNamed } from "./consumer-outboxes.ts";
 export const MAX_FETCHES = 6;
 /** Jobs of one claim: five rounds of fetches. */
 export const MAX_CLAIM_JOBS = 5 * MAX_FETCHES;
-/** For a body from the bucket, a probe, and to say how it went. */
-const LEASE_SLACK_MS = 10_000;
 
 /** A job and what to do with it. */
 export interface Task {
   readonly work: Work;
   readonly job: ClaimedJob;
-  /** When its lease ends. */
-  readonly leaseUntil: number;
+  readonly lease: HeldLease;
 }
 
 /** The work of one group. */
@@ -61,10 +58,13 @@ export class WorkList {
   readonly #works: Work[];
   readonly #outboxes: OutboxNamespace;
   readonly #claimant: string;
+  /** Messages of the batch, until an outbox was told. */
+  #batch: number | undefined;
   /** What may still bring jobs. */
   readonly #pending = new Set<Promise<unknown>>();
 
-  constructor(works: readonly Work[], outboxes: OutboxNamespace, claimant: string) {
+  constructor(works: readonly Work[], outboxes: OutboxNamespace, claimant: string, batch: number) {
+    this.#batch = batch;
     this.#works = [...works];
     this.#outboxes = outboxes;
     this.#claimant = claimant;
@@ -106,20 +106,20 @@ export class WorkList {
   }
 
   /** Adds a job that is leased already. */
-  add(work: Work, job: ClaimedJob, leaseUntil: number): void {
+  add(work: Work, job: ClaimedJob, lease: HeldLease): void {
     if (!this.#works.includes(work)) this.#works.push(work);
-    work.tasks.push({ work, job, leaseUntil });
+    work.tasks.push({ work, job, lease });
+  }
+
+  /** The lease of a claim that was made at `askedAt`. */
+  hold(outbox: string, jobs: readonly ClaimedJob[], leaseMs: number, askedAt: number): HeldLease {
+    const ids = jobs.map(({ id }) => id);
+    const terms = { outbox, fence: jobs[0]?.fence ?? 0, leaseMs, until: askedAt + leaseMs };
+    return new HeldLease(terms, ids, (request) => outboxNamed(this.#outboxes, outbox).renew(request));
   }
 
   find(outbox: string, region: string): Work | undefined {
     return this.#works.find(({ group }) => group.outbox === outbox && group.region === region);
-  }
-
-  /** How long a lease of so many jobs has to be. */
-  leaseMs({ deliveryMs }: Pick<Work, "deliveryMs">, jobs: number): number {
-    const lanes = Math.max(1, Math.floor(MAX_FETCHES / this.#works.length));
-    const wholeMs = Math.ceil(jobs / lanes) * deliveryMs + LEASE_SLACK_MS;
-    return Math.min(Math.max(wholeMs, MIN_LEASE_MS), MAX_LEASE_MS);
   }
 
   /** Nothing more is begun: jobs that are held, and messages that were not looked at. */
@@ -133,17 +133,18 @@ export class WorkList {
   async #claim(work: Work): Promise<void> {
     const ids = work.ids.splice(0, work.batch);
     const { group, place } = work;
-    const leaseMs = this.leaseMs(work, ids.length);
-    const claimedAt = Date.now();
+    const leaseMs = leaseMsFor(work.deliveryMs);
+    const askedAt = Date.now();
     const outcomes = await this.#askFor(group.outbox, ids, leaseMs);
     if (outcomes === null) {
       for (const id of ids) for (const message of group.messages.get(id) ?? []) message.retry();
       return;
     }
+    const jobs = outcomes.filter((outcome) => outcome.kind === "claimed");
+    const lease = this.hold(group.outbox, jobs, leaseMs, askedAt);
     for (const outcome of outcomes) {
-      if (outcome.kind === "claimed") {
-        work.tasks.push({ work, job: outcome, leaseUntil: claimedAt + leaseMs });
-      } else acknowledge(work, outcome.id);
+      if (outcome.kind === "claimed") work.tasks.push({ work, job: outcome, lease });
+      else acknowledge(work, outcome.id);
     }
     place?.engine.hub?.keepBegun(place.shell);
   }
@@ -154,11 +155,14 @@ export class WorkList {
     ids: readonly string[],
     leaseMs: number,
   ): Promise<readonly ClaimOutcome[] | null> {
+    const batch = this.#batch;
+    this.#batch = undefined;
     try {
       const reply = await outboxNamed(this.#outboxes, outbox).claim({
         ids,
         leaseMs,
         claimant: this.#claimant,
+        batch,
       });
       if (reply.kind === "answered") return reply.outcomes;
       logFault("claim-refused", outbox, reply.field);

@@ -16,6 +16,7 @@ import { parseOutboxName } from "./core/job-id.ts";
 import type { Followers } from "./consumer-settle.ts";
 import { Settler, logFault } from "./consumer-settle.ts";
 import type { Task, Work } from "./consumer-work.ts";
+import { leaseMsFor } from "./consumer-leases.ts";
 import { MAX_FETCHES, WorkList, acknowledge, createWork } from "./consumer-work.ts";
 import type { Place } from "./consumer-places.ts";
 import { placeOf } from "./consumer-places.ts";
@@ -57,15 +58,16 @@ export async function consumeBatch(batch: QueueBatch, parts: ConsumerParts): Pro
       upstream === null ? [] : askVerdicts(engine, upstream, parts.shell),
     ),
   );
-  const list = new WorkList(works, parts.outboxes, batch.queue);
+  const list = new WorkList(works, parts.outboxes, batch.queue, batch.messages.length);
   const startedAt = Date.now();
   const settler = new Settler(parts.outboxes, {
-    terms(outbox, jobs) {
+    terms(outbox) {
       const work = works.find(({ group }) => group.outbox === outbox);
       if (consumption.isOver || work === undefined || Date.now() >= startedAt + MAX_FOLLOW_MS) return null;
-      return { leaseMs: list.leaseMs(work, jobs), claimant: batch.queue };
+      return { leaseMs: leaseMsFor(work.deliveryMs), claimant: batch.queue };
     },
-    take(outbox, jobs, leaseUntil) {
+    take(outbox, jobs, { leaseMs }, askedAt) {
+      const lease = list.hold(outbox, consumption.isOver ? [] : jobs, leaseMs, askedAt);
       for (const { id, fence, ...job } of jobs) {
         if (consumption.isOver) {
           const { outcome } = OUT_OF_TIME;
@@ -74,7 +76,7 @@ export async function consumeBatch(batch: QueueBatch, parts: ConsumerParts): Pro
         }
         const region = regionIn(job);
         const work = list.find(outbox, region) ?? newWork(outbox, region, parts, probes);
-        list.add(work, { ...job, id, fence }, leaseUntil);
+        list.add(work, { ...job, id, fence }, lease);
       }
     },
   });
@@ -144,10 +146,12 @@ async function waitFor(delivery: Promise<Delivered>, place: Place | null): Promi
  * It goes on by itself: its lease is long enough, and its message has nothing more to say. True: its
  * connection was this lane's, which ends with it; the last lanes go on for all others.
  */
-function leave(consumption: Consumption, { work, job }: Task, delivery: Promise<Delivered>): boolean {
+function leave(consumption: Consumption, task: Task, delivery: Promise<Delivered>): boolean {
   const { late, shell } = consumption;
+  const { work, job, lease } = task;
   const { id, fence } = job;
   acknowledge(work, id);
+  lease.done(id);
   shell.waitUntil(
     delivery.then(({ outcome, tookMs }) => late.settle(work.group.outbox, { id, fence, outcome, tookMs })),
   );
@@ -156,15 +160,15 @@ function leave(consumption: Consumption, { work, job }: Task, delivery: Promise<
   return ends;
 }
 
-async function run({ job, work, leaseUntil }: Task, startedAt: number): Promise<Delivered> {
+async function run({ job, work, lease }: Task, startedAt: number): Promise<Delivered> {
   const { place, deliveryMs, group } = work;
   if (place === null) {
     const reason = `no ${group.kind} ${group.queue} is configured`;
     return { outcome: { kind: "deferred", forMs: UNKNOWN_QUEUE_MS, reason }, tookMs: 0 };
   }
+  if (Date.now() + deliveryMs > startedAt + MAX_RUN_MS) return OUT_OF_TIME;
   // Whoever else gets it then must not meet it under way.
-  const endsAt = Date.now() + deliveryMs;
-  if (endsAt > leaseUntil || endsAt > startedAt + MAX_RUN_MS) return OUT_OF_TIME;
+  if (!(await lease.covers(job.id, deliveryMs))) return OUT_OF_TIME;
   work.hasTried = true;
   return place.deliver(job);
 }
@@ -176,14 +180,19 @@ const OUT_OF_TIME: Delivered = {
 
 function tell(
   { list, settler, told }: Consumption,
-  { work, job }: Task,
+  { work, job, lease }: Task,
   { outcome, tookMs }: Delivered,
 ): void {
   const { id, fence } = job;
   const settled = settler.settle(work.group.outbox, { id, fence, outcome, tookMs });
   if (job.key !== null) list.expect(settled);
   // What could not be told runs again when its lease is over: the outbox sees to that, not this message.
-  told.push(settled.then(() => acknowledge(work, id)));
+  told.push(
+    settled.then(() => {
+      lease.done(id);
+      acknowledge(work, id);
+    }),
+  );
 }
 
 /** Gives back what was not begun. */

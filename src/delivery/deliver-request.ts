@@ -1,10 +1,9 @@
 // The request for one delivery. What was accepted is already edited for the upstream; here comes what every
 // try adds: its place in the trace, the time that is left, and the key by which a repetition is known.
 
-import { formatTraceparent } from "../http/trace-context.ts";
 import { takesNoBody } from "../edge/checks.ts";
-import { newSpanId } from "../edge/identity.ts";
 import type { RequestBuilder } from "../edge/outbound-request.ts";
+import { tryTraceparent } from "../edge/trace.ts";
 import { parseJobId } from "./core/job-id.ts";
 import type { ClaimedJob, RequestTarget } from "./core/protocol.ts";
 
@@ -43,8 +42,7 @@ export function buildDelivery(
     if (body !== null && !takesNoBody(method)) init.body = body;
     if (body instanceof ReadableStream) init.duplex = "half";
     const request = new Request(url, init);
-    const span = newSpanId(x.engine.random);
-    request.headers.set("traceparent", formatTraceparent(x.traceId, span, x.traceFlags));
+    request.headers.set("traceparent", tryTraceparent(x));
     request.headers.set("x-tidegate-deadline-ms", String(Math.max(1, Math.floor(remainingMs))));
     return request;
   };

@@ -17,6 +17,7 @@ import { followOverrides } from "../edge/overrides.ts";
 import { reportDelivery } from "../edge/report.ts";
 import type { Shell } from "../edge/shell.ts";
 import { ANYBODY } from "../edge/shell.ts";
+import { traceDelivery } from "../edge/trace.ts";
 import type { Attempt } from "../edge/tries.ts";
 import { runTry } from "../edge/try.ts";
 import { Verdict } from "../edge/verdict.ts";
@@ -113,6 +114,7 @@ async function runStages(
     returnPermits(x, Date.now());
     settleArrival(x, verdict);
     reportDelivery(x, verdict, Date.now());
+    traceDelivery(x, verdict, job, place.queue.name, Date.now());
   }
 }
 
@@ -148,7 +150,7 @@ function openDelivery(
   const inbound = new InboundHeaders();
   inbound.requestId = job.requestId;
   inbound.traceparent = job.traceparent;
-  const identity = identify(inbound, engine.random);
+  const identity = identify(inbound, engine.random, engine.telemetry.tracer);
   const around = { caller: ANYBODY, waitUntil: (work: Promise<unknown>) => shell.waitUntil(work) };
   const x = new Exchange(engine, request, inbound, startedAt, identity, around, null);
   x.rawPath = job.target.request.path.split("?", 1)[0];

@@ -4,13 +4,13 @@
 import type { Plan, QueuePlan } from "../config/plan.ts";
 import type { Namespace } from "../region/object-calls.ts";
 import { answerWithin } from "../region/object-calls.ts";
-import type { BatchPorts } from "./accept-batches.ts";
+import type { BatchPorts, Submitted } from "./accept-batches.ts";
 import { AcceptBatches } from "./accept-batches.ts";
 import type { ClaimStore } from "./accept-body.ts";
 import { isClaimStore } from "./accept-body.ts";
 import type { OutboxName } from "./core/job-id.ts";
 import { EVENTS_OUTBOX, outboxName, parseJobId } from "./core/job-id.ts";
-import type { AcceptRequest, OutboxCalls } from "./core/protocol.ts";
+import type { AcceptItem, AcceptRequest, OutboxCalls } from "./core/protocol.ts";
 
 /** Longest call of accept. Who waits for it has given up earlier; this ends the bookkeeping. */
 const SEND_TIMEOUT_MS = 20_000;
@@ -63,14 +63,22 @@ export class Outboxes {
   events(plan: Plan): AcceptBatches {
     let batches = this.#events.get(plan);
     if (batches === undefined) {
-      const { eventTerms: terms, hash: config } = plan;
-      const subscriptions = plan.subscriptions.map(({ name, events, ordered, terms: own }) => {
-        return { name, events, ordered, terms: own };
-      });
-      batches = new AcceptBatches(this.#batchPorts(EVENTS_OUTBOX, { terms, config, subscriptions }));
+      batches = new AcceptBatches(this.#batchPorts(EVENTS_OUTBOX, toldOfEvents(plan)));
       this.#events.set(plan, batches);
     }
     return batches;
+  }
+
+  /** Publishes at most `MAX_BATCH_JOBS` events in one call; what became of each. */
+  async acceptEvents(
+    plan: Plan,
+    items: readonly AcceptItem[],
+    timeoutMs: number,
+  ): Promise<readonly Submitted[]> {
+    const request = { ...toldOfEvents(plan), region: this.#region, items, refused: 0 };
+    const reply = await this.#ask(EVENTS_OUTBOX, (outbox) => outbox.accept(request), timeoutMs);
+    if (reply?.kind === "answered") return reply.outcomes;
+    return items.map(() => reply ?? { kind: "unanswered" });
   }
 
   /** Asks the outbox of a subscription; null when it fails or does not answer in time. */
@@ -122,7 +130,7 @@ export class Outboxes {
     return this.#outboxes.get(this.#outboxes.idFromName(outboxName(name)));
   }
 
-  #batchPorts(name: OutboxName, told: Pick<AcceptRequest, "terms" | "config" | "subscriptions">): BatchPorts {
+  #batchPorts(name: OutboxName, told: Told): BatchPorts {
     const region = this.#region;
     return {
       now: () => Date.now(),
@@ -130,11 +138,23 @@ export class Outboxes {
         const timer = setTimeout(fire, ms);
         return () => clearTimeout(timer);
       },
-      send: (items, refused) =>
-        this.#ask(name, (outbox) => outbox.accept({ ...told, region, items, refused }), SEND_TIMEOUT_MS),
+      send: (items, refused, lookups = []) => {
+        const request = { ...told, region, items, refused, lookups };
+        return this.#ask(name, (outbox) => outbox.accept(request), SEND_TIMEOUT_MS);
+      },
       withdraw: (id) => this.askJob(id, (outbox) => outbox.cancel({ id, by: "client" })),
     };
   }
+}
+
+type Told = Pick<AcceptRequest, "terms" | "config" | "subscriptions">;
+
+/** What the outbox of the events is told with every batch. */
+function toldOfEvents({ eventTerms: terms, hash: config, subscriptions }: Plan): Told {
+  const routes = subscriptions.map(({ name, events, ordered, terms: own }) => {
+    return { name, events, ordered, terms: own };
+  });
+  return { terms, config, subscriptions: routes };
 }
 
 function isNamespace(value: unknown): value is Namespace<OutboxCalls> {

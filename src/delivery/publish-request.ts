@@ -1,20 +1,18 @@
 // A route to an event: the request's body becomes the event's data, its type is the route's. It is answered
 // with 202 once the event is stored, and with a problem when it is not.
 
-import { className } from "../edge/checks.ts";
 import { consumerAt } from "../edge/engine.ts";
 import type { Exchange } from "../edge/exchange.ts";
-import { newSpanId } from "../edge/identity.ts";
+import { storedTraceparent } from "../edge/trace.ts";
 import { Verdict } from "../edge/verdict.ts";
 import { parseIdempotencyKey } from "../http/idempotency-key.ts";
-import { formatTraceparent } from "../http/trace-context.ts";
 import { MAX_KEY_CHARS } from "../hub/protocol.ts";
 import type { Submitted } from "./accept-batches.ts";
-import type { ReadBody } from "./accept-body.ts";
 import { digestOf, readBody, release } from "./accept-body.ts";
 import { MAX_DATA_BYTES, NO_DATA, checkEvent, type CloudEvent } from "./events/cloud-event.ts";
 import { ID_RANDOM_BYTES, uuidV7 } from "./events/event-id.ts";
 import { bytesAs } from "./events/json-format.ts";
+import { noteIntake, refuse, refuseBody, refuseFull, refuseSubmitted } from "./intake.ts";
 import { PUBLISH_TIMEOUT_MS, publish } from "./publish.ts";
 
 /** Publishes a request; on `admit` the exchange holds the answer. */
@@ -32,7 +30,9 @@ export async function publishRequest(x: Exchange, type: string): Promise<Verdict
     hasBucket: true,
     waitMs: x.deadlineAt - Date.now(),
   });
-  if (body.kind !== "read") return refuseBody(x, body, limitBytes);
+  if (body.kind !== "read") {
+    return refuseBody(x, body, () => `Send at most ${limitBytes} bytes: an event is stored in one row.`);
+  }
   release(body.body);
   const event = eventOf(x, type, body.body, key);
   if (typeof event === "string") return refuse(x, Verdict.badRequest, event);
@@ -48,7 +48,7 @@ export async function publishRequest(x: Exchange, type: string): Promise<Verdict
       fingerprint: digestOf(
         new TextEncoder().encode(`${type}\n${x.rawPath}${x.query}\n${digestOf(body.body)}`),
       ),
-      traceparent: formatTraceparent(x.traceId, newSpanId(x.engine.random), x.traceFlags),
+      traceparent: storedTraceparent(x, type),
       requestId: x.requestId,
     },
     (work) => x.shell.waitUntil(work),
@@ -102,56 +102,18 @@ function sourceOf({ engine, route }: Exchange): string {
 }
 
 function answer(x: Exchange, { id, source, type }: CloudEvent, submitted: Submitted): Verdict {
-  note(x, Verdict.admit, submitted.kind);
+  noteIntake(x, Verdict.admit, submitted.kind);
   switch (submitted.kind) {
     case "accepted":
     case "replayed":
       x.sent = submitted.kind === "accepted";
+      if (x.sent) x.trace?.stored(Date.now(), id);
       x.response = new Response(JSON.stringify({ id, source, type, status: "accepted" }), {
         status: 202,
         headers: { "content-type": "application/json", "cache-control": "no-store" },
       });
       return Verdict.admit;
-    case "conflict":
-      return Verdict.idempotencyConflict;
-    case "in-flight":
-      return Verdict.idempotencyInFlight;
-    case "backlog-full":
-      return refuseFull(x, submitted.retryAfterMs);
-    case "unanswered":
-      return Verdict.notAccepted;
-    case "too-large":
-      return Verdict.bodyTooLarge;
-    case "malformed":
-      throw new Error(`the outbox of the events did not understand ${submitted.field}`);
+    default:
+      return refuseSubmitted(x, submitted, Verdict.bodyTooLarge);
   }
-}
-
-function refuseBody(x: Exchange, body: Exclude<ReadBody, { kind: "read" }>, limitBytes: number): Verdict {
-  switch (body.kind) {
-    case "broken":
-      return note(x, Verdict.badRequest, body.kind);
-    case "too-slow":
-      return note(x, Verdict.deadlineExceeded, body.kind);
-    case "busy":
-      return note(x, Verdict.notAccepted, body.kind);
-    case "too-large":
-      x.problem = { limitBytes, detail: `Send at most ${limitBytes} bytes: an event is stored in one row.` };
-      return note(x, Verdict.bodyTooLarge, body.kind);
-  }
-}
-
-function refuseFull(x: Exchange, retryAfterMs: number): Verdict {
-  x.retryAfterMs = retryAfterMs;
-  return note(x, Verdict.backlogFull, "backlog-full");
-}
-
-function refuse(x: Exchange, verdict: Verdict, detail: string): Verdict {
-  x.problem = { detail };
-  return note(x, verdict, "refused");
-}
-
-function note(x: Exchange, verdict: Verdict, said: string): Verdict {
-  x.explanation?.note("event", said, { event: x.event ?? "", class: className(x.trafficClass) });
-  return verdict;
 }

@@ -1,12 +1,13 @@
 // Publishes events: each is in the outbox of all events, in one transaction, before anybody is told so. The
 // same event (source and id name it) may come again within a day and is then known: nothing happens twice.
 
-import type { TrafficClass } from "../config/plan.ts";
+import type { Plan, TrafficClass } from "../config/plan.ts";
 import type { Engine } from "../edge/engine.ts";
 import type { Submitted } from "./accept-batches.ts";
 import { digestOf } from "./accept-body.ts";
-import type { AcceptItem } from "./core/protocol.ts";
+import { MAX_BATCH_JOBS, type AcceptItem } from "./core/protocol.ts";
 import type { CloudEvent } from "./events/cloud-event.ts";
+import type { Outboxes } from "./outboxes.ts";
 
 /** Longest wait for the outbox of the events. */
 export const PUBLISH_TIMEOUT_MS = 5_000;
@@ -34,17 +35,44 @@ export function eventKeyOf({ source, id }: Pick<CloudEvent, "source" | "id">): s
 /** Publishes one event; null: there is nowhere to. */
 export function publish(
   { outboxes, plan }: Engine,
-  { event, key, fingerprint, ...origin }: Publication,
+  publication: Publication,
   keep: (work: Promise<unknown>) => void,
   waitMs = PUBLISH_TIMEOUT_MS,
 ): Promise<Submitted | null> {
   if (outboxes === null) return Promise.resolve(null);
-  const item: AcceptItem = {
+  return outboxes.events(plan).submit(itemOf(publication), waitMs, keep);
+}
+
+/**
+ * Publishes events that stand in an order, by whoever may publish any: as one batch, which shares no call
+ * with others. What is not stored has nothing of the batch stored behind it.
+ */
+export async function publishTogether(
+  outboxes: Outboxes,
+  plan: Plan,
+  events: readonly CloudEvent[],
+  { traceparent, requestId }: Pick<Publication, "traceparent" | "requestId">,
+): Promise<readonly Submitted[]> {
+  const items = events.map((event) => {
+    const key = eventKeyOf(event);
+    const origin = { priority: 1, consumer: null, tenant: null, route: "events" } as const;
+    return itemOf({ ...origin, event, key, fingerprint: key, traceparent, requestId });
+  });
+  const submitted: Submitted[] = [];
+  for (let at = 0; at < items.length; at += MAX_BATCH_JOBS) {
+    const part = await outboxes.acceptEvents(plan, items.slice(at, at + MAX_BATCH_JOBS), PUBLISH_TIMEOUT_MS);
+    submitted.push(...part);
+    if (part.some(({ kind }) => kind === "unanswered" || kind === "backlog-full")) break;
+  }
+  return submitted;
+}
+
+function itemOf({ event, key, fingerprint, ...origin }: Publication): AcceptItem {
+  return {
     ...origin,
     target: { kind: "event", event },
     key: null,
     idempotency: key === null ? null : { key, fingerprint },
     maxAgeMs: null,
   };
-  return outboxes.events(plan).submit(item, waitMs, keep);
 }

@@ -4,6 +4,8 @@
 import { enterBulkhead, leaveBulkhead } from "../resilience/bulkhead.ts";
 import { positionWithinLevel } from "../resilience/level.ts";
 import { NO_PERMIT, returnPermit, takePermit } from "../resilience/permits.ts";
+import { returnTenantShare, takeTenantShare } from "../resilience/tenant-share.ts";
+import { regionPermitsOf } from "../resilience/upstream-loops.ts";
 import { LEASE_SLACK_MS, admitLevel, noteArrival, settleRequest } from "../resilience/upstream-control.ts";
 import type { Exchange } from "./exchange.ts";
 import { isOperatorsRefusal } from "./overrides.ts";
@@ -47,14 +49,14 @@ export function takeTenantPermits(x: Exchange): Verdict {
   }
   const share = upstream.tenantShares[tenant];
   if (share !== null) {
-    share.limit = Math.max(
-      1,
-      Math.floor(engine.plan.tenants[tenant].share * upstream.control.bulkhead.permits.limit),
-    );
-    x.sharePermit = takePermit(share, x.startedAt, ttlMs);
+    const { control } = upstream;
+    const { share: wanted } = engine.plan.tenants[tenant];
+    const most = wanted * regionPermitsOf(control, x.startedAt);
+    const part = wanted * control.bulkhead.permits.limit;
+    x.sharePermit = takeTenantShare(share, part, most, x.startedAt, ttlMs);
     x.explanation?.note("share", x.sharePermit === NO_PERMIT ? "concurrency_limit" : "ok", {
-      inflight: share.inUse,
-      limit: share.limit,
+      inflight: share.permits.inUse,
+      limit: share.permits.limit,
     });
     if (x.sharePermit === NO_PERMIT) return Verdict.tenantConcurrency;
   }
@@ -90,7 +92,7 @@ export function returnPermits(x: Exchange, now: number): void {
   if (tenant >= 0) {
     const share = upstream?.tenantShares[tenant] ?? null;
     const own = engine.tenantPermits[tenant];
-    if (share !== null) returnPermit(share, x.sharePermit);
+    if (share !== null) returnTenantShare(share, x.sharePermit, now);
     if (own !== null) returnPermit(own, x.tenantPermit);
   }
   x.routePermit = NO_PERMIT;

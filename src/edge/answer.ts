@@ -9,6 +9,7 @@ import { retryAfterSeconds } from "../http/retry-after.ts";
 import type { Exchange } from "./exchange.ts";
 import { MAX_HEADER_BYTES } from "./inbound-headers.ts";
 import { allowedMethods } from "./route-table.ts";
+import { serverTiming } from "./server-timing.ts";
 import { Verdict, mayFallBack, problemOf } from "./verdict.ts";
 
 /** Where waiting helps but nobody knows how long. */
@@ -105,5 +106,8 @@ export function sign(x: Exchange, response: Response): Response {
   if (x.rateLimit !== null) headers.set("ratelimit", x.rateLimit);
   if (x.rateLimit !== null && x.rateLimitPolicy !== null) headers.set("ratelimit-policy", x.rateLimitPolicy);
   if (x.explanation !== null) headers.set("x-tidegate-decision", x.explanation.toString());
+  if (x.explanation !== null && x.trace !== null) {
+    headers.append("server-timing", serverTiming(x.trace, x.startedAt, Date.now()));
+  }
   return response;
 }

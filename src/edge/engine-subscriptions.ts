@@ -22,10 +22,11 @@ export function resolveSubscriptions(plan: Plan, bindings: Bindings): readonly S
     const { deliver } = subscription;
     const bound = deliver.kind === "binding" ? bindings[deliver.binding] : null;
     const webhook = deliver.kind === "webhook" ? deliver : { secrets: [], headers: [] };
+    const reacting = deliver.kind === "upstream" ? (deliver.request?.secretHeaders.set ?? []) : [];
     return {
       plan: subscription,
       secrets: webhook.secrets.flatMap((name) => textOf(bindings, name) ?? []),
-      headers: resolveEdit({ set: webhook.headers, remove: [] }, bindings).set,
+      headers: resolveEdit({ set: [...webhook.headers, ...reacting], remove: [] }, bindings).set,
       fetcher: isFetcher(bound) ? bound : null,
     };
   });

@@ -9,14 +9,17 @@ import { appendVia } from "../http/via.ts";
 import type { Bulkhead } from "../resilience/bulkhead.ts";
 import { createBulkhead } from "../resilience/bulkhead.ts";
 import type { Permits } from "../resilience/permits.ts";
-import { MAX_PERMITS, createPermits } from "../resilience/permits.ts";
+import { createPermits } from "../resilience/permits.ts";
 import type { Snapshot } from "../hub/protocol.ts";
 import type { Outboxes } from "../delivery/outboxes.ts";
+import { relaysOf, type RelayNamespace } from "../delivery/relays/relays.ts";
 import type { WorkerHub } from "../region/worker-hub.ts";
 import type { RandomSource } from "../resilience/random.ts";
 import { createRandom } from "../resilience/random.ts";
 import type { RateLimit } from "../resilience/rate-limit.ts";
 import { createRateLimit } from "../resilience/rate-limit.ts";
+import type { TenantShare } from "../resilience/tenant-share.ts";
+import { createTenantShare } from "../resilience/tenant-share.ts";
 import type { UpstreamControl } from "../resilience/upstream-control.ts";
 import { LEASE_SLACK_MS, createUpstreamControl } from "../resilience/upstream-control.ts";
 import type { SagaLedgers } from "../saga/ledgers.ts";
@@ -53,7 +56,7 @@ export interface Upstream {
   readonly control: UpstreamControl;
   readonly targets: readonly Target[];
   /** Permits per tenant where its share is below 1, by tenant index. */
-  readonly tenantShares: readonly (Permits | null)[];
+  readonly tenantShares: readonly (TenantShare | null)[];
 }
 
 export interface Engine {
@@ -91,6 +94,8 @@ export interface Engine {
   readonly hub: WorkerHub | null;
   /** null: this process keeps no sagas. */
   readonly sagaLedgers: SagaLedgers | null;
+  /** null: this process relays nothing. */
+  readonly relays: RelayNamespace | null;
   /** null: requests cannot be stored for later. */
   readonly outboxes: Outboxes | null;
   /** The hub's snapshot whose overrides are in force here. */
@@ -130,7 +135,16 @@ export function missingFromBindings(plan: Plan, bindings: Bindings): string[] {
       );
     }
   }
-  return [...missing, ...missingForSubscriptions(plan, bindings)];
+  return [...missing, ...missingForSubscriptions(plan, bindings), ...missingForRelays(plan, bindings)];
+}
+
+function missingForRelays({ relays }: Plan, bindings: Bindings): string[] {
+  const names = relays.map(({ name, hyperdrive }) => [name, hyperdrive] as const);
+  return [...names, ...names.map(([name]) => [name, "RELAY"] as const)].flatMap(([name, binding]) =>
+    typeof bindings[binding] === "object" && bindings[binding] !== null
+      ? []
+      : [`relays.${name}: the Worker has no binding ${binding}; add it to wrangler.toml`],
+  );
 }
 
 /**
@@ -174,6 +188,7 @@ export function createEngine(
     isLocal: bindings["TIDEGATE_LOCAL"] === "1",
     hub: identity.hub,
     sagaLedgers: sagaLedgersOf(bindings),
+    relays: relaysOf(bindings),
     outboxes: identity.outboxes,
     overridesOf: null,
     overridesUntil: Number.POSITIVE_INFINITY,
@@ -209,7 +224,7 @@ function createUpstream(
     const bound = binding === null ? null : bindings[binding];
     return { baseUrl, fetcher: isFetcher(bound) ? bound : null };
   });
-  const tenantShares = plan.tenants.map((tenant) => (tenant.share < 1 ? createPermits(MAX_PERMITS) : null));
+  const tenantShares = plan.tenants.map((tenant) => (tenant.share < 1 ? createTenantShare() : null));
   // What an operator has drained goes with the control, so what is forced does too: it is known to be undone.
   return { plan: upstream, forced: kept?.forced ?? null, control, targets, tenantShares };
 }

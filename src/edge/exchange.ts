@@ -11,6 +11,8 @@ import type { InboundHeaders } from "./inbound-headers.ts";
 import type { LimitTake } from "./limit-takes.ts";
 import type { Shell } from "./shell.ts";
 import { NOBODY } from "./api-keys.ts";
+import { newSpanId } from "./identity.ts";
+import { RequestTrace } from "../telemetry/request-trace.ts";
 import { NO_PERMIT } from "../resilience/permits.ts";
 
 export class Exchange {
@@ -20,11 +22,15 @@ export class Exchange {
   readonly startedAt: number;
   readonly requestId: string;
   readonly traceId: string;
+  /** Of the client; null: the trace begins here. */
+  readonly parentSpanId: string | null;
   readonly traceFlags: string;
   readonly traceKept: boolean;
   readonly shell: Pick<Shell, "waitUntil" | "caller">;
   /** Non-null when an operator asked why. */
   readonly explanation: Explanation | null;
+  /** Non-null when the trace is recorded, or an operator asked why. */
+  readonly trace: RequestTrace | null;
 
   /** As it came: raw path, and query with its question mark. */
   rawPath = "";
@@ -88,8 +94,12 @@ export class Exchange {
     this.startedAt = startedAt;
     this.requestId = identity.requestId;
     this.traceId = identity.traceId;
+    this.parentSpanId = identity.parentSpanId;
     this.traceFlags = identity.traceFlags;
     this.traceKept = identity.traceKept;
     this.explanation = explanation;
+    const isRecorded = engine.telemetry.tracer?.records(identity.traceFlags) ?? false;
+    const isTraced = isRecorded || explanation !== null;
+    this.trace = isTraced ? new RequestTrace(newSpanId(engine.random), isRecorded) : null;
   }
 }

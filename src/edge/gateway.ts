@@ -20,6 +20,7 @@ import { Outboxes, outboxBindingsOf } from "../delivery/outboxes.ts";
 import { startSaga } from "../saga/start.ts";
 import { problemBody } from "../http/problem.ts";
 import { Telemetry } from "../telemetry/telemetry.ts";
+import { createTracer } from "../telemetry/tracer.ts";
 import { regionOfRequest } from "../region/placement.ts";
 import { WorkerHub, objectBindingsOf } from "../region/worker-hub.ts";
 import type { Bindings, Engine, EngineIdentity } from "./engine.ts";
@@ -31,6 +32,7 @@ import type { Caller } from "./shell.ts";
 import { ANYBODY } from "./shell.ts";
 import { createUpstreamSource } from "./upstream-source.ts";
 import { runPipeline } from "./pipeline.ts";
+import { RelayWaker, wakeAll } from "./wakes.ts";
 
 export type GatewayApp = Hono<{ Bindings: Record<string, unknown> }>;
 
@@ -44,6 +46,8 @@ export interface RequestContext {
 export interface Gateway {
   /** What work beside requests runs on, and requests too. Throws when bindings are missing. */
   engine(bindings: Bindings, region: string): Engine;
+  /** The configuration in force. */
+  plan(): Plan;
   /** The app that runs the pipeline; add middleware and routes before the first request. */
   readonly app: GatewayApp;
   /** What a Worker exports by default. */
@@ -59,6 +63,8 @@ export interface Gateway {
       bindings: Record<string, unknown>,
       context: Pick<RequestContext, "waitUntil">,
     ): Promise<void>;
+    /** The cron of wrangler.toml: wakes what works by alarms, in case one was lost. */
+    scheduled(event: unknown, bindings: Record<string, unknown>): Promise<void>;
   };
   /** Sends a call of another Worker to the upstream that its host names, `<upstream>.upstream`. */
   readonly callUpstream: (
@@ -95,6 +101,7 @@ export function createGateway(config: GatewayConfig | CompiledConfig): Gateway {
   return {
     app,
     engine: (bindings, region) => isolate.engineOf(region, bindings),
+    plan: () => isolate.plan,
     handler: {
       fetch(request, bindings, context) {
         if (isOpen) {
@@ -106,6 +113,7 @@ export function createGateway(config: GatewayConfig | CompiledConfig): Gateway {
         return isBare ? isolate.handle(request, bindings, context) : app.fetch(request, bindings, context);
       },
       queue: (batch, bindings, context) => isolate.consume(batch, bindings, context),
+      scheduled: (_event, bindings) => wakeAll(isolate.plan, bindings),
     },
     callUpstream: (request, bindings, context, caller) =>
       isolate.callUpstream(request, bindings, context, caller),
@@ -134,11 +142,16 @@ class Isolate {
   /** The same, for requests of the network and for calls of Workers. */
   #inbound: Engine | null = null;
   #outbound: Engine | null = null;
+  readonly #waker = new RelayWaker();
   /** One for each region that this isolate has worked for, as a consumer may for any. */
   readonly #engines = new Map<string, Engine>();
 
   constructor(plan: Plan) {
     this.#plan = plan;
+  }
+
+  get plan(): Plan {
+    return this.#plan;
   }
 
   handle(
@@ -151,6 +164,7 @@ class Isolate {
     } catch (error) {
       return answerBug(error instanceof Error ? error : new Error(String(error)));
     }
+    if (this.#plan.relays.length > 0) this.#waker.wake(this.#plan, bindings, context);
     return this.#run(this.#inbound, request, bindings, context, ANYBODY);
   }
 
@@ -197,6 +211,7 @@ class Isolate {
     const missing = missingFromBindings(validation.plan, bindings);
     if (missing.length > 0) return missing;
     this.#plan = validation.plan;
+    this.#waker.forget();
     for (const [region, engine] of this.#engines) {
       this.#engines.set(region, buildEngine(this.#plan, bindings, engine, engine));
     }
@@ -253,6 +268,10 @@ function identifyIsolate(
   return { session: session.slice(0, 8), region, hub, outboxes };
 }
 
+function writeLine(line: string): void {
+  console.log(line);
+}
+
 function buildEngine(
   plan: Plan,
   bindings: Bindings,
@@ -265,13 +284,10 @@ function buildEngine(
   const [seed] = crypto.getRandomValues(new Uint32Array(1));
   const identity = { session, region, hub, outboxes, seed, carrier: FETCH_CARRIER };
   hub?.configured(plan.hash);
-  const engine = createEngine(
-    plan,
-    bindings,
-    identity,
-    new Telemetry(plan, (line) => console.log(line)),
-    previous,
-  );
+  const tracer =
+    previous?.telemetry.tracer ??
+    createTracer((name) => textOf(bindings, name), { name: plan.name, session, region }, writeLine);
+  const engine = createEngine(plan, bindings, identity, new Telemetry(plan, writeLine, tracer), previous);
   if (hub !== null) {
     const { upstreams, isLocal, telemetry } = engine;
     hub.link.upstreams = createUpstreamSource(upstreams, isLocal, sharedBulkheads(engine), () =>

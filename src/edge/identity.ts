@@ -4,11 +4,15 @@ import { isAcceptableRequestId } from "../http/request-id.ts";
 import { parseTraceparent } from "../http/trace-context.ts";
 import type { RandomSource } from "../resilience/random.ts";
 import { nextUint32 } from "../resilience/random.ts";
+import type { Tracer } from "../telemetry/tracer.ts";
 import type { InboundHeaders } from "./inbound-headers.ts";
 
 export interface RequestIdentity {
   readonly requestId: string;
   readonly traceId: string;
+  /** Of the span that the client sent; null: the trace begins here. */
+  readonly parentSpanId: string | null;
+  /** 2 hex digits. */
   readonly traceFlags: string;
   /** Whether the client's trace goes on; a new one begins without its state. */
   readonly traceKept: boolean;
@@ -16,8 +20,15 @@ export interface RequestIdentity {
 
 const HEX = Array.from({ length: 256 }, (_, value) => value.toString(16).padStart(2, "0"));
 
-/** Keeps the client's names or makes new ones; a new request id is the trace id. */
-export function identify(inbound: InboundHeaders, random: RandomSource): RequestIdentity {
+/**
+ * Keeps the client's names or makes new ones; a new request id is the trace id. `tracer` decides whether the
+ * trace is recorded; without one a client's decision goes on, and what begins here is not.
+ */
+export function identify(
+  inbound: InboundHeaders,
+  random: RandomSource,
+  tracer: Tracer | null,
+): RequestIdentity {
   const parent = inbound.traceparent === null ? null : parseTraceparent(inbound.traceparent);
   const traceId = parent === null ? randomHex(random, 4) : parent.traceId;
   const kept = inbound.requestId !== null && isAcceptableRequestId(inbound.requestId);
@@ -25,7 +36,8 @@ export function identify(inbound: InboundHeaders, random: RandomSource): Request
   return {
     requestId: kept && inbound.requestId !== null ? inbound.requestId : made,
     traceId,
-    traceFlags: parent === null ? "00" : parent.flags,
+    parentSpanId: parent?.parentId ?? null,
+    traceFlags: tracer?.flagsOf(parent?.flags ?? null, traceId) ?? parent?.flags ?? "00",
     traceKept: parent !== null,
   };
 }

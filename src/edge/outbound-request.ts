@@ -4,14 +4,13 @@
 
 import { removeHopByHop } from "../http/hop-by-hop.ts";
 import { rewritePath } from "../http/paths.ts";
-import { formatTraceparent } from "../http/trace-context.ts";
 import { appendVia } from "../http/via.ts";
 import { NOBODY } from "./api-keys.ts";
 import { className } from "./checks.ts";
 import { consumerAt } from "./engine.ts";
 import type { Exchange } from "./exchange.ts";
-import { newSpanId } from "./identity.ts";
 import type { OutboundBody } from "./outbound-body.ts";
+import { tryTraceparent } from "./trace.ts";
 
 /** Values of `Connection` that say something of the connection alone. */
 const NAMES_NO_FIELD = /^(?:keep-alive|close)$/i;
@@ -61,7 +60,7 @@ export function upstreamRequest(
 /** Makes the fields that a try sends of those that came in. */
 export function writeUpstreamFields(headers: Headers, x: Exchange, remainingMs: number): void {
   editFields(headers, x);
-  headers.set("traceparent", formatTraceparent(x.traceId, newSpanId(x.engine.random), x.traceFlags));
+  headers.set("traceparent", tryTraceparent(x));
   headers.set("x-tidegate-deadline-ms", String(Math.max(1, Math.floor(remainingMs))));
 }
 

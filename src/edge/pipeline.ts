@@ -31,6 +31,7 @@ import { awaitLimits, returnLimits, takeLimits } from "./limits.ts";
 import { followOverrides } from "./overrides.ts";
 import { reportAnswer } from "./report.ts";
 import type { Shell } from "./shell.ts";
+import { traceRequest, waited } from "./trace.ts";
 import { runTries } from "./tries.ts";
 import { Verdict } from "./verdict.ts";
 
@@ -40,7 +41,7 @@ export function runPipeline(engine: Engine, request: Request, shell: Shell): Res
   try {
     const checked = checkRequest(x);
     if (checked === Verdict.admit && isGatewayPath(x.path)) {
-      return shell.answerOwnPath(x).catch((error: unknown) => concludeBug(x, error));
+      return answerOwn(x, shell).catch((error: unknown) => concludeBug(x, error));
     }
     const refused = checked || admit(x);
     if (refused !== Verdict.admit) return conclude(x, refused);
@@ -70,15 +71,22 @@ function admit(x: Exchange): Verdict {
 /** The rest, which may wait: for the route's bulkhead, and for the upstream. */
 async function serve(x: Exchange, shell: Shell): Promise<Response> {
   const atRoute = takeRoutePermit(x);
-  const verdict = typeof atRoute === "number" ? atRoute : await atRoute;
+  const verdict = typeof atRoute === "number" ? atRoute : await waited(x, atRoute);
   if (verdict !== Verdict.admit) return conclude(x, verdict);
   const asked = awaitLimits(x);
-  const allowed = typeof asked === "number" ? asked : await asked;
+  const allowed = typeof asked === "number" ? asked : await waited(x, asked);
   if (allowed !== Verdict.admit) return conclude(x, allowed);
   if (x.queue !== null) return conclude(x, await shell.acceptJob(x, x.queue));
   if (x.saga !== null) return conclude(x, await shell.startSaga(x, x.saga));
   if (x.event !== null) return conclude(x, await shell.publishRequest(x, x.event));
   return conclude(x, x.upstream === null ? Verdict.internalError : await runTries(x, x.upstream));
+}
+
+/** A trace tells of own paths only where they published something. */
+async function answerOwn(x: Exchange, shell: Shell): Promise<Response> {
+  const response = await shell.answerOwnPath(x);
+  if ((x.trace?.produced ?? null) !== null) traceRequest(x, Verdict.admit, response.status, Date.now());
+  return response;
 }
 
 function concludeBug(x: Exchange, error: unknown): Response {
@@ -97,6 +105,7 @@ function conclude(x: Exchange, verdict: Verdict): Response {
       ? passAnswer(x, x.response)
       : answerRefusal(x, verdict === Verdict.admit ? Verdict.internalError : verdict);
   reportAnswer(x, verdict, response.status, now);
+  if (x.trace !== null) traceRequest(x, verdict, response.status, now);
   tellHub(x);
   return response;
 }
@@ -123,7 +132,7 @@ function openExchange(engine: Engine, request: Request, shell: Shell): Exchange 
   if (address !== null) inbound.clientAddress = address;
   if (host !== null) inbound.host = host;
   const explanation = asksWhy(engine, inbound) ? new Explanation() : null;
-  const identity = identify(inbound, engine.random);
+  const identity = identify(inbound, engine.random, engine.telemetry.tracer);
   return new Exchange(engine, request, inbound, Date.now(), identity, shell, explanation);
 }
 

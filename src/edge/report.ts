@@ -17,7 +17,7 @@ export function reportAnswer(x: Exchange, verdict: Verdict, status: number, now:
   const { telemetry } = x.engine;
   const code = verdict === Verdict.admit ? null : problemOf(verdict);
   const durationMs = now - x.startedAt;
-  telemetry.answered(x.route?.index ?? -1, status, code, durationMs);
+  telemetry.answered(x.request.method, x.route?.index ?? -1, status, code, durationMs);
   if (!telemetry.accessLog.wants(now)) return;
   telemetry.logRequest(
     {

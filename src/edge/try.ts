@@ -21,7 +21,9 @@ import {
   takeUpstreamPermit,
 } from "../resilience/upstream-control.ts";
 import type { Exchange } from "./exchange.ts";
+import { newSpanId } from "./identity.ts";
 import { TIMED_OUT } from "./timeout.ts";
+import { waited } from "./trace.ts";
 import type { Attempt } from "./tries.ts";
 import { Verdict, problemOf } from "./verdict.ts";
 import { waitForPermit } from "./waiting.ts";
@@ -43,7 +45,7 @@ export async function runTry(x: Exchange, attempt: Attempt): Promise<Verdict> {
   x.explanation?.note("breaker", forced === null ? "ok" : "forced", breakerNumbers(control.breaker));
   let permit = takeUpstreamPermit(control, x.trafficClass, askedAt);
   if (permit === NO_PERMIT) {
-    permit = await waitForPermit(control.bulkhead, x.trafficClass, x.deadlineAt, askedAt);
+    permit = await waited(x, waitForPermit(control.bulkhead, x.trafficClass, x.deadlineAt, askedAt));
   }
   const { permits, line } = control.bulkhead;
   if (permit === NO_PERMIT) {
@@ -68,13 +70,14 @@ export async function runTry(x: Exchange, attempt: Attempt): Promise<Verdict> {
     return Verdict.deadlineExceeded;
   }
   const inflight = permits.inUse;
-  const result = await fetchTarget(x, attempt, startedAt).catch((bug: unknown) => {
+  const result = await fetchTarget(x, attempt, startedAt, startedAt - askedAt).catch((bug: unknown) => {
     cancelTry(control, token, Date.now());
     leaveBulkhead(control.bulkhead, permit, Date.now());
     throw bug;
   });
   const now = Date.now();
   const latencyMs = now - startedAt;
+  endTry(x, result, now);
   const retryAfterAt = result.response === null ? 0 : retryAfterOf(result.response, now);
   attempt.isCrowdedOut = finishTry(
     control,
@@ -99,6 +102,10 @@ export async function runTry(x: Exchange, attempt: Attempt): Promise<Verdict> {
   return result.verdict;
 }
 
+function endTry(x: Exchange, { verdict, response }: Fetched, now: number): void {
+  x.trace?.end(now, response?.status ?? null, verdict === Verdict.admit ? null : problemOf(verdict));
+}
+
 interface Fetched {
   readonly verdict: Verdict;
   readonly outcome: Outcome;
@@ -108,7 +115,12 @@ interface Fetched {
 
 const IGNORED = { outcome: Outcome.ignored, fate: null, response: null } as const;
 
-async function fetchTarget(x: Exchange, attempt: Attempt, startedAt: number): Promise<Fetched> {
+async function fetchTarget(
+  x: Exchange,
+  attempt: Attempt,
+  startedAt: number,
+  waitedMs: number,
+): Promise<Fetched> {
   const { control, targets, plan } = attempt.upstream;
   const index = chooseTarget(control.targets, x.engine.random, attempt.lastTarget);
   // All of them were drained while it waited for its permit.
@@ -117,6 +129,15 @@ async function fetchTarget(x: Exchange, attempt: Attempt, startedAt: number): Pr
   const remainingMs = x.deadlineAt - startedAt;
   const timeoutMs = tryTimeoutMs(plan.timeoutMs, remainingMs);
   const { path, body } = attempt;
+  x.trace?.begin({
+    spanId: newSpanId(x.engine.random),
+    startMs: startedAt,
+    baseUrl: targets[index].baseUrl,
+    path,
+    target: index,
+    phase: control.breaker?.state.phase ?? "none",
+    waitedMs,
+  });
   const answer = attempt.send(x, { target: targets[index], path, body, remainingMs, timeoutMs });
   const inflight = control.targets.inflight[index];
   const slot = takePermit(inflight, startedAt, timeoutMs + LEASE_SLACK_MS);

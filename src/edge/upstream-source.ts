@@ -15,7 +15,7 @@ import {
 import type { UpstreamControl } from "../resilience/upstream-control.ts";
 import type { SharedBulkhead } from "./shared-bulkheads.ts";
 import { askForBulkheads, followBulkheads, widenBulkheads } from "./shared-bulkheads.ts";
-import { followLoad, takeLoad, wantsPermits } from "../resilience/upstream-loops.ts";
+import { followLoad, standAlone, takeLoad, wantsPermits } from "../resilience/upstream-loops.ts";
 
 /** An upstream counts as used for so long after its last request, and as long as that may have taken. */
 const TRAFFIC_MS = 3_000;
@@ -83,7 +83,10 @@ export function createUpstreamSource(
     bulkheadAsks: () => askForBulkheads(shared),
     followBulkheads: (answers, now) => followBulkheads(sharedByName, answers, now),
     takeMetrics,
-    standAlone: (now) => widenBulkheads(shared, now),
+    standAlone(now) {
+      widenBulkheads(shared, now);
+      for (const { control } of inUse(now)) standAlone(control, now);
+    },
     hasUrgentNews: (now) =>
       upstreams.some(({ control }) => {
         const regional = control.breaker?.regional ?? null;

@@ -26,3 +26,8 @@ export function formatTraceparent(traceId: string, spanId: string, flags: string
   const known = Number.parseInt(flags, 16) & KNOWN_FLAGS;
   return `00-${traceId}-${spanId}-0${known}`;
 }
+
+/** Whether flags say that whoever sent them records the trace (Trace Context 3.2.2.5.1). */
+export function isSampled(flags: string): boolean {
+  return (Number.parseInt(flags, 16) & 1) === 1;
+}

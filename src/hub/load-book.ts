@@ -5,6 +5,7 @@
 // A single isolate sees everything, and at once: its own limit is the better one, and the hub only keeps it
 // for the next one. What is kept over a restart: load-status.ts.
 
+import type { BreakerPhase } from "../resilience/breaker-state.ts";
 import type { ShedLoop, ShedTally } from "../resilience/cursor.ts";
 import { createShedLoop, createShedTally, forgetFates, isTickDue, tickCursor } from "../resilience/cursor.ts";
 import { ISOLATE_START_LIMIT, START_LIMIT } from "../resilience/concurrency-limit.ts";
@@ -21,6 +22,8 @@ import { createRetryBudget, depositOriginals, noteRetries } from "../resilience/
 import type { Hub } from "./hub.ts";
 import { grantPermits, grantRetries, wholeOf } from "./load-grants.ts";
 import type { LoadAsk, LoadEntry, LoadTerms, LoadVerdict } from "./load-protocol.ts";
+import type { Recovery } from "./load-recovery.ts";
+import { createRecovery, followRecovery } from "./load-recovery.ts";
 import type { Demand, Demands, Share } from "./load-shares.ts";
 import { expireDemands, heldBy, noteDemand, permitsOfOthers, shareOf, sumDemands } from "./load-shares.ts";
 import type { LoadStatus, StoredLoad } from "./load-status.ts";
@@ -33,6 +36,8 @@ const YOUNG_MS = 3_000;
 const ASSUMED_ISOLATES = 8;
 /** What the first of many that may come gets at least. */
 const FIRST_SHARE = 64;
+/** News of what a ramp has refused comes as late as this. */
+const SETTLE_MS = 1_200;
 /** Of a limit that was stored, so much is taken for good after a restart. */
 const RESTORED_PART = 0.8;
 /** A single isolate's own limit may grow by so much until the next verdict. */
@@ -55,6 +60,7 @@ export interface LoadBook {
   readonly demands: Demands;
   /** The breaker's generation at the last turn of the cursor's loop. */
   generation: number;
+  readonly recovery: Recovery;
   /** Whether the upstream has refused calls, or left them unanswered, since then. */
   isPushedBack: boolean;
   /** What a single isolate has told of its own limit; null: there are several. */
@@ -77,7 +83,12 @@ export function noteReportedLoad(hub: Hub, session: string, entry: LoadEntry, no
     noteRetries(book.budget, entry.retries, now);
   }
   const { limit, demands } = book;
-  if (limit !== null && demands.size > 1) learnLimit(limit, entry, sumDemands(demands), now);
+  const sums = sumDemands(demands);
+  const phase = phaseOf(hub, book);
+  const isLearning =
+    limit !== null &&
+    followRecovery(book.recovery, limit, entry, { ...sums, isShedding: book.shed.cut > 0 }, phase, now);
+  if (isLearning && demands.size > 1) learnLimit(limit, entry, sums, now);
   turn(hub, book, now);
 }
 
@@ -128,6 +139,7 @@ export function answerLoadAsk(hub: Hub, session: string, ask: LoadAsk, now: numb
     fraction: shed.fraction,
     cut: shed.cut,
     limit: permits,
+    regionLimit: limit,
     ceiling: limit < ask.terms.max ? most : permits,
     isFull: book.limit !== null && isKnownFull(book.limit, now),
     hasSpare: heldBy(demands) < limit && permits + permitsOfOthers(demands, session) < limit,
@@ -193,6 +205,7 @@ function loadBookOf(hub: Hub, terms: LoadTerms, now: number): LoadBook | null {
     budget: createBudget(terms),
     demands: new Map(),
     generation: 0,
+    recovery: createRecovery(),
     isPushedBack: false,
     alone: null,
     aloneSince: Number.POSITIVE_INFINITY,
@@ -246,6 +259,10 @@ function sameTerms(one: LoadTerms, other: LoadTerms): boolean {
   return one.max === other.max && one.adaptive === other.adaptive && one.retryShare === other.retryShare;
 }
 
+function phaseOf(hub: Hub, { terms }: LoadBook): BreakerPhase {
+  return hub.upstreams.get(terms.upstream)?.region.breaker.state.phase ?? "closed";
+}
+
 function addArrivals({ tally, demands }: LoadBook, entry: LoadEntry): void {
   for (let at = 0; at < entry.arrivals.length; at += 2) {
     tally.arrivals[entry.arrivals[at]] += entry.arrivals[at + 1];
@@ -276,7 +293,8 @@ function turn(hub: Hub, book: LoadBook, now: number): void {
   if (!isTickDue(book.shed, book.tally, now)) return;
   const state = hub.upstreams.get(book.terms.upstream)?.region.breaker.state;
   const generation = state?.generation ?? 0;
-  const isOtherPhase = generation !== book.generation;
+  const isSettling = state?.phase === "closed" && Math.abs(now - state.since) < SETTLE_MS;
+  const isOtherPhase = generation !== book.generation || isSettling;
   book.generation = generation;
   if (isOtherPhase) {
     forgetFates(book.shed);

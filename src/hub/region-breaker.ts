@@ -8,33 +8,25 @@
 //             the first probe is promised while it is open, so that it goes out without a round trip
 //   half-open probes are leases; one is out at first, then two, four; `probes` good ones lead to the ramp,
 //             after a ramp that failed only when they were good for a while
-//   ramp      opens when a quarter of at least ten calls fail; else closes after `rampUpMs`
+//   ramp      opens when a quarter of at least ten calls fail; else closes after `rampUpMs`, sooner when all
+//             goes well; one that relapses again and again is held instead (resilience/breaker-ramp.ts)
 //
 // Calls carry the generation that admitted them; results of an earlier one are dropped.
 
 import type { Breaker, BreakerOptions } from "../resilience/breaker-state.ts";
-import { closeBreaker, halfOpenBreaker, openBreaker, rampBreaker } from "../resilience/breaker-moves.ts";
+import { closeBreaker, halfOpenBreaker, openBreaker } from "../resilience/breaker-moves.ts";
+import { endRamp, isRampOver, openOrHold, paceRamp, rampBreaker } from "../resilience/breaker-ramp.ts";
 import { createBreaker, noteRetryAfter } from "../resilience/breaker.ts";
 import type { CallSums } from "../resilience/call-window.ts";
-import {
-  advanceWindow,
-  callCount,
-  localFailureCount,
-  recordCalls,
-  remoteFailureCount,
-} from "../resilience/call-window.ts";
+import { recordCalls } from "../resilience/call-window.ts";
 import { renewLease, returnLease, takeLease } from "../resilience/probe-leases.ts";
-import type { Evidence } from "./region-evidence.ts";
-import {
-  createEvidence,
-  forgetEvidence,
-  hasConsecutive,
-  noteEvidence,
-  pruneEvidence,
-  weighedSums,
-} from "./region-evidence.ts";
+import { noteUsual } from "../resilience/usual-failures.ts";
+import { createEvidence, forgetEvidence, noteEvidence, pruneEvidence } from "./region-evidence.ts";
+import type { Judged, Reason } from "./region-reasons.ts";
+import { isRampFailing, isRampWell, reasonToOpen } from "./region-reasons.ts";
 
 export { MANY_ISOLATES, MAX_ISOLATES, MAX_ISOLATE_PART } from "./region-evidence.ts";
+export { SUSPECT_MINIMUM_CALLS, isHealthyHere } from "./region-reasons.ts";
 
 /** An isolate must start a probe that it got the lease for within this time. */
 export const PROBE_START_MS = 2_000;
@@ -42,25 +34,14 @@ export const PROBE_START_MS = 2_000;
 export const PROBE_NEWS_MS = 1_500;
 /** Lease numbers of a phase begin with it. */
 const FIRST_LEASE = 1;
-/** Up to so many isolates every report with failures is weighed; beyond, so many isolates per ms are. */
-const EVERY_REPORT_ISOLATES = 256;
-const WEIGHED_PER_MS = 20;
 const PRUNE_EVERY_MS = 5_000;
-/** Calls that suffice where other regions see the upstream fail. */
-export const SUSPECT_MINIMUM_CALLS = 5;
-/** Failures, or slow ones, per call of late that open, however good the rest of the window was. */
-const DOWN_RATE = 0.8;
 /** After each ramp that failed probes must be good for so much longer, up to a bound. */
 const STEADY_MS_PER_FLAP = 1_000;
 const MAX_STEADY_MS = 3_000;
 /** Once enough probes were good, those that look on are so far apart. */
 const STEADY_PROBE_EVERY_MS = 500;
-const RAMP_FAILURE_RATE = 0.25;
-const RAMP_MINIMUM_CALLS = 10;
 
-export interface RegionBreaker {
-  readonly breaker: Breaker;
-  readonly evidence: Evidence;
+export interface RegionBreaker extends Judged {
   /** Ramps that failed since the last one that did not. */
   flaps: number;
   /** When the first good probe of this half-open phase came back, and when the last one went out. */
@@ -68,8 +49,6 @@ export interface RegionBreaker {
   leasedAt: number;
   /** The open phase whose first probe is promised, by its generation. */
   promised: number;
-  /** When isolates are weighed again. */
-  weighAt: number;
   /** When isolates without calls were last dropped. */
   prunedAt: number;
 }
@@ -128,11 +107,18 @@ export function noteCalls(
   if (state.phase === "half-open") return;
   noteEvidence(region.evidence, isolate, report, breaker.options.windowMs, now);
   recordCalls(breaker.window, report, now);
-  if (report.failRemote + report.failLocal + report.slow === 0 && !report.consecutive) return;
+  const failures = report.failRemote + report.failLocal;
+  if (state.phase === "closed") {
+    noteUsual(breaker.usual, report.ok + failures, failures, breaker.options.windowMs, now);
+  }
+  if (report.ok > 0) breaker.goodAt = now;
+  const isAllGood = failures + report.slow === 0 && !report.consecutive;
   if (state.phase === "ramp") {
-    if (isRampFailing(region, now)) openFor(region, now, random, "ramp-failed");
+    if (!isAllGood && isRampFailing(region, now)) openFor(region, now, random, "ramp-failed");
+    else paceRamp(breaker, state, isRampWell(region, now), now);
     return;
   }
+  if (isAllGood) return;
   const reason = reasonToOpen(region, isSuspect, now);
   if (reason !== null) openFor(region, now, random, reason);
 }
@@ -199,6 +185,7 @@ export function noteProbe(
     openFor(region, now, random, "probe-failed");
     return;
   }
+  breaker.goodAt = now;
   if (state.good === 0) region.goodSince = now;
   state.good++;
   if (state.good < breaker.options.probes || now - region.goodSince < steadyMs(region)) return;
@@ -214,68 +201,26 @@ export function advanceRegionBreaker(region: RegionBreaker, now: number): void {
   pruneEvidence(region.evidence, now);
 }
 
-/** Whether this region's own evidence is good: enough calls, few failures. */
-export function isHealthyHere({ breaker }: RegionBreaker, now: number): boolean {
-  advanceWindow(breaker.window, now);
-  const calls = callCount(breaker.window);
-  const failures = remoteFailureCount(breaker.window) + localFailureCount(breaker.window);
-  return calls >= breaker.options.minimumCalls && failures < RAMP_FAILURE_RATE * calls;
-}
-
 function steadyMs({ flaps }: RegionBreaker): number {
   return Math.min(MAX_STEADY_MS, flaps * STEADY_MS_PER_FLAP);
 }
 
 function moveOn(region: RegionBreaker, now: number): void {
   const { breaker } = region;
-  const { state, options } = breaker;
+  const { state } = breaker;
   if (state.phase === "open" && now >= state.openUntil) {
     halfOpenBreaker(breaker, now);
     if (region.promised === state.generation) keepPromise(region, now);
   }
-  const isRamped = state.phase === "ramp" && now - state.since >= options.rampUpMs;
-  if (!isRamped) return;
+  if (!isRampOver(breaker, now)) return;
   region.flaps = 0;
-  closeBreaker(breaker, now, "ramp-done");
+  endRamp(breaker, now);
 }
 
 /** The first lease of a phase is the one that was promised. */
 function keepPromise({ breaker }: RegionBreaker, now: number): void {
   if (breaker.state.phase !== "half-open") return;
   takeLease(breaker.state.leases, 1, now, PROBE_START_MS + PROBE_NEWS_MS);
-}
-
-type Reason = "consecutive" | "failure-rate" | "slow-rate";
-
-function reasonToOpen(region: RegionBreaker, isSuspect: boolean, now: number): Reason | null {
-  const { options } = region.breaker;
-  if (hasConsecutive(region.evidence, options.consecutive, now)) return "consecutive";
-  if (now < region.weighAt) return null;
-  region.weighAt = now + Math.max(0, region.evidence.isolates.size - EVERY_REPORT_ISOLATES) / WEIGHED_PER_MS;
-  const recent = weighedSums(region.evidence, "recent", now);
-  if (recent.calls >= options.minimumCalls) {
-    if (recent.failureRate >= Math.max(DOWN_RATE, options.failureRate)) return "failure-rate";
-    const isSlow = recent.slowRate >= Math.max(DOWN_RATE, options.slowCallRate);
-    if (options.slowCallMs !== null && isSlow) return "slow-rate";
-  }
-  const sums = weighedSums(region.evidence, "window", now);
-  const minimum =
-    isSuspect && !isHealthyHere(region, now)
-      ? Math.min(SUSPECT_MINIMUM_CALLS, options.minimumCalls)
-      : options.minimumCalls;
-  if (sums.calls < minimum) return null;
-  if (sums.failureRate >= options.failureRate) return "failure-rate";
-  if (options.slowCallMs !== null && sums.slowRate >= options.slowCallRate) return "slow-rate";
-  return null;
-}
-
-function isRampFailing({ breaker, evidence }: RegionBreaker, now: number): boolean {
-  const { options } = breaker;
-  if (hasConsecutive(evidence, options.consecutive, now)) return true;
-  const sums = weighedSums(evidence, "window", now);
-  if (sums.calls < RAMP_MINIMUM_CALLS) return false;
-  if (sums.failureRate >= RAMP_FAILURE_RATE) return true;
-  return options.slowCallMs !== null && sums.slowRate >= options.slowCallRate;
 }
 
 function openFor(
@@ -285,7 +230,8 @@ function openFor(
   reason: Reason | "ramp-failed" | "probe-failed",
 ) {
   if (reason === "ramp-failed") region.flaps++;
-  openBreaker(region.breaker, now, random, reason);
+  if (reason === "probe-failed") openBreaker(region.breaker, now, random, reason);
+  else openOrHold(region.breaker, now, random, reason);
   forgetEvidence(region.evidence);
 }
 

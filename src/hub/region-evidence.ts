@@ -9,6 +9,7 @@
 //
 // How many there are is known from all that they report, not of this upstream alone: `known`.
 
+import { RECENT_MS } from "../resilience/breaker.ts";
 import type { CallSums, CallWindow } from "../resilience/call-window.ts";
 import {
   advanceWindow,
@@ -20,6 +21,8 @@ import {
   resetWindow,
   slowCount,
 } from "../resilience/call-window.ts";
+import type { UsualFailures } from "../resilience/usual-failures.ts";
+import { isRowBeyondChance } from "../resilience/usual-failures.ts";
 
 /** From so many isolates with calls on, no single one decides. */
 export const MANY_ISOLATES = 4;
@@ -27,8 +30,6 @@ export const MANY_ISOLATES = 4;
 export const MAX_ISOLATE_PART = 0.25;
 /** Isolates that calls of one upstream are told apart by, at most. */
 export const MAX_ISOLATES = 5_000;
-/** What counts as of late: evidence of an upstream that went down all at once. */
-const RECENT_MS = 1_500;
 /** Consecutive failures that an isolate saw count for so long. */
 export const CONSECUTIVE_MS = 2_000;
 /** Isolates that have reported within this time are there. */
@@ -170,11 +171,18 @@ export function weighedSums(evidence: Evidence, over: "window" | "recent", now: 
 
 /**
  * Whether enough isolates saw `consecutive` failures in a row of late; or the region twice as many, from so
- * many isolates that no single one decides: where each has little traffic, none sees many in a row.
+ * many isolates that no single one decides: where each has little traffic, none sees many in a row. An
+ * isolate leaves out what chance brings by itself; of the region's row it is left out here.
  */
-export function hasConsecutive(evidence: Evidence, consecutive: number, now: number): boolean {
-  const isRow = evidence.failingInRow.size >= MANY_ISOLATES && evidence.failuresInRow >= 2 * consecutive;
-  if (isRow) return true;
+export function hasConsecutive(
+  evidence: Evidence,
+  usual: UsualFailures,
+  consecutive: number,
+  now: number,
+): boolean {
+  const row = evidence.failuresInRow;
+  const isRow = evidence.failingInRow.size >= MANY_ISOLATES && row >= 2 * consecutive;
+  if (isRow && isRowBeyondChance(usual, row)) return true;
   if (now - evidence.consecutiveAt >= CONSECUTIVE_MS) return false;
   let failing = 0;
   let present = 0;

@@ -1,6 +1,7 @@
 // A region's breaker as isolates are told of it.
 
 import type { BreakerVerdict } from "../resilience/regional-breaker.ts";
+import { rampedMsAt } from "../resilience/breaker-ramp.ts";
 import type { RegionBreaker } from "./region-breaker.ts";
 
 /**
@@ -19,7 +20,8 @@ export function verdictOf(
     generation: state.generation,
     phase: state.phase,
     openForMs: state.phase === "open" ? Math.max(0, state.openUntil - now) : 0,
-    rampedMs: state.phase === "ramp" ? Math.max(0, now - state.since) : 0,
+    rampedMs: state.phase === "ramp" ? rampedMsAt(state, now) : 0,
+    ...(state.phase === "ramp" && state.pace !== 1 && { pace: state.pace }),
     lease,
     leaseMs,
   };

@@ -17,6 +17,7 @@ import type { LwwRegister } from "../crdt/lww-register.ts";
 import { createLwwRegister, writeRegister } from "../crdt/lww-register.ts";
 import { regionOf } from "../crdt/slot-id.ts";
 import { compareStamps } from "../crdt/hybrid-clock.ts";
+import { createRamp } from "../resilience/breaker-ramp.ts";
 import { createProbeLeases } from "../resilience/probe-leases.ts";
 import type { BreakerState } from "../resilience/breaker-state.ts";
 import { nextRandom } from "../resilience/random.ts";
@@ -195,6 +196,7 @@ function changeTerms(book: UpstreamBook, terms: UpstreamTerms): void {
 /** Goes on where the stored breaker was; probes that were out are taken for lost. */
 function restore({ breaker }: RegionBreaker, status: BreakerStatus, now: number): void {
   breaker.strikes = status.strikes;
+  breaker.downSince = status.since;
   breaker.state = stateOf(status, now);
 }
 
@@ -205,7 +207,7 @@ function stateOf({ phase, generation, openUntil, since }: BreakerStatus, now: nu
     case "half-open":
       return { phase, generation, leases: createProbeLeases(), good: 0 };
     case "ramp":
-      return { phase, generation, since, consecutive: 0, calls: 0, failures: 0, slow: 0 };
+      return createRamp(generation, now - since, 1, now);
     case "closed":
       return { phase, generation, since, consecutive: 0 };
   }

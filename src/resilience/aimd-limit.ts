@@ -18,7 +18,8 @@
 // least of noisy numbers would be far too small. The very first window counts with its slowest answer,
 // because in the beginning only the fast ones are back. It starts at `max`, or at 128 if that is less: a
 // thousand requests at an upstream that serves a hundred a second are ten seconds of work, and there may be
-// other isolates. Under a region's hub `max` is the isolate's share: it may cut further between two verdicts.
+// other isolates. Where a hub should be and is not, it begins carefully: with 20, + 1. Under a region's hub
+// `max` is the isolate's share: it may cut further between two verdicts.
 
 import type { ConcurrencyLimit } from "./concurrency-limit.ts";
 import { ISOLATE_START_LIMIT, SampleFate } from "./concurrency-limit.ts";
@@ -155,6 +156,12 @@ export class AimdLimit implements ConcurrencyLimit {
     this.#ceiling = Number.POSITIVE_INFINITY;
     this.#ceilingUntil = 0;
     this.#set(limit);
+  }
+
+  beCareful(most: number, now: number): void {
+    this.#isUntried = false;
+    this.#gentleUntil = now + GENTLE_MS;
+    this.#set(Math.min(this.#exact, most));
   }
 
   forget(): void {

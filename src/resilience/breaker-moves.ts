@@ -6,10 +6,14 @@ import type { Breaker, BreakerOptions, BreakerPhase, BreakerTransition } from ".
 import type { CallWindow } from "./call-window.ts";
 import { callCount, localFailureCount, remoteFailureCount, resetWindow, slowCount } from "./call-window.ts";
 import { createProbeLeases } from "./probe-leases.ts";
+import { forgetUnusual } from "./usual-failures.ts";
 
 const HEALTHY_MS_PER_STRIKE = 10_000;
 
-/** Opens for a time that grows with each opening; `random` in [0, 1) jitters it. */
+/**
+ * Opens for a time that grows with each opening, but for failed probes of the first `maxOpenForMs`.
+ * `random` in [0, 1) jitters it.
+ */
 export function openBreaker(
   breaker: Breaker,
   now: number,
@@ -19,11 +23,21 @@ export function openBreaker(
   const { options, state } = breaker;
   const healed =
     state.phase === "closed" ? Math.max(0, Math.floor((now - state.since) / HEALTHY_MS_PER_STRIKE)) : 0;
-  breaker.strikes = Math.min(Math.max(0, breaker.strikes - healed) + 1, strikesAtLongest(options));
+  const isProbe = reason === "probe-failed";
+  if (!isProbe) breaker.downSince = now;
+  // An outage that has just begun is often over soon: it is tried again at the pace that it began with.
+  const isYoung = isProbe && now - breaker.downSince < options.maxOpenForMs;
+  if (!isYoung) {
+    breaker.strikes = Math.min(Math.max(0, breaker.strikes - healed) + 1, strikesAtLongest(options));
+  }
   const fullMs = Math.min(options.maxOpenForMs, options.openForMs * 2 ** (breaker.strikes - 1));
+  // Probes are `openForMs` apart, what they take included.
+  const restMs = isProbe ? options.openForMs - (now - (breaker.lastTransition?.at ?? now)) : 0;
+  const leastMs = Math.max(breaker.leaveAloneUntil - now, restMs);
   const jitteredMs = fullMs / 2 + (random * fullMs) / 2;
-  const openForMs = Math.min(options.maxOpenForMs, Math.max(jitteredMs, breaker.leaveAloneUntil - now));
+  const openForMs = Math.min(options.maxOpenForMs, Math.max(jitteredMs, leastMs));
   breaker.leaveAloneUntil = 0;
+  forgetUnusual(breaker.usual);
   noteTransition(breaker, "open", now, reason, openForMs);
   breaker.state = { phase: "open", generation: state.generation + 1, openUntil: now + openForMs };
 }
@@ -38,13 +52,6 @@ export function halfOpenBreaker(breaker: Breaker, now: number): void {
   noteTransition(breaker, "half-open", now, "open-time-over", 0);
   const generation = breaker.state.generation + 1;
   breaker.state = { phase: "half-open", generation, leases: createProbeLeases(), good: 0 };
-}
-
-/** Probes were good: traffic comes back step by step. */
-export function rampBreaker(breaker: Breaker, now: number): void {
-  noteTransition(breaker, "ramp", now, "probes-good", 0);
-  const generation = breaker.state.generation + 1;
-  breaker.state = { phase: "ramp", generation, since: now, consecutive: 0, calls: 0, failures: 0, slow: 0 };
 }
 
 export function closeBreaker(breaker: Breaker, now: number, reason: BreakerTransition["reason"]): void {

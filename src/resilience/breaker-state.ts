@@ -4,6 +4,7 @@
 import type { CallWindow } from "./call-window.ts";
 import type { ProbeLeases } from "./probe-leases.ts";
 import type { Regional } from "./regional-breaker.ts";
+import type { UsualFailures } from "./usual-failures.ts";
 
 export interface BreakerOptions {
   readonly failureRate: number;
@@ -29,6 +30,10 @@ export type BreakerState =
       readonly phase: "ramp";
       readonly generation: number;
       readonly since: number;
+      /** How far it had come at `seenAt`, and how fast it goes on: see breaker-ramp.ts. */
+      rampedMs: number;
+      seenAt: number;
+      pace: number;
       consecutive: number;
       calls: number;
       failures: number;
@@ -49,6 +54,7 @@ export interface BreakerTransition {
     | "probes-good"
     | "ramp-failed"
     | "ramp-done"
+    | "flapping"
     | "region";
   readonly calls: number;
   readonly failures: number;
@@ -59,8 +65,16 @@ export interface BreakerTransition {
 export interface Breaker {
   readonly options: BreakerOptions;
   readonly window: CallWindow;
+  readonly usual: UsualFailures;
   state: BreakerState;
   strikes: number;
+  /** When it opened without having tried the upstream again since. */
+  downSince: number;
+  /** When traffic last began to come back, and how often in a row it failed soon after that. */
+  returnedAt: number;
+  relapses: number;
+  /** When a call last went well. */
+  goodAt: number;
   /** The upstream asked to be left alone until then (`Retry-After`). */
   leaveAloneUntil: number;
   lastTransition: BreakerTransition | null;

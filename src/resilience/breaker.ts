@@ -1,6 +1,8 @@
 // The circuit breaker: a tagged union of four phases, moved by `(breaker, event, now, random)` alone.
 //
-//   closed    -> open       `consecutive` failures, or the failure or slow rate over enough calls
+//   closed    -> open       `consecutive` failures, or the failure or slow rate over enough calls; or 0.8 of
+//                           enough calls of late. Failures count that are more than this upstream's usual
+//                           share of them brings by chance (usual-failures.ts)
 //   open      -> half-open  lazily, at the first call at or after `openUntil`
 //   half-open -> ramp       `probes` good ones under lease; -> open at the first bad one
 //   ramp      -> closed     after `rampUpMs`; -> open when a quarter of at least ten calls fail
@@ -12,7 +14,17 @@
 // generation and a call carries the one that admitted it: late results of an earlier one are dropped.
 // A lease that is never returned expires. Admitting and recording in the closed phase allocate nothing.
 
-import { closeBreaker, failureCount, halfOpenBreaker, openBreaker, rampBreaker } from "./breaker-moves.ts";
+import { closeBreaker, failureCount, halfOpenBreaker, openBreaker } from "./breaker-moves.ts";
+import {
+  RAMP_FAILURE_RATE,
+  RAMP_MINIMUM_CALLS,
+  isHeld,
+  isRampGood,
+  isRampOver,
+  openOrHold,
+  paceRamp,
+  rampBreaker,
+} from "./breaker-ramp.ts";
 import type {
   Breaker,
   BreakerOptions,
@@ -20,7 +32,16 @@ import type {
   BreakerState,
   BreakerTransition,
 } from "./breaker-state.ts";
-import { advanceWindow, callCount, createCallWindow, recordCall, slowCount } from "./call-window.ts";
+import {
+  advanceWindow,
+  callCount,
+  createCallWindow,
+  recentCalls,
+  recentFailures,
+  recentSlow,
+  recordCall,
+  slowCount,
+} from "./call-window.ts";
 import { Outcome } from "./outcome.ts";
 import {
   EMERGENCY_MS,
@@ -31,22 +52,29 @@ import {
   takeRegionalLease,
 } from "./regional-breaker.ts";
 import { LEASE_NUMBERS, returnLease, takeLease } from "./probe-leases.ts";
+import { createUsualFailures, isRowBeyondChance, isShareBeyondChance, noteUsual } from "./usual-failures.ts";
 
 export type { Breaker, BreakerOptions, BreakerPhase, BreakerState, BreakerTransition };
 
 /** What `admitCall` answers instead of a token when the call must not be made. */
 export const NOT_ADMITTED = -1;
 
-const RAMP_FAILURE_RATE = 0.25;
-const RAMP_MINIMUM_CALLS = 10;
-const RAMP_FIRST_SHARE = 0.01;
+/** What counts as of late: evidence of an upstream that went down, or turned slow, all at once. */
+export const RECENT_MS = 1_500;
+/** Failures, or slow ones, per call of late that open, however good the rest of the window was. */
+export const DOWN_RATE = 0.8;
 
 export function createBreaker(options: BreakerOptions): Breaker {
   return {
     options,
     window: createCallWindow(options.windowMs),
+    usual: createUsualFailures(),
     state: { phase: "closed", generation: 1, since: Number.POSITIVE_INFINITY, consecutive: 0 },
     strikes: 0,
+    downSince: Number.POSITIVE_INFINITY,
+    returnedAt: Number.NEGATIVE_INFINITY,
+    relapses: 0,
+    goodAt: Number.NEGATIVE_INFINITY,
     leaveAloneUntil: 0,
     lastTransition: null,
     regional: null,
@@ -63,7 +91,7 @@ export function admitCall(breaker: Breaker, now: number, leaseMs: number): numbe
     case "closed":
       return state.generation * LEASE_NUMBERS;
     case "ramp":
-      if (now - state.since < breaker.options.rampUpMs) return state.generation * LEASE_NUMBERS;
+      if (!isRampOver(breaker, now)) return state.generation * LEASE_NUMBERS;
       closeBreaker(breaker, now, "ramp-done");
       return breaker.state.generation * LEASE_NUMBERS;
     case "open":
@@ -91,6 +119,7 @@ export function recordResult(
 ): void {
   const state = breaker.state;
   if (Math.floor(token / LEASE_NUMBERS) !== state.generation) return;
+  if (outcome === Outcome.ok) breaker.goodAt = now;
   switch (state.phase) {
     case "closed":
       recordClosed(breaker, state, outcome, slow, now, random);
@@ -117,16 +146,8 @@ export function noteRetryAfter(breaker: Breaker, until: number): void {
 export function phaseAt(breaker: Breaker, now: number): BreakerPhase {
   const state = breaker.state;
   if (state.phase === "open" && now >= state.openUntil) return "half-open";
-  if (state.phase === "ramp" && now - state.since >= breaker.options.rampUpMs) return "closed";
+  if (isRampOver(breaker, now)) return "closed";
   return state.phase;
-}
-
-/** The share of arrivals that may pass while the breaker ramps up; 1 in every other phase. */
-export function rampShare(breaker: Breaker, now: number): number {
-  const state = breaker.state;
-  if (state.phase !== "ramp") return 1;
-  const share = (now - state.since) / breaker.options.rampUpMs;
-  return Math.min(1, Math.max(RAMP_FIRST_SHARE, share));
 }
 
 /** Failures per call in the window, or -1 below `minimumCalls`: too little is known. */
@@ -147,19 +168,36 @@ function recordClosed(
   if (outcome === Outcome.ignored) return;
   const { options, window } = breaker;
   recordCall(window, outcome, slow, now);
+  noteUsual(breaker.usual, 1, outcome === Outcome.ok ? 0 : 1, options.windowMs, now);
   if (breaker.regional !== null) noteRegionalCall(breaker, breaker.regional, outcome, slow, now);
   state.consecutive = outcome === Outcome.ok ? 0 : state.consecutive + 1;
   if (state.consecutive === 0 && !slow) return;
-  if (state.consecutive >= options.consecutive) {
-    openAtOnce(breaker, now, random, "consecutive");
-    return;
-  }
+  const reason = reasonToOpen(breaker, state.consecutive, now);
+  if (reason !== null) openAtOnce(breaker, now, random, reason);
+}
+
+/** Whether the rates, of the whole window or of late, or a row of failures are reason to open. */
+function reasonToOpen(
+  { options, window, usual }: Breaker,
+  row: number,
+  now: number,
+): "consecutive" | "failure-rate" | "slow-rate" | null {
+  if (row >= options.consecutive && isRowBeyondChance(usual, row)) return "consecutive";
   const calls = callCount(window);
-  if (calls < options.minimumCalls) return;
-  if (failureCount(window) >= options.failureRate * calls) openAtOnce(breaker, now, random, "failure-rate");
-  else if (options.slowCallMs !== null && slowCount(window) >= options.slowCallRate * calls) {
-    openAtOnce(breaker, now, random, "slow-rate");
+  if (calls < options.minimumCalls) return null;
+  const failures = failureCount(window);
+  if (failures >= options.failureRate * calls && isShareBeyondChance(usual, calls, failures)) {
+    return "failure-rate";
   }
+  const countsSlow = options.slowCallMs !== null;
+  if (countsSlow && slowCount(window) >= options.slowCallRate * calls) return "slow-rate";
+  const recent = recentCalls(window, RECENT_MS, now);
+  if (recent < options.minimumCalls) return null;
+  const failed = recentFailures(window, RECENT_MS, now);
+  const isDown = failed >= Math.max(DOWN_RATE, options.failureRate) * recent;
+  if (isDown && isShareBeyondChance(usual, recent, failed)) return "failure-rate";
+  const isSlow = recentSlow(window, RECENT_MS, now) >= Math.max(DOWN_RATE, options.slowCallRate) * recent;
+  return countsSlow && isSlow ? "slow-rate" : null;
 }
 
 function recordRamp(
@@ -181,12 +219,14 @@ function recordRamp(
   const enough = state.calls >= RAMP_MINIMUM_CALLS;
   const failing = enough && state.failures >= RAMP_FAILURE_RATE * state.calls;
   const slowing = enough && options.slowCallMs !== null && state.slow >= options.slowCallRate * state.calls;
-  if (state.consecutive >= options.consecutive) openAtOnce(breaker, now, random, "ramp-failed");
-  else if (isRegionInCharge(breaker, now)) return;
-  else if (failing || slowing) openBreaker(breaker, now, random, "ramp-failed");
-  else if (now - state.since >= options.rampUpMs) {
-    closeBreaker(breaker, now, "ramp-done");
+  const isRow = state.consecutive >= options.consecutive;
+  if (isRegionInCharge(breaker, now)) {
+    if (isRow && !isHeld(state)) openAtOnce(breaker, now, random, "ramp-failed");
+    return;
   }
+  if (isRow || failing || slowing) openOrHold(breaker, now, random, "ramp-failed");
+  else if (isRampOver(breaker, now)) closeBreaker(breaker, now, "ramp-done");
+  else paceRamp(breaker, state, isRampGood(state.calls, state.failures), now);
 }
 
 function recordProbe(
@@ -223,7 +263,8 @@ function openAtOnce(
   reason: BreakerTransition["reason"],
 ): void {
   const inCharge = isRegionInCharge(breaker, now);
-  openBreaker(breaker, now, random, reason);
+  if (inCharge) openBreaker(breaker, now, random, reason);
+  else openOrHold(breaker, now, random, reason);
   if (breaker.regional === null) return;
   breaker.regional.openedAt = now;
   if (breaker.state.phase === "open" && reason !== "failure-rate" && reason !== "slow-rate") {

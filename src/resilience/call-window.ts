@@ -97,6 +97,31 @@ export function callCount(window: CallWindow): number {
   return window.totals[Outcome.ok] + window.totals[Outcome.failRemote] + window.totals[Outcome.failLocal];
 }
 
+/** Calls of the last `recentMs`, in whole slots: of the running one, too. */
+export function recentCalls(window: CallWindow, recentMs: number, now: number): number {
+  const failures = recentFailures(window, recentMs, now);
+  return failures + recentOf(window, Outcome.ok, recentMs);
+}
+
+export function recentFailures(window: CallWindow, recentMs: number, now: number): number {
+  advanceWindow(window, now);
+  return recentOf(window, Outcome.failRemote, recentMs) + recentOf(window, Outcome.failLocal, recentMs);
+}
+
+export function recentSlow(window: CallWindow, recentMs: number, now: number): number {
+  advanceWindow(window, now);
+  return recentOf(window, SLOW, recentMs);
+}
+
+function recentOf({ counts, slotIndex, slotMs }: CallWindow, field: number, recentMs: number): number {
+  const slots = Math.min(WINDOW_SLOTS, Math.max(1, Math.ceil(recentMs / slotMs)));
+  let sum = 0;
+  for (let back = 0; back < slots; back++) {
+    sum += counts[((slotIndex + WINDOW_SLOTS - back) % WINDOW_SLOTS) * FIELDS + field];
+  }
+  return sum;
+}
+
 function clearSlot(window: CallWindow, slot: number): void {
   for (let field = 0; field < FIELDS; field++) {
     window.totals[field] -= window.counts[slot * FIELDS + field];

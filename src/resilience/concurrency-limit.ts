@@ -36,6 +36,10 @@ export interface ConcurrencyLimit {
   follow(limit: number | null, most?: number): void;
   /** The same where the region knows that there are no more: what was found out here no longer counts. */
   obey(limit: number): void;
+  /**
+   * There are others, and nobody adds up: no more than `most` at first, then step by step.
+   */
+  beCareful(most: number, now: number): void;
   /** Starts over at the maximum: the upstream was away, what was learned before no longer holds. */
   forget(): void;
 }
@@ -52,6 +56,7 @@ export function createFixedLimit(max: number): ConcurrencyLimit {
     obey: (given: number) => {
       limit.current = given;
     },
+    beCareful: () => {},
     forget: () => {},
   };
   return limit;

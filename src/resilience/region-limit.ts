@@ -183,7 +183,7 @@ function decide(limit: RegionLimit, window: Window, now: number): void {
 }
 
 /** Requests that may wait at the upstream: Vegas' beta, and what a limit needs that is divided among many. */
-function slackOf(limit: number, isolates: number): number {
+export function slackOf(limit: number, isolates: number): number {
   return 6 * Math.log10(Math.max(2, limit)) + Math.sqrt(limit * isolates) / 2;
 }
 

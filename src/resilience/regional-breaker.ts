@@ -6,7 +6,8 @@
 // asks for none, so age alone says nothing of the hub. After that everything is decided here again.
 
 import { closeBreaker, halfOpenBreaker, noteTransition } from "./breaker-moves.ts";
-import type { Breaker, BreakerPhase, BreakerState } from "./breaker-state.ts";
+import { createRamp, moveRamp } from "./breaker-ramp.ts";
+import type { Breaker, BreakerPhase } from "./breaker-state.ts";
 import type { CallSums } from "./call-window.ts";
 import { Outcome } from "./outcome.ts";
 import { createProbeLeases } from "./probe-leases.ts";
@@ -25,6 +26,8 @@ export interface BreakerVerdict {
   /** Ms that it stays open; ms since the ramp began. */
   readonly openForMs: number;
   readonly rampedMs: number;
+  /** How fast the ramp goes on; absent: as time does. */
+  readonly pace?: number;
   /** A leased probe, and within how long it must start; 0: none. */
   readonly lease: number;
   readonly leaseMs: number;
@@ -43,6 +46,7 @@ export interface Regional {
   until: number;
   /** When the region's ramp began, by this isolate's clock. */
   rampedSince: number;
+  pace: number;
   lease: number;
   leaseUntil: number;
   /** The leased probe that went out and that the hub has not heard of; 0: none. */
@@ -89,13 +93,16 @@ export function followVerdict(breaker: Breaker, verdict: BreakerVerdict, now: nu
   regional.generation = verdict.generation;
   regional.phase = verdict.phase;
   regional.rampedSince = now - verdict.rampedMs;
+  regional.pace = verdict.pace ?? 1;
   if (verdict.lease !== 0 || (isOther && !holdsPromise)) {
     regional.lease = verdict.lease;
     regional.leaseUntil = now + verdict.leaseMs;
   }
   if (isOther && !isFirst) forgetNews(regional);
   if (isOther || !wasInCharge) move(breaker, verdict, now);
-  else if (verdict.phase === "open" && breaker.state.phase === "open") {
+  else if (verdict.phase === "ramp" && breaker.state.phase === "ramp") {
+    moveRamp(breaker.state, verdict.rampedMs, regional.pace, now);
+  } else if (verdict.phase === "open" && breaker.state.phase === "open") {
     const { generation } = breaker.state;
     breaker.state = { phase: "open", generation, openUntil: now + verdict.openForMs };
   }
@@ -111,8 +118,8 @@ function isPromised(regional: Regional, verdict: BreakerVerdict, now: number): b
 export function resumeRegional(breaker: Breaker, regional: Regional, now: number): boolean {
   if (regional.phase === "closed") closeBreaker(breaker, now, "open-time-over");
   else if (regional.phase === "ramp") {
-    const { rampedSince } = regional;
-    breaker.state = createRamp(breaker.state.generation + 1, rampedSince);
+    const { rampedSince, pace } = regional;
+    breaker.state = createRamp(breaker.state.generation + 1, now - rampedSince, pace, now);
   } else if (regional.phase === "open" && !wantsLease(regional, now)) {
     // The first probe of the phase to come was promised: the hub has moved on by now, as this isolate does.
     regional.generation++;
@@ -188,7 +195,8 @@ export function expectRegion(breaker: Breaker): void {
   breaker.regional ??= createRegional();
 }
 
-function move(breaker: Breaker, { phase, openForMs, rampedMs }: BreakerVerdict, now: number): void {
+function move(breaker: Breaker, verdict: BreakerVerdict, now: number): void {
+  const { phase, openForMs, rampedMs, pace = 1 } = verdict;
   const { state } = breaker;
   const generation = state.generation + 1;
   switch (phase) {
@@ -202,7 +210,7 @@ function move(breaker: Breaker, { phase, openForMs, rampedMs }: BreakerVerdict, 
       return;
     case "ramp":
       noteTransition(breaker, phase, now, "region", 0);
-      breaker.state = createRamp(generation, now - rampedMs);
+      breaker.state = createRamp(generation, rampedMs, pace, now);
       return;
     case "closed":
       // An opening on own evidence that the hub does not share yet runs its short time.
@@ -211,16 +219,13 @@ function move(breaker: Breaker, { phase, openForMs, rampedMs }: BreakerVerdict, 
   }
 }
 
-function createRamp(generation: number, since: number): BreakerState {
-  return { phase: "ramp", generation, since, consecutive: 0, calls: 0, failures: 0, slow: 0 };
-}
-
 function createRegional(): Regional {
   return {
     generation: 0,
     phase: "closed",
     until: Number.NEGATIVE_INFINITY,
     rampedSince: 0,
+    pace: 1,
     lease: 0,
     leaseUntil: Number.NEGATIVE_INFINITY,
     started: 0,

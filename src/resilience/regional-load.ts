@@ -15,6 +15,8 @@ export interface LoadVerdict {
   readonly cut: number;
   /** Permits of this isolate, and its part of those that are configured. */
   readonly limit: number;
+  /** Permits of all isolates; absent: not told. */
+  readonly regionLimit?: number;
   readonly ceiling: number;
   /** Whether the upstream is known to refuse what is beyond the limit. */
   readonly isFull?: boolean;
@@ -28,6 +30,7 @@ export interface RegionalLoad {
   /** Until when the verdict holds; infinite: nothing was reported since it came. */
   until: number;
   limit: number;
+  regionLimit: number;
   ceiling: number;
   isFull: boolean;
   hasSpare: boolean;
@@ -38,6 +41,7 @@ export function createRegionalLoad(): RegionalLoad {
   return {
     until: Number.NEGATIVE_INFINITY,
     limit: 0,
+    regionLimit: 0,
     ceiling: 0,
     isFull: false,
     hasSpare: false,
@@ -59,6 +63,7 @@ export function takeLoadVerdict(
 ): void {
   load.until = Number.POSITIVE_INFINITY;
   load.limit = verdict.limit;
+  load.regionLimit = verdict.regionLimit ?? verdict.limit;
   load.ceiling = verdict.ceiling;
   load.isFull = verdict.isFull === true;
   load.hasSpare = verdict.hasSpare;

@@ -2,10 +2,12 @@
 // region's hub while that steers. Lazy functions of (state, now): called with arrivals, results and
 // verdicts.
 
-import { rampShare } from "./breaker.ts";
+import { isHeld, rampShare } from "./breaker-ramp.ts";
 import { resizeBulkhead } from "./bulkhead.ts";
+import type { ShedLoop } from "./cursor.ts";
 import { TICK_MS, arrivalsPerSecond, followArrivals, isTickDue, placeCursor, tickCursor } from "./cursor.ts";
 import { ageLatencies, latencyAt } from "./latency.ts";
+import { COHORTS_PER_CLASS, LEVEL_COUNT } from "./level.ts";
 import type { LoadNews } from "./load-sums.ts";
 import { takeLoadNews } from "./load-sums.ts";
 import { reclaimExpired } from "./permits.ts";
@@ -18,6 +20,8 @@ const RAMP_STEP_MS = 100;
 /** Without its hub an isolate gets no more than so many times what it had last, or so many requests. */
 const ALONE_TIMES = 2;
 const LEAST_ALONE = 20;
+/** Of what arrives, for the most important class while a ramp is held: a quarter at most. */
+const HELD_CRITICAL_SHARE = 0.25;
 /** A ramping upstream may always get this many: with little traffic, shares mean nothing. */
 export const RAMP_FLOOR_PER_SECOND = 5;
 
@@ -64,7 +68,9 @@ export function runTick(control: UpstreamControl, now: number): void {
   if (regional.limit !== 0) leaveRegion(control, now);
   const phase = breaker === null ? "closed" : breaker.state.phase;
   // What was refused in another phase is no evidence in this one.
-  const holding = phase === "open" || phase === "half-open" || isOtherPhase;
+  // What a ramp refuses is none either of what the upstream can take, unless that pushes back.
+  const isOnlyRamp = phase === "ramp" && tally.signals === 0;
+  const holding = phase === "open" || phase === "half-open" || isOtherPhase || isOnlyRamp;
   if (phase === "ramp" && isOtherPhase) shed.cut = 0;
   tickCursor(shed, tally, now, holding, rampPassing(control, now));
 }
@@ -83,6 +89,12 @@ export function ceilingOf({ limit, regional }: UpstreamControl, now: number): nu
   return Math.min(limit.ceiling, regional.isFull ? regional.limit : regional.ceiling);
 }
 
+/** Permits of all isolates of the region, as far as this one knows: at least its own. */
+export function regionPermitsOf({ regional, bulkhead }: UpstreamControl, now: number): number {
+  const { limit } = bulkhead.permits;
+  return isLoadRegional(regional, now) ? Math.max(limit, regional.regionLimit) : limit;
+}
+
 /**
  * The hub is gone: the isolate's own loops go on from where the region's were. Many isolates that each try
  * how far they can go would queue without end, so none goes far.
@@ -98,6 +110,18 @@ function leaveRegion(control: UpstreamControl, now: number): void {
   bulkhead.most = control.options.concurrency.max;
 }
 
+/**
+ * The hub has not answered. An isolate that it never told anything has seen the upstream only as it is now,
+ * maybe full: were each new one to begin with what nobody else uses, queues would grow from one to the next.
+ */
+export function standAlone(control: UpstreamControl, now: number): void {
+  const { regional, limit, bulkhead } = control;
+  if (regional.until !== Number.NEGATIVE_INFINITY) return;
+  regional.until = now;
+  limit.beCareful(LEAST_ALONE, now);
+  resizeBulkhead(bulkhead, limit.current, now);
+}
+
 function keepHouse(control: UpstreamControl, now: number): void {
   control.keptAt = now;
   control.tally.lineBusyMs += takeBusyMs(control.bulkhead.line, now);
@@ -108,12 +132,28 @@ function keepHouse(control: UpstreamControl, now: number): void {
   for (const inflight of control.targets.inflight) reclaimExpired(inflight, now);
 }
 
-/** The share that a ramp lets pass: the breaker's, but never less than a trickle. */
+/**
+ * The share that a ramp lets pass: the breaker's, but never less than a trickle. While it is held, that is
+ * for the most important class, as long as it is a small part of what arrives.
+ */
 function rampPassing({ breaker, shed, tally }: UpstreamControl, now: number): number {
-  const share = breaker === null ? 1 : rampShare(breaker, now);
+  if (breaker === null || breaker.state.phase !== "ramp") return 1;
+  const held = isHeld(breaker.state) ? Math.min(HELD_CRITICAL_SHARE, criticalPart(shed)) : 0;
+  const share = held > 0 ? held : rampShare(breaker, now);
   if (share >= 1) return 1;
   const perSecond = arrivalsPerSecond(shed, tally);
   return perSecond === 0 ? share : Math.min(1, Math.max(share, RAMP_FLOOR_PER_SECOND / perSecond));
+}
+
+/** The most important class, as a part of what arrived of late. */
+function criticalPart({ histogram }: ShedLoop): number {
+  let critical = 0;
+  let total = 0;
+  for (let level = 0; level < LEVEL_COUNT; level++) {
+    total += histogram[level];
+    if (level < COHORTS_PER_CLASS) critical += histogram[level];
+  }
+  return total === 0 ? 0 : critical / total;
 }
 
 /** Moves the cursor along a ramp between two turns. */

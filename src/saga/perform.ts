@@ -9,7 +9,7 @@ import type { SagaOrigin } from "./core/protocol.ts";
 import { MAX_INPUT_BYTES } from "./core/protocol.ts";
 import type { Json } from "./core/template.ts";
 
-/** Longest wait for the body of an answer, after its headers: within the lease of its call. */
+/** A body has the rest of its call's time, and so long at least: the lease of the call ends later. */
 const BODY_TIMEOUT_MS = 3_000;
 
 export async function performCall(
@@ -33,19 +33,20 @@ export async function performCall(
     idempotencyKey === null ? headers : [...headers, ["idempotency-key", idempotencyKey] as const];
   const abort = new AbortController();
   const { signal } = abort;
+  const timeoutAt = Date.now() + call.timeoutMs;
   try {
     const upstreamCall = { ...rest, headers: keyed, trafficClass, consumer, tenant, requestId, signal };
-    return await resultOf(await callUpstream(engine, upstreamCall, waitUntil));
+    return await resultOf(await callUpstream(engine, upstreamCall, waitUntil), timeoutAt);
   } finally {
     abort.abort();
   }
 }
 
-async function resultOf(reply: UpstreamReply): Promise<CallResult> {
+async function resultOf(reply: UpstreamReply, timeoutAt: number): Promise<CallResult> {
   if (reply.kind !== "answered") return reply;
   const { response, retryAfterMs } = reply;
   const { status } = response;
-  const text = await readText(response);
+  const text = await readText(response, Math.max(BODY_TIMEOUT_MS, timeoutAt - Date.now()));
   // A cut-off answer to a success is no success: what it would have said may be needed to undo it.
   if (text === null) return { kind: "lost", reason: "the answer's body did not come" };
   return { kind: "answered", status, body: bodyOf(text), retryAfterMs };
@@ -62,9 +63,9 @@ function bodyOf(text: string): Json {
 }
 
 /** null: it broke off, or took too long. */
-async function readText(response: Response): Promise<string | null> {
+async function readText(response: Response, withinMs: number): Promise<string | null> {
   const { promise: tooLong, resolve } = Promise.withResolvers<null>();
-  const timer = setTimeout(() => resolve(null), BODY_TIMEOUT_MS);
+  const timer = setTimeout(() => resolve(null), withinMs);
   try {
     return await Promise.race([response.text(), tooLong]);
   } catch {

@@ -20,6 +20,7 @@ import { createOutboundBody } from "../edge/outbound-body.ts";
 import type { RequestBuilder } from "../edge/outbound-request.ts";
 import { upstreamRequest } from "../edge/outbound-request.ts";
 import { followOverrides } from "../edge/overrides.ts";
+import { traceCall } from "../edge/trace.ts";
 import { runTry } from "../edge/try.ts";
 import { Verdict, problemOf } from "../edge/verdict.ts";
 
@@ -115,7 +116,7 @@ function openExchange(
     request,
     inbound,
     now,
-    identify(inbound, engine.random),
+    identify(inbound, engine.random, engine.telemetry.tracer),
     { caller: ANYBODY, waitUntil },
     null,
   );
@@ -135,6 +136,7 @@ function openExchange(
 function conclude(x: Exchange, verdict: Verdict): void {
   returnPermits(x, Date.now());
   settleArrival(x, verdict);
+  traceCall(x, verdict, Date.now());
   const { hub } = x.engine;
   if (hub === null) return;
   hub.link.afterResponse();

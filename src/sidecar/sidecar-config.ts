@@ -38,14 +38,17 @@ export function sidecarErrors(plan: Plan): string[] {
     });
   const queued = plan.queues.map(({ name }) => `queues.${name}: a sidecar keeps no queue, the gateway does`);
   const subscribed = plan.subscriptions.map(
-    ({ name }) => `subscriptions.${name}: a sidecar delivers no events, the gateway does`,
+    ({ name, terms }) =>
+      `${terms.reaction === undefined ? "subscriptions" : "reactions"}.${name}: ` +
+      "a sidecar delivers no events, the gateway does",
   );
+  const undone = plan.sagas.map(({ name }) => `sagas.${name}: a sidecar runs no sagas, the gateway does`);
   const published = plan.routes.flatMap(({ index, destination }) =>
     destination.kind === "event"
       ? [`routes[${index}].event: a sidecar publishes no events, the gateway does`]
       : [],
   );
-  return [...bound, ...counted, ...queued, ...subscribed, ...published];
+  return [...bound, ...counted, ...queued, ...subscribed, ...undone, ...published];
 }
 
 function withApp(upstreams: Record<string, unknown>, app: string | null): Record<string, unknown> {

@@ -11,8 +11,10 @@ import type { AccessRecord } from "./access-log.ts";
 import { AccessLog } from "./access-log.ts";
 import type { DurationHistogram } from "./histogram.ts";
 import { createDurationHistogram, recordDuration } from "./histogram.ts";
+import { METHODS, methodIndex } from "./http-method.ts";
 import { MetricDeltas } from "./metric-deltas.ts";
 import type { PrometheusText } from "./prometheus.ts";
+import type { Tracer } from "./tracer.ts";
 
 const OUTCOMES = ["ok", "fail_remote", "fail_local", "ignored"] as const;
 const STATUSES = 1000;
@@ -20,6 +22,8 @@ const NO_ROUTE = "";
 
 export class Telemetry {
   readonly accessLog: AccessLog;
+  /** null: no trace begins here, and none is recorded. */
+  readonly tracer: Tracer | null;
   /** What the hub has not heard of the counters. */
   readonly deltas = new MetricDeltas();
   readonly #plan: Plan;
@@ -33,7 +37,8 @@ export class Telemetry {
   readonly #lastTransitions: (BreakerTransition | null)[];
   #bugs = 0;
 
-  constructor(plan: Plan, write: (line: string) => void) {
+  constructor(plan: Plan, write: (line: string) => void, tracer: Tracer | null = null) {
+    this.tracer = tracer;
     this.#plan = plan;
     this.#write = write;
     this.accessLog = new AccessLog(write);
@@ -44,8 +49,8 @@ export class Telemetry {
   }
 
   /** A request is answered. `route` is -1 where none matched; `code` null where the upstream answered. */
-  answered(route: number, status: number, code: string | null, durationMs: number): void {
-    const key = (route + 1) * STATUSES + status;
+  answered(method: string, route: number, status: number, code: string | null, durationMs: number): void {
+    const key = ((route + 1) * STATUSES + status) * METHODS.length + methodIndex(method);
     let histogram = this.#requests.get(key);
     if (histogram === undefined) {
       histogram = createDurationHistogram();
@@ -104,12 +109,16 @@ export class Telemetry {
     text.metric(
       "http_server_request_duration_seconds",
       "histogram",
-      "Time until response headers, by route and status.",
+      "Time until response headers, by route, status and method.",
     );
     const routes = allRoutes(this.#plan);
     for (const [key, histogram] of this.#requests) {
-      const route = routes[Math.floor(key / STATUSES) - 1]?.name ?? NO_ROUTE;
-      const labels = { http_route: route, http_response_status_code: key % STATUSES };
+      const [place, method] = [Math.floor(key / METHODS.length), METHODS[key % METHODS.length]];
+      const labels = {
+        http_route: routes[Math.floor(place / STATUSES) - 1]?.name ?? NO_ROUTE,
+        http_response_status_code: place % STATUSES,
+        http_request_method: method,
+      };
       text.histogram("http_server_request_duration_seconds", labels, histogram);
     }
     text.metric(
@@ -156,6 +165,18 @@ export class Telemetry {
     }
     text.metric("tidegate_bugs_total", "counter", "Requests that ended in internal_error.");
     text.sample("tidegate_bugs_total", {}, this.#bugs);
+    this.#renderSpans(text);
+  }
+
+  #renderSpans(text: PrometheusText): void {
+    const exporter = this.tracer?.exporter ?? null;
+    if (exporter === null) return;
+    text.metric("tidegate_spans_exported_total", "counter", "Spans that the receiver has taken.");
+    text.sample("tidegate_spans_exported_total", {}, exporter.exported);
+    text.metric("tidegate_spans_dropped_total", "counter", "Spans that were lost, by reason.");
+    for (const [reason, count] of Object.entries(exporter.dropped)) {
+      text.sample("tidegate_spans_dropped_total", { reason }, count);
+    }
   }
 
   #writeLine(now: number, level: string, event: string, fields: Record<string, unknown>): void {

@@ -7,6 +7,7 @@ declare global {
       readonly ORDERS: DurableObjectNamespace<OrderObject>;
       readonly GATEWAY: Fetcher;
       readonly KILLS: string;
+      readonly KILLS_FIRST: string;
     }
   }
 }

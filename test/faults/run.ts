@@ -1,3 +1,6 @@
+// `npm run faults -- --seeds 100` injects faults inside the runtime, see failpoints.ts (`--only crash`:
+// some).
+//
 // `npm run faults`: a long run of queued routes under faults, through `tidegate start`. Jobs go to an
 // upstream that fails, and is down for a while; everything is killed with SIGKILL in the middle and started
 // again on its data.
@@ -25,6 +28,7 @@ const { values } = parseArgs({
     regions: { type: "string", default: "weur" },
     // Of the faults that are injected inside the runtime, instead of the long run.
     seeds: { type: "string" },
+    only: { type: "string", default: "" },
   },
 });
 
@@ -218,4 +222,8 @@ function isAscending(places: readonly number[]): boolean {
   return places.every((place, index) => index === 0 || place > places[index - 1]);
 }
 
-process.exit(values.seeds === undefined ? await main() : (await injectFaults(Number(values.seeds))) ? 0 : 1);
+async function inject(seeds: number): Promise<number> {
+  return (await injectFaults(seeds, values.only)) ? 0 : 1;
+}
+
+process.exit(await (values.seeds === undefined ? main() : inject(Number(values.seeds))));

@@ -8,6 +8,7 @@ import type {
   AcceptReply,
   AcceptRequest,
   JobRequest,
+  JobView,
   Pressure,
 } from "../../src/delivery/core/protocol.ts";
 import { defineGateway } from "../../src/tidegate.ts";
@@ -50,6 +51,25 @@ function full(pressure: Partial<Pressure> = {}): Accept {
     outcomes: items.map(() => ({ kind: "backlog-full", retryAfterMs: 7_000 })),
     pressure: { ...CALM, rejecting: true, retryAfterMs: 7_000, ...pressure },
   });
+}
+
+function viewOf(id: string): JobView {
+  return {
+    id,
+    status: "queued",
+    attempts: 0,
+    nextAttemptAt: null,
+    acceptedAt: 1,
+    endedAt: null,
+    expiresAt: 2,
+    deferrals: 0,
+    reason: null,
+    hasResult: false,
+    blocked: false,
+    consumer: null,
+    tenant: null,
+    route: "/*",
+  };
 }
 
 interface Bucket {
@@ -202,6 +222,33 @@ describe("an outbox that is full", () => {
     expect(responses.map(({ status }) => status)).toEqual(responses.map(() => 429));
     expect(new Set(responses.map(({ headers }) => headers.get("retry-after")))).toEqual(new Set(["7"]));
     expect(requests).toHaveLength(1);
+  });
+
+  it("answers for what it has accepted before, and for nothing else", async ({ expect }) => {
+    const id = `${"a".repeat(32)}-1-q`;
+    const { post, requests } = open(async (request) => ({
+      kind: "answered",
+      outcomes: request.items.map(() => ({ kind: "backlog-full", retryAfterMs: 7_000 })),
+      pressure: { ...CALM, rejecting: true, retryAfterMs: 7_000 },
+      known: (request.lookups ?? []).map(({ idempotency }) =>
+        idempotency.key === "known"
+          ? { kind: "replayed", id, job: viewOf(id) }
+          : { kind: "backlog-full", retryAfterMs: 8_000 },
+      ),
+    }));
+    await post("/x");
+    const [known, unknown, bare] = await Promise.all([
+      post("/x", { "idempotency-key": "known" }),
+      post("/x", { "idempotency-key": "new" }),
+      post("/x"),
+    ]);
+    expect([known.status, known.headers.get("location")]).toEqual([202, `/_gateway/jobs/${id}`]);
+    expect([unknown.status, unknown.headers.get("retry-after")]).toEqual([429, "8"]);
+    expect(bare.status).toBe(429);
+    expect(requests).toHaveLength(2);
+    expect(requests[1].items).toEqual([]);
+    const print = requests[1].lookups?.[0].idempotency.fingerprint;
+    expect(print).toMatch(/^[0-9a-f]{64}$/);
   });
 
   it("is still asked for P0, until it is full for P0 too", async ({ expect }) => {

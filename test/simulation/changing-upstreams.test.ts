@@ -133,13 +133,13 @@ describe.for(SEEDS)("seed %i", (seed) => {
     }
   });
 
-  it("an upstream that comes and goes is left alone longer and longer", ({ expect }) => {
+  it("an upstream that comes and goes serves the important ones while it is there", ({ expect }) => {
     const result = flapping({ policy: tidegate(), seed, durationMs: 200_000 });
     const opened = openings(result);
-    expect(opened.length, `seed ${seed}`).toBeLessThanOrEqual(1.25 * (200_000 / 10_000) + 3);
     expect(opened[0].openForMs, `seed ${seed}`).toBeLessThanOrEqual(1000);
-    for (const change of opened.slice(5)) {
-      expect(change.openForMs, `seed ${seed}`).toBeGreaterThanOrEqual(5000);
-    }
+    // It opens three times, with probes that fail; then it is held at what they need.
+    expect(opened.findLast(({ atMs }) => atMs > 0)?.atMs, `seed ${seed}`).toBeLessThan(45_000);
+    // Half of the time it is up.
+    expect(successShare(result, 0, 50_000, 200_000), `seed ${seed}`).toBeGreaterThanOrEqual(0.4);
   });
 });

@@ -5,7 +5,17 @@ import { abortAllDurableObjects } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { newConsumer, pointers } from "./consumer-rig.ts";
-import { accept, acceptAll, again, items, newOutbox, stopClock, viewOf, type Stub } from "./outbox-rig.ts";
+import {
+  accept,
+  acceptAll,
+  again,
+  claimKinds,
+  items,
+  newOutbox,
+  stopClock,
+  viewOf,
+  type Stub,
+} from "./outbox-rig.ts";
 
 const DOWN = () => new Response(null, { status: 500 });
 
@@ -144,19 +154,40 @@ describe("a queue that is not configured", () => {
   });
 });
 
+describe("how full a batch was", () => {
+  it("is counted once for each, where its first claim goes", async () => {
+    const outbox = await newOutbox();
+    const rig = newConsumer({ queues: [outbox], queue: { batch: 5 } });
+    const ids = await acceptAll(outbox, items(12));
+    await rig.consume(pointers(outbox, ids.slice(0, 8)));
+    await rig.consume(pointers(outbox, [...ids.slice(8), ids[11]]));
+    const { counts } = await outbox.describe();
+    expect([counts.batches, counts.batchMessages, counts.delivered]).toEqual([2, 13, 12]);
+  });
+});
+
 describe("time", () => {
-  it("that a lease does not have is not used", async () => {
+  it("that a lease does not have is asked for, and not used when another has the job", async () => {
     const outbox = await newOutbox();
     const rig = newConsumer({ queues: [outbox], queue: { batch: 7 }, upstream: { timeout: "10s" } });
     const clock = stopClock();
     const ids = await acceptAll(outbox, items(7));
     rig.answer = () => {
-      if (rig.seen.length === 6) clock.advance(10 * 60_000);
+      if (rig.seen.length === 6) clock.advance(60_000);
       return new Response();
     };
     await rig.consume(pointers(outbox, ids));
-    expect(rig.seen).toHaveLength(6);
-    const last = await viewOf(outbox, ids[6]);
-    expect(last).toMatchObject({ attempts: 0, deferrals: 1, reason: "its consumer had no time left" });
+    expect(rig.seen).toHaveLength(7);
+    const more = await acceptAll(outbox, items(7));
+    rig.answer = async () => {
+      if (rig.seen.length !== 13) return new Response();
+      clock.advance(60_000);
+      await outbox.wake();
+      expect(await claimKinds(outbox, [more[6]])).toEqual(["claimed"]);
+      return new Response();
+    };
+    await rig.consume(pointers(outbox, more));
+    expect(rig.seen).toHaveLength(13);
+    expect(await viewOf(outbox, more[6])).toMatchObject({ status: "running", attempts: 0 });
   });
 });

@@ -22,7 +22,8 @@ afterEach(async () => {
   vi.restoreAllMocks();
   clock.restore();
   await abortAllDurableObjects();
-});
+  // There may be thousands.
+}, FAULT_TIMEOUT.timeout);
 
 function keysSeen({ seen }: Rig): string[] {
   return seen.map(({ headers }) => headers.get("idempotency-key") ?? "");
@@ -136,6 +137,55 @@ it(
   FAULT_TIMEOUT,
   async () => {
     await forSeeds(RUNS, killConsumer, 1);
+  },
+);
+
+/** By the real clock: circuits, hubs and pauses go by it. */
+async function outage(chance: Chance): Promise<void> {
+  clock.restore();
+  const queue = listQueue();
+  const first = await newOutbox(queue);
+  const breaker = { consecutive: 5, openFor: "100ms", maxOpenFor: "200ms", probes: 2, rampUp: 0 } as const;
+  const rig = newConsumer({ queues: [first], upstream: { breaker } });
+  rig.answer = () => new Response(null, { status: 500 });
+  const retry = { attempts: 50, delayMs: 50, maxDelayMs: 100 };
+  const ids: string[] = [];
+  const crashes = chance.between(1, 3);
+  const jobs = RUNS > 3 ? 40 : 20;
+  const startedAt = Date.now();
+  let outbox = first;
+  let tried = 0;
+  for (let round = 0; ids.length < jobs || (await outbox.describe()).depth > 0; round++) {
+    if (Date.now() > startedAt + 60_000) throw new Error("it does not come to an end");
+    if (ids.length < jobs) ids.push(...(await acceptAll(outbox, items(10), { retry })));
+    else if (tried === 0) {
+      tried = rig.seen.length;
+      rig.answer = () => new Response("done");
+    }
+    if (round < crashes) {
+      await outbox.failAt(chance.pick(["mid_batch", "before_publish", "after_publish", "before_mark"]));
+    }
+    await outbox.wake().catch(() => {});
+    await rig.consume(queue.sent.splice(0));
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    outbox = await again(outbox, queue);
+  }
+  // Five failures open the circuit, with as many under way behind them as one consumer has; then one probe
+  // each time that it may close.
+  expect(tried).toBeLessThanOrEqual(5 + 6 + (Date.now() - startedAt) / 100);
+  const views = await Promise.all(ids.map((id) => viewOf(outbox, id)));
+  expect(new Set(views.map(({ status }) => status))).toEqual(new Set(["succeeded"]));
+  // Each try is counted once, whatever died between the upstream and its record.
+  expect(views.reduce((sum, { attempts }) => sum + attempts, 0)).toBe(rig.seen.length);
+  expect(rig.seen.length - tried).toBeGreaterThanOrEqual(jobs);
+  expect(new Set(keysSeen(rig)).size).toBe(jobs);
+}
+
+it(
+  "an upstream that is down while the outbox dies gets probes, and each job once it is well",
+  FAULT_TIMEOUT,
+  async () => {
+    await forSeeds(RUNS > 3 ? RUNS : 1, outage, 1);
   },
 );
 

@@ -12,7 +12,7 @@ const AT_ONCE = 10;
 
 export const RUNS = Number(env.FAULT_RUNS || DEFAULT_RUNS);
 /** For tests with a long form. */
-export const FAULT_TIMEOUT = { timeout: 60_000 + RUNS * 10_000 };
+export const FAULT_TIMEOUT = { timeout: 60_000 + RUNS * 30_000 };
 
 export interface Chance {
   readonly seed: number;

@@ -43,7 +43,8 @@ afterEach(async () => {
   vi.restoreAllMocks();
   clock.restore();
   await abortAllDurableObjects();
-});
+  // There may be thousands.
+}, FAULT_TIMEOUT.timeout);
 
 function keyedItems(count: number) {
   return Array.from({ length: count }, (_, index) =>

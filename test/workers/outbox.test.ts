@@ -325,6 +325,20 @@ describe("poison", () => {
     clock.restore();
   });
 
+  it("is not suspected of a job whose consumer died once: all of a batch are given together again", async () => {
+    const clock = stopClock();
+    const outbox = await newOutbox();
+    const ids = await acceptAll(outbox, items(20));
+    await claim(outbox, ids);
+    clock.advance(30_000);
+    expect(await claimKinds(outbox, ids)).toEqual(ids.map(() => "claimed"));
+    clock.advance(30_000);
+    const third = await claimKinds(outbox, ids);
+    expect(third.filter((kind) => kind === "claimed")).toHaveLength(1);
+    expect(third.filter((kind) => kind === "put-back")).toHaveLength(19);
+    clock.restore();
+  });
+
   it("that kills its consumers runs alone, then is dead; the others of its batch are delivered", async () => {
     const clock = stopClock();
     const outbox = await newOutbox();

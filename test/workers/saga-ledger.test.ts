@@ -3,50 +3,17 @@
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect, it, vi } from "vitest";
-import type { SagaDefinition } from "../../src/saga/core/definition.ts";
-import type { StartRequest } from "../../src/saga/core/protocol.ts";
-
-const definition: SagaDefinition = {
-  name: "test",
-  version: "v1",
-  key: "{body.id}",
-  timeoutMs: 3_600_000,
-  groups: [
-    [
-      {
-        id: "only",
-        kind: "compensatable",
-        // No such upstream: executors come back again and again, and nothing is sent.
-        call: { upstream: "nowhere", method: "POST", path: "/x", headers: [] },
-        retry: { attempts: 3, delayMs: 10, maxDelayMs: 10 },
-        timeoutMs: 1000,
-        outcome: null,
-        compensation: { kind: "none", why: "test" },
-      },
-    ],
-  ],
-};
-
-function request(key: string, changes: Partial<SagaDefinition> = {}): StartRequest {
-  const input = { body: { id: key }, params: {}, query: {}, headers: {} };
-  const origin = { trafficClass: 1, consumer: null, tenant: null, region: "weur", requestId: "r" } as const;
-  return { definition: { ...definition, ...changes }, key, input, origin, owner: null };
-}
+import type { Ledger } from "./saga-rig.ts";
+import { age, definition, request, sql } from "./saga-rig.ts";
 
 function ledgerOf() {
   return env.SAGA_LEDGER.getByName("saga.test");
 }
 
-type Ledger = ReturnType<typeof ledgerOf>;
-
 async function started(ledger: Ledger, key: string): Promise<string> {
   const reply = await ledger.start(request(key));
   if (reply.kind !== "started") throw new Error(reply.kind);
   return reply.id;
-}
-
-function sql(ledger: Ledger, query: string, ...bindings: SqlStorageValue[]) {
-  return runInDurableObject(ledger, (_, { storage }) => storage.sql.exec(query, ...bindings).toArray());
 }
 
 async function viewOf(ledger: Ledger, id: string) {
@@ -106,7 +73,8 @@ describe("the watchdog", () => {
     const lost = hex + id.slice(32);
     await evictDurableObject(ledger);
     // Under this name no executor was ever created.
-    await sql(ledger, "UPDATE sagas SET hex = ?, due_at = 1 WHERE key = 'lost'", hex);
+    await sql(ledger, "UPDATE sagas SET hex = ? WHERE key = 'lost'", hex);
+    await age(ledger, "lost");
     expect(await runDurableObjectAlarm(ledger)).toBe(true);
     expect((await viewOf(ledger, lost)).run).toBe(2);
     expect(await ledger.step(begin(lost, 1))).toEqual({ kind: "stale" });
@@ -117,7 +85,7 @@ describe("the watchdog", () => {
     );
   });
 
-  it("moves an executor that somebody has paused, also when the ledger was evicted (85)", async () => {
+  it("replaces an executor that somebody has paused, also when the ledger was evicted (85)", async () => {
     const ledger = ledgerOf();
     const id = await started(ledger, "paused");
     await vi.waitFor(async () => expect((await viewOf(ledger, id)).state).toBe("running"), 5000);
@@ -126,13 +94,13 @@ describe("the watchdog", () => {
     await vi.waitFor(async () => expect((await executor.status()).status).toBe("paused"), 5000);
     const before = (await viewOf(ledger, id)).steps[0].forward.deferrals;
     await evictDurableObject(ledger);
-    await sql(ledger, "UPDATE sagas SET due_at = 1 WHERE key = 'paused'");
+    await age(ledger, "paused");
     expect(await runDurableObjectAlarm(ledger)).toBe(true);
     await vi.waitFor(
       async () => expect((await viewOf(ledger, id)).steps[0].forward.deferrals).toBeGreaterThan(before),
       15_000,
     );
-    expect((await viewOf(ledger, id)).run).toBe(1);
+    expect((await viewOf(ledger, id)).run).toBe(2);
   }, 30_000);
 
   it("has patience with an executor that it has heard", async () => {
@@ -140,9 +108,18 @@ describe("the watchdog", () => {
     const id = await started(ledger, "slow");
     await vi.waitFor(async () => expect((await viewOf(ledger, id)).state).toBe("running"), 5000);
     const before = (await ledger.counts()).rescuedTotal;
-    await sql(ledger, "UPDATE sagas SET due_at = 1 WHERE key = 'slow'");
+    await age(ledger, "slow", 10_000);
     await runDurableObjectAlarm(ledger);
     expect((await ledger.counts()).rescuedTotal).toBe(before);
+  });
+
+  it("has its alarm again when that was lost and the object begins anew", async () => {
+    const ledger = ledgerOf();
+    const id = await started(ledger, "unwatched");
+    await runInDurableObject(ledger, (_, { storage }) => storage.deleteAlarm());
+    await evictDurableObject(ledger);
+    await viewOf(ledger, id);
+    expect(await runInDurableObject(ledger, (_, { storage }) => storage.getAlarm())).not.toBeNull();
   });
 
   it("undoes what is too late", async () => {

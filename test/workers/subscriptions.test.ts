@@ -9,7 +9,7 @@ import {
 } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import type { OutboxNamespace } from "../../durable-objects/outbox/hand-over.ts";
+import type { OutboxNamespace } from "../../durable-objects/outbox/offer.ts";
 import type { SubscriptionRoute } from "../../src/delivery/core/event-protocol.ts";
 import type { ClaimedJob, DeliveryOutcome } from "../../src/delivery/core/protocol.ts";
 import { createGateway } from "../../src/edge/gateway.ts";

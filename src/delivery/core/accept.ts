@@ -6,7 +6,7 @@
 //
 // The same key within a batch is in flight: the first one's answer has not left yet.
 
-import { admits, pressureOf } from "./backpressure.ts";
+import { MIN_WAIT_MS, admits, pressureOf, refusalWaitMs } from "./backpressure.ts";
 import type { Book, LiveJob } from "./book.ts";
 import { UNTOUCHED, addLive, depthOf, makeReady, watchDepth } from "./book.ts";
 import { followClock } from "./clock.ts";
@@ -14,7 +14,14 @@ import { COLLECT_PAUSE_MS } from "./collect.ts";
 import { drainPerSecond } from "./drain-rate.ts";
 import { gateOf } from "./gates.ts";
 import { formatJobId } from "./job-id.ts";
-import type { AcceptItem, AcceptOutcome, AcceptReply } from "./protocol.ts";
+import type {
+  AcceptItem,
+  AcceptOutcome,
+  AcceptReply,
+  KeyLookup,
+  KeyOutcome,
+  QueueTerms,
+} from "./protocol.ts";
 import type { CheckedAccept, CheckedItem } from "./requests.ts";
 import type { NewJob, OutboxReads, Write } from "./storage.ts";
 import { viewOf } from "./views.ts";
@@ -47,8 +54,10 @@ export function acceptBatch(book: Book, batch: CheckedAccept, context: AcceptCon
   book.delivery = terms.delivery ?? null;
   const writes = watchDepth(book, now);
   const seen = new Map<string, { id: string; fingerprint: string }>();
-  const outcomes = batch.items.map((checked) => acceptOne(book, batch, checked, { context, writes, seen }));
-  const refused = outcomes.filter(({ kind }) => kind === "backlog-full").length + batch.refused;
+  const progress = { context, writes, seen };
+  const known = batch.lookups.map((lookup) => lookUp(book, batch, lookup, progress));
+  const outcomes = batch.items.map((checked) => acceptOne(book, batch, checked, progress));
+  const refused = [...outcomes, ...known].filter(isRefusal).length + batch.refused;
   if (refused > 0) book.isRowStale = true;
   book.counts.rejected += refused;
   const pressure = pressureOf(
@@ -57,7 +66,26 @@ export function acceptBatch(book: Book, batch: CheckedAccept, context: AcceptCon
     terms,
     hasRoom ? drainPerSecond(book.drain, now) : 0,
   );
-  return { reply: { kind: "answered", outcomes, pressure }, writes };
+  return { reply: { kind: "answered", outcomes, pressure, known }, writes };
+}
+
+function isRefusal({ kind }: AcceptOutcome): boolean {
+  return kind === "backlog-full";
+}
+
+/** What a key stands for; a new one is refused, whether there is room by now or not. */
+function lookUp(book: Book, { terms }: CheckedAccept, lookup: KeyLookup, progress: Progress): KeyOutcome {
+  const known = knownKey(book, scopeOf(lookup), lookup.idempotency.fingerprint, progress);
+  if (known !== null && known.kind !== "in-flight") return known;
+  const { now, hasRoom } = progress.context;
+  const { refusing } = gateOf(book.gates, terms);
+  if (refusing === "nothing" && hasRoom) return { kind: "backlog-full", retryAfterMs: MIN_WAIT_MS };
+  return { kind: "backlog-full", retryAfterMs: waitMs(book, terms, hasRoom ? now : null) };
+}
+
+/** `now` null: nothing drains. */
+function waitMs(book: Book, terms: QueueTerms, now: number | null): number {
+  return refusalWaitMs(depthOf(book), terms, now === null ? 0 : drainPerSecond(book.drain, now));
 }
 
 interface Progress {
@@ -76,16 +104,18 @@ function acceptOne(
   if (checked.kind !== "item") return checked;
   const { item } = checked;
   const { context, writes, seen } = progress;
-  const scope = scopeOf(item);
-  if (item.idempotency !== null && scope !== null) {
-    const known = knownKey(book, scope, item.idempotency.fingerprint, progress);
+  const { idempotency } = item;
+  const scope = idempotency === null ? null : scopeOf({ ...item, idempotency });
+  if (idempotency !== null && scope !== null) {
+    const known = knownKey(book, scope, idempotency.fingerprint, progress);
     if (known !== null) return known;
   }
   const gate = gateOf(book.gates, batch.terms);
   if (!context.hasRoom || !admits(gate.refusing, item.priority)) {
-    const rate = context.hasRoom ? drainPerSecond(book.drain, context.now) : 0;
-    const { retryAfterMs } = pressureOf("everything", depthOf(book), batch.terms, rate);
-    return { kind: "backlog-full", retryAfterMs };
+    return {
+      kind: "backlog-full",
+      retryAfterMs: waitMs(book, batch.terms, context.hasRoom ? context.now : null),
+    };
   }
   const job = newJob(book, batch, item, scope, context);
   writes.push({ kind: "insert", job }, ...watchDepth(book, context.now));
@@ -100,7 +130,7 @@ function knownKey(
   scope: string,
   fingerprint: string,
   { context, writes, seen }: Progress,
-): AcceptOutcome | null {
+): Extract<AcceptOutcome, { kind: "replayed" | "conflict" | "in-flight" }> | null {
   const { reads, now } = context;
   const inBatch = seen.get(scope);
   if (inBatch !== undefined) {
@@ -121,8 +151,8 @@ function knownKey(
 }
 
 /** Where an idempotency key counts: within a tenant (a consumer that has none: within itself) and a route. */
-function scopeOf({ idempotency, tenant, consumer, route }: AcceptItem): string | null {
-  return idempotency === null ? null : JSON.stringify([tenant, tenant ?? consumer, route, idempotency.key]);
+function scopeOf({ idempotency, tenant, consumer, route }: KeyLookup): string {
+  return JSON.stringify([tenant, tenant ?? consumer, route, idempotency.key]);
 }
 
 function newJob(

@@ -13,13 +13,14 @@ import { nextRefusing } from "./backpressure.ts";
 import { addDrained, type DrainRate } from "./drain-rate.ts";
 import type { Gate } from "./gates.ts";
 import type { OutboxName } from "./job-id.ts";
-import { createLanes, headOf, isFirst, isFollowed, joinLane, leaveLane, type Lanes } from "./lanes.ts";
+import { createLanes, headOf, isFirst, joinLane, leaveLane, type Lanes } from "./lanes.ts";
 import type { Pace } from "./pace.ts";
-import type { OutboxCounts, QueueTerms } from "./protocol.ts";
+import { NO_COUNTS, type OutboxCounts, type QueueTerms } from "./protocol.ts";
 import type { EndStatus, OutboxRow, ReplayRun, Trial, Write } from "./storage.ts";
 
 /** A job that was published and not claimed for so long is published again. */
 export const VISIBILITY_MS = 5 * 60_000;
+
 export interface LiveJob {
   readonly seq: number;
   readonly key: string | null;
@@ -38,6 +39,8 @@ export interface LiveJob {
   /** Pointers since it was last due for the first time. */
   pointers: number;
 }
+
+export type OpenClaim = { readonly slot: number; until: number; open: number };
 
 /** Who publishes. The fence grows with each relay; a relay whose fence is not the newest changes nothing. */
 export interface Relay {
@@ -65,8 +68,11 @@ export interface Book {
   lastSeq: number;
   /** The newest claim. */
   lastFence: number;
-  /** Claims that are not over, and how many of their jobs are not settled. */
-  readonly claims: Map<number, { until: number; open: number }>;
+  /** Claims of which some jobs (`open`) are not settled, by their fences, and the row of each. */
+  readonly claims: Map<number, OpenClaim>;
+  /** Rows whose claims are over, to be taken by new ones; and how many there are in all. */
+  readonly freeSlots: number[];
+  slots: number;
   readonly gates: Map<string, Gate>;
   readonly relay: Relay;
   /** How many jobs go out per second after a circuit was open; null: as many as there are. */
@@ -95,30 +101,23 @@ export interface Book {
   /** When to look for rows to delete (infinite: there are none), and after which one. */
   collectAt: number;
   collectAfter: number;
-  /** Events from here on are kept for a subscription that is behind; infinite: none is. */
+  /** Rows that go once their bodies are gone from the bucket, and what those are called there. */
+  readonly bodies: Map<number, string>;
+  /** Events from here on are kept for a subscription that is behind, or for a replay; infinite: none is. */
   keptFrom: number;
+  replayFrom: number;
   /** The newest terms', see `QueueTerms`; null: a queue's. */
   delivery: QueueTerms["delivery"] | null;
   endpoint: EndpointHealth;
   /** What has changed with the endpoint and was not told yet. */
   readonly notices: HealthNotice[];
+  /** Events that a reaction has brought about: the newest, how many nobody has yet; see sequel-relay.ts. */
+  readonly sequels: { last: number; waiting: number; areMany: boolean };
+  /** Of the events: the subscriptions that the newest configuration names; null: none was told of. */
+  told: readonly string[] | null;
   /** Whether the outbox's own row is older than what is known. */
   isRowStale: boolean;
 }
-
-export const NO_COUNTS: OutboxCounts = {
-  accepted: 0,
-  rejected: 0,
-  published: 0,
-  delivered: 0,
-  deferred: 0,
-  retried: 0,
-  dead: 0,
-  cancelled: 0,
-  expired: 0,
-  duplicates: 0,
-  replayed: 0,
-};
 
 export function createBook(name: OutboxName, now: number): Book {
   return {
@@ -131,6 +130,8 @@ export function createBook(name: OutboxName, now: number): Book {
     lastSeq: 0,
     lastFence: 0,
     claims: new Map(),
+    freeSlots: [],
+    slots: 0,
     gates: new Map(),
     relay: { fence: 0, leaseUntil: 0, inFlight: [], notBefore: 0, failures: 0 },
     pace: null,
@@ -152,18 +153,20 @@ export function createBook(name: OutboxName, now: number): Book {
     nextExpiryAt: Number.POSITIVE_INFINITY,
     collectAt: Number.POSITIVE_INFINITY,
     collectAfter: 0,
+    bodies: new Map(),
     keptFrom: Number.POSITIVE_INFINITY,
+    replayFrom: Number.POSITIVE_INFINITY,
     delivery: null,
     endpoint: HEALTHY,
     notices: [],
+    sequels: { last: 0, waiting: 0, areMany: false },
+    told: null,
     isRowStale: false,
   };
 }
 
 /** Jobs accepted and not ended. */
-export function depthOf(book: Book): number {
-  return book.live.size;
-}
+export const depthOf = (book: Book): number => book.live.size;
 
 export function isLeased(job: Pick<LiveJob, "leaseUntil">, now: number): boolean {
   return job.leaseUntil > now;
@@ -252,15 +255,6 @@ function countOf(status: EndStatus): "delivered" | "dead" | "cancelled" | "expir
   return status === "succeeded" || status === "failed" ? "delivered" : status;
 }
 
-/** Keys whose first job is dead while others wait behind it. */
-export function blockedKeys(book: Book): number {
-  let blocked = 0;
-  for (const [key, { seqs }] of book.lanes.byKey) {
-    if (!book.live.has(seqs[0]) && isFollowed(book.lanes, key, seqs[0])) blocked += 1;
-  }
-  return blocked;
-}
-
 /** After the depth has changed: what changes its mind, to be written. */
 export function watchDepth(book: Book, now: number): Write[] {
   const depth = depthOf(book);
@@ -295,5 +289,6 @@ export function outboxRow(book: Book): OutboxRow {
     republishedAt: book.republishedAt,
     collectAt: Number.isFinite(book.collectAt) ? book.collectAt : null,
     endpoint: book.endpoint,
+    ...(book.told === null ? {} : { told: book.told }),
   };
 }

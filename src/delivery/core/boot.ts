@@ -20,6 +20,7 @@ export function bootBook(
 ): Book {
   const book = createBook(name, now);
   restoreRow(book, stored, now);
+  Object.assign(book.sequels, stored.sequels);
   for (const { seq, key, blocks } of stored.deadKeys) if (blocks) joinLane(book.lanes, key, seq);
   for (const row of stored.live) {
     addLive(book, { ...UNTOUCHED, ...row, trial: stored.trials.get(row.seq) ?? null });
@@ -60,22 +61,26 @@ function restoreRow(book: Book, { row, live, lastSeq, deadRows }: StoredOutbox, 
   book.republishedAt = row.republishedAt;
   if (row.collectAt !== null) book.collectAt = row.collectAt;
   if (row.endpoint !== undefined) book.endpoint = row.endpoint;
+  book.told = row.told ?? null;
 }
 
 /** A claim holds those of its jobs that have not been settled since. */
 function restoreClaims(book: Book, { claims }: StoredOutbox): void {
-  for (const { fence, until, seqs } of claims) {
+  for (const { trial } of book.live.values()) book.lastFence = Math.max(book.lastFence, trial?.fence ?? 0);
+  for (const { slot, fence, until, seqs } of claims.toSorted((one, other) => one.fence - other.fence)) {
     let open = 0;
     book.lastFence = Math.max(book.lastFence, fence);
+    book.slots = Math.max(book.slots, slot);
     for (const seq of seqs) {
       const job = book.live.get(seq);
-      if (job === undefined || (job.trial?.fence ?? 0) >= fence || job.fence > fence) continue;
+      if (job === undefined || (job.trial?.fence ?? 0) >= fence) continue;
       job.fence = fence;
       job.leaseUntil = until;
       if (job.key !== null) setRunning(book.lanes, job.key, seq);
       open += 1;
     }
-    book.claims.set(fence, { until, open });
+    if (open > 0) book.claims.set(fence, { slot, until, open });
+    else book.freeSlots.push(slot);
   }
 }
 

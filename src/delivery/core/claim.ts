@@ -1,7 +1,8 @@
 // Gives jobs to a consumer. All jobs of a call share a claim: one row, one fence, one lease.
 //
-// A job that its consumer did not survive is a suspect. It runs alone from then on, so that it cannot take
-// others with it: a call whose pointers name a suspect gets that one, the others are published again.
+// A job that two consumers did not survive is a suspect. It runs alone from then on, so that it cannot take
+// others with it: a call whose pointers name a suspect gets that one, the others are published again. One
+// consumer alone says nothing: it may have died with its machine, and all of its jobs would wait in a line.
 
 import { dataBytes } from "../events/cloud-event.ts";
 import type { Book, LiveJob } from "./book.ts";
@@ -18,6 +19,9 @@ import { findJob, idOf } from "./views.ts";
 /** Bodies in one answer; the runtime's own limit for a call is 32 MiB. */
 export const MAX_CLAIM_BYTES = 16 * 1024 * 1024;
 
+/** Consumers that a job may outlive without suspicion, and one more. */
+export const SUSPECT_DEATHS = 2;
+
 export interface Claim {
   readonly outcomes: readonly ClaimOutcome[];
   readonly writes: readonly Write[];
@@ -32,10 +36,15 @@ export interface ClaimContext {
 export function claimJobs(book: Book, request: ClaimRequest, context: ClaimContext): Claim {
   const { now } = context;
   followClock(book, now);
+  if (request.batch !== undefined) {
+    book.counts.batches += 1;
+    book.counts.batchMessages += request.batch;
+    book.isRowStale = true;
+  }
   const writes: Write[] = [];
   const found = request.ids.map((id) => findClaimable(book, id, context, writes));
   const claimable = found.filter((each) => each.kind === "claimable");
-  const suspect = claimable.find(({ job }) => (job.trial?.deaths ?? 0) > 0);
+  const suspect = claimable.find(({ job }) => (job.trial?.deaths ?? 0) >= SUSPECT_DEATHS);
   const fence = book.lastFence + 1;
   const until = now + request.leaseMs;
   const seqs: number[] = [];
@@ -64,8 +73,9 @@ export function claimJobs(book: Book, request: ClaimRequest, context: ClaimConte
   noteClaimed(book, seqs.length);
   if (seqs.length > 0) {
     book.lastFence = fence;
-    book.claims.set(fence, { until, open: seqs.length });
-    writes.push({ kind: "claim", fence, until, seqs });
+    const slot = book.freeSlots.pop() ?? (book.slots += 1);
+    book.claims.set(fence, { slot, until, open: seqs.length });
+    writes.push({ kind: "claim", slot, fence, until, seqs });
   }
   return { outcomes, writes };
 }
@@ -92,7 +102,7 @@ function findClaimable(book: Book, id: string, { reads, now }: ClaimContext, wri
   noticeDeaths(book, job, reads, now, writes);
   if (!book.live.has(row.seq)) return skip("done");
   if (job.expiresAt <= now) {
-    writes.push(...endSettled(book, job, { status: "expired", reason: EXPIRED, result: null }, now));
+    writes.push(...endSettled(book, job, { status: "expired", reason: EXPIRED, result: null }, reads, now));
     return skip("expired");
   }
   if ((job.trial?.nextAt ?? 0) > now) return skip("not-due");

@@ -1,9 +1,10 @@
 // An outbox in numbers, for the state page and the metrics.
 
 import type { Book } from "./book.ts";
-import { blockedKeys, depthOf, isLeased } from "./book.ts";
+import { depthOf, isLeased } from "./book.ts";
 import { drainPerSecond } from "./drain-rate.ts";
 import { outboxName } from "./job-id.ts";
+import { isFollowed } from "./lanes.ts";
 import type { EndpointState } from "./event-protocol.ts";
 import type { OutboxDescription } from "./protocol.ts";
 import { oldestAgeMs } from "./pull.ts";
@@ -37,4 +38,13 @@ export function describeOutbox(book: Book, now: number): OutboxDescription {
 
 function endpointState({ endpoint: { failuresInRow, failingSince, disabled } }: Book): EndpointState {
   return { failuresInRow, failingSince, disabled };
+}
+
+/** Keys whose first job is dead while others wait behind it. */
+function blockedKeys(book: Book): number {
+  let blocked = 0;
+  for (const [key, { seqs }] of book.lanes.byKey) {
+    if (!book.live.has(seqs[0]) && isFollowed(book.lanes, key, seqs[0])) blocked += 1;
+  }
+  return blocked;
 }

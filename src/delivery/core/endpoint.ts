@@ -1,12 +1,7 @@
 // A webhook's receiver, as its subscription's outbox knows it. While nothing is to be sent to it, no event
 // waits: each ends as a dead one that blocks nobody, to be replayed. A replay says that it works again.
 
-import {
-  DISABLE_AFTER_MS,
-  enableEndpoint,
-  recordTry,
-  type HealthChange,
-} from "../webhooks/core/endpoint-health.ts";
+import { enableEndpoint, recordTry, type HealthChange } from "../webhooks/core/endpoint-health.ts";
 import type { Book, LiveJob } from "./book.ts";
 import { endJob, isLeased, outboxRow, releaseKey, watchDepth } from "./book.ts";
 import { leaveLane } from "./lanes.ts";
@@ -22,31 +17,11 @@ export function noteDelivery(book: Book, outcome: DeliveryOutcome, now: number):
   if (book.delivery !== "webhook") return [];
   if (outcome.kind === "succeeded") return change(book, recordTry(book.endpoint, "delivered", now));
   if (outcome.kind !== "failed" || outcome.endpoint === "unharmed") return [];
-  return change(
-    book,
-    patient(recordTry(book.endpoint, outcome.endpoint === "gone" ? "gone" : "failed", now), now),
-  );
+  return change(book, recordTry(book.endpoint, outcome.endpoint === "gone" ? "gone" : "failed", now));
 }
 
-/**
- * A busy endpoint fails a hundred times in the first minute of an outage: what disables it is 410, and days
- * of nothing but failure.
- */
-function patient(changed: HealthChange, now: number): HealthChange {
-  const { health, notices } = changed;
-  if (health.disabled?.reason !== "failures-in-a-row") return changed;
-  const isDays = now - (health.failingSince ?? now) >= DISABLE_AFTER_MS;
-  const others = notices.filter(({ kind }) => kind !== "disabled");
-  if (!isDays) return { health: { ...health, disabled: null }, notices: others };
-  const reason = "days-of-failure" as const;
-  return {
-    health: { ...health, disabled: { reason, at: now } },
-    notices: [...others, { kind: "disabled", reason }],
-  };
-}
-
-/** An operator wants its events delivered. */
-export function noteReplay(book: Book): Write[] {
+/** An operator says that it works again, or wants its events delivered. */
+export function enable(book: Book): Write[] {
   return change(book, enableEndpoint(book.endpoint));
 }
 
@@ -78,14 +53,15 @@ export function skipDisabled(book: Book, reads: OutboxReads, now: number): Write
 
 function skipEvent(book: Book, job: LiveJob, reads: OutboxReads, reason: string, now: number): Write[] {
   const { seq, key } = job;
-  const writes = closeLease(book, job);
+  closeLease(book, job);
   endJob(book, job, "dead", now);
   if (key !== null) {
     leaveLane(book.lanes, key, seq);
     releaseKey(book, key, now);
   }
   const trial = { ...(job.trial ?? NO_TRIAL), fence: job.fence, diedAt: now, reason, passed: true };
-  writes.push({ kind: "trial", seq, trial, log: reads.log(seq) });
-  writes.push({ kind: "end", seq, status: "dead", endedAt: now, reason, result: null });
-  return writes;
+  return [
+    { kind: "trial", seq, trial, log: reads.log(seq) },
+    { kind: "end", seq, status: "dead", endedAt: now, reason, result: null },
+  ];
 }

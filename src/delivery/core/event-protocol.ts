@@ -36,6 +36,25 @@ export type PullReply =
     }
   | Malformed;
 
+/** What a reaction publishes of its outcomes: types of events; null: none is published. */
+export interface ReactionTerms {
+  /** Who says so: the `source` of the events. */
+  readonly source: string;
+  readonly ok: string | null;
+  readonly failed: string | null;
+  /** When the time is over; null: as when it failed. */
+  readonly deadline: string | null;
+}
+
+/** Events that a reaction has brought about, and that the outbox of the events has not got yet. */
+export interface WaitingSequels {
+  readonly count: number;
+  /** Of the oldest; 0: there is none. */
+  readonly oldestAgeMs: number;
+  /** Why they wait; null: they do not. */
+  readonly reason: string | null;
+}
+
 /** Of one subscription, what the outbox of the events has not handed to it yet. */
 export interface Pending {
   readonly count: number;
@@ -43,6 +62,8 @@ export interface Pending {
   readonly oldestAgeMs: number;
   /** Why it waits; null: it does not. */
   readonly reason: string | null;
+  /** Events that a replay has handed to it so far; null: there is none under way. */
+  readonly replayed?: number | null;
 }
 
 /** How a webhook's receiver fares. */
@@ -51,4 +72,12 @@ export interface EndpointState {
   readonly failingSince: number | null;
   /** Nothing is sent to it: its events are kept as dead ones, to be replayed. */
   readonly disabled: { readonly reason: string; readonly at: number } | null;
+}
+
+export interface EnableReply {
+  readonly kind: "enabled";
+  /** What it was disabled for; null: it was not. */
+  readonly was: EndpointState["disabled"];
+  /** Dead events that are kept, those that were skipped among them. */
+  readonly deadRows: number;
 }

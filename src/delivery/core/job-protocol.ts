@@ -1,7 +1,7 @@
 // What clients and operators ask an outbox about its jobs, its dead rows and itself. Moments are ms since the
 // epoch by the outbox's clock. Everybody imports it through protocol.ts.
 
-import type { EndpointState, Pending } from "./event-protocol.ts";
+import type { EndpointState, Pending, WaitingSequels } from "./event-protocol.ts";
 import type { JobResult, Malformed, Unknown } from "./job-content.ts";
 
 /** Dead rows of one page, and ids of one replay. */
@@ -147,6 +147,8 @@ export interface OutboxDescription {
   readonly counts: OutboxCounts;
   /** Of a webhook's subscription; null: nothing has gone wrong with its receiver. */
   readonly endpoint?: EndpointState | null;
+  /** Of a reaction: events that it has brought about and nobody has yet. */
+  readonly sequels?: WaitingSequels;
   /** Of the events: what each subscription has not got yet, by its name. */
   readonly pending?: Readonly<Record<string, Pending>>;
 }
@@ -167,4 +169,23 @@ export interface OutboxCounts {
   /** Pointers to jobs that needed none, settlements that came too late, and repeated idempotency keys. */
   readonly duplicates: number;
   readonly replayed: number;
+  /** Batches of consumers that claimed here first, and the messages in them: how full they were. */
+  readonly batches: number;
+  readonly batchMessages: number;
 }
+
+export const NO_COUNTS: OutboxCounts = {
+  accepted: 0,
+  rejected: 0,
+  published: 0,
+  delivered: 0,
+  deferred: 0,
+  retried: 0,
+  dead: 0,
+  cancelled: 0,
+  expired: 0,
+  duplicates: 0,
+  replayed: 0,
+  batches: 0,
+  batchMessages: 0,
+};

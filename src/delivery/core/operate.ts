@@ -48,7 +48,7 @@ export function cancelJob(
   }
   const trial = job.trial;
   const reason = `cancelled by ${by === "client" ? "its client" : "an operator"}`;
-  const writes = endSettled(book, job, { status: "cancelled", reason, result: null }, now);
+  const writes = endSettled(book, job, { status: "cancelled", reason, result: null }, reads, now);
   const ended = { ...row, status: "cancelled", endedAt: now, reason } as const;
   return { reply: { kind: "cancelled", job: viewOf(book, ended, trial, now) }, writes };
 }

@@ -59,6 +59,7 @@ export function roomToPublish(book: Book, now: number): number {
 
 /** How many more jobs may be given to consumers now. */
 export function roomToClaim(book: Book, now: number): number {
+  if (book.sequels.areMany) return 0;
   const pace = currentPace(book, now);
   return pace === null ? Number.POSITIVE_INFINITY : Math.max(0, pace.size - pace.claimed);
 }

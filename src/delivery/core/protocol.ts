@@ -5,6 +5,7 @@
 //   publish   The outbox sends a `Pointer` for each job that may run to the Cloudflare Queue.
 //   claim     A consumer asks for the jobs of its pointers. Each comes with a lease and a fence (`running`)
 //             or with the reason why not; then its pointer is simply acknowledged.
+//   renew     A lease is as long as one try takes. Who has jobs for longer says so in time.
 //   settle    The consumer says how each went. `succeeded` or `failed` with the upstream's answer; else it
 //             waits in the outbox until it is due (`deferred`) or is out of tries (`dead`). A lease that
 //             ends without a word makes the job due again. What is due is published again.
@@ -24,7 +25,16 @@
 // plain data that can be cloned; validators stand in requests.ts.
 
 import type { TrafficClass } from "../../resilience/level.ts";
-import type { Pending, PullReply, PullRequest, SubscriptionRoute } from "./event-protocol.ts";
+import type { ClaimReply, ClaimRequest } from "./claim-protocol.ts";
+import type {
+  EnableReply,
+  Pending,
+  PullReply,
+  PullRequest,
+  ReactionTerms,
+  SubscriptionRoute,
+} from "./event-protocol.ts";
+import type { EventReplayReply } from "./event-replay.ts";
 import type { JobTarget, Malformed } from "./job-content.ts";
 import type {
   CancelReply,
@@ -40,7 +50,7 @@ import type {
   SkipReply,
   StatusReply,
 } from "./job-protocol.ts";
-import type { SettleReply, SettleRequest } from "./settle-protocol.ts";
+import type { RenewReply, RenewRequest, SettleReply, SettleRequest } from "./settle-protocol.ts";
 
 export {
   MAX_HEADER_CHARS,
@@ -58,9 +68,12 @@ export {
   type RequestTarget,
   type Unknown,
 } from "./job-content.ts";
+export type { ClaimedJob, ClaimOutcome, ClaimReply, ClaimRequest, SkipReason } from "./claim-protocol.ts";
 export type {
   DeliveryOutcome,
   NextTerms,
+  RenewReply,
+  RenewRequest,
   SettleOutcome,
   SettleReply,
   SettleRequest,
@@ -69,6 +82,7 @@ export type {
 export {
   MAX_PAGE_ROWS,
   MAX_RESULT_WAIT_MS,
+  NO_COUNTS,
   type AttemptRecord,
   type CancelReply,
   type CancelRequest,
@@ -128,6 +142,8 @@ export interface QueueTerms {
   readonly onDeadHead: "block" | "skip";
   /** Of a subscription: how its events get to whom they are for. */
   readonly delivery?: "webhook" | "upstream" | "binding" | "pull";
+  /** Of a reaction: what is published when a job has ended. */
+  readonly reaction?: ReactionTerms;
 }
 
 export interface Idempotency {
@@ -155,6 +171,11 @@ export interface AcceptItem {
   readonly maxAgeMs: number | null;
 }
 
+/** Asks whether an idempotency key stands for a job already; takes nothing in. */
+export type KeyLookup = Pick<AcceptItem, "consumer" | "tenant" | "route"> & {
+  readonly idempotency: Idempotency;
+};
+
 export interface AcceptRequest {
   readonly region: string;
   /** Hash of the isolate's configuration. */
@@ -164,7 +185,9 @@ export interface AcceptRequest {
   readonly items: readonly AcceptItem[];
   /** Requests that the isolate refused by itself, by the last pressure it knew, and has not told of yet. */
   readonly refused: number;
-  /** Of events: whom each may be for. */
+  /** Requests that repeat one, perhaps, while no others are taken in. */
+  readonly lookups?: readonly KeyLookup[];
+  /** Of events: whom each may be for; absent: whom the newest configuration that was told of names. */
   readonly subscriptions?: readonly SubscriptionRoute[];
 }
 
@@ -181,8 +204,17 @@ export type AcceptOutcome =
   | { readonly kind: "too-large" }
   | Malformed;
 
+/** `backlog-full`: it stands for none, so what it comes with is a new job. */
+export type KeyOutcome = Extract<AcceptOutcome, { kind: "replayed" | "conflict" | "backlog-full" }>;
+
 export type AcceptReply =
-  | { readonly kind: "answered"; readonly outcomes: readonly AcceptOutcome[]; readonly pressure: Pressure }
+  | {
+      readonly kind: "answered";
+      readonly outcomes: readonly AcceptOutcome[];
+      readonly pressure: Pressure;
+      /** Of the lookups, in their order. */
+      readonly known?: readonly KeyOutcome[];
+    }
   | Malformed;
 
 /** How full the outbox is by the terms of who asks. An isolate may go by it for a second. */
@@ -198,68 +230,11 @@ export interface Pressure {
   readonly retryAfterMs: number;
 }
 
-// --- claim
-
-export interface ClaimRequest {
-  /** Ids of pointers; more than `MAX_BATCH_JOBS` are malformed. */
-  readonly ids: readonly string[];
-  /** For how long nobody else gets them: the try's timeout and some time to say how it went. */
-  readonly leaseMs: number;
-  /** Who asks, for the log. */
-  readonly claimant: string;
-}
-
-export interface ClaimedJob {
-  readonly kind: "claimed";
-  readonly id: string;
-  /** To be given back with the outcome. */
-  readonly fence: number;
-  /** 1 for the first try. */
-  readonly attempt: number;
-  readonly lastAttempt: boolean;
-  /** How often it was put off without being tried. */
-  readonly deferrals?: number;
-  readonly leaseMs: number;
-  /** Ms that the job may still take before it expires. */
-  readonly expiresInMs: number;
-  readonly acceptedAt: number;
-  readonly priority: TrafficClass;
-  readonly consumer: string | null;
-  readonly tenant: string | null;
-  readonly route: string;
-  readonly key: string | null;
-  readonly traceparent: string | null;
-  readonly requestId: string | null;
-  readonly region: string;
-  readonly target: JobTarget;
-}
-
-/** Why a job was not given. In all cases its pointer is done: when it is due, a new one comes. */
-export type SkipReason =
-  | "done"
-  | "cancelled"
-  | "expired"
-  /** It waits for its next try. */
-  | "not-due"
-  /** Another job of its key comes first. */
-  | "blocked"
-  | "leased"
-  | "unknown"
-  /** It did not fit into this answer, or shall run alone: it is published again at once. */
-  | "put-back";
-
-export type ClaimOutcome =
-  | ClaimedJob
-  | { readonly kind: "skipped"; readonly id: string; readonly reason: SkipReason };
-
-export type ClaimReply =
-  | { readonly kind: "answered"; readonly outcomes: readonly ClaimOutcome[] }
-  | Malformed;
-
 /** What an outbox answers to. Every argument is checked, so it may come from another version. */
 export interface OutboxCalls {
   accept(request: AcceptRequest): Promise<AcceptReply>;
   claim(request: ClaimRequest): Promise<ClaimReply>;
+  renew(request: RenewRequest): Promise<RenewReply>;
   settle(request: SettleRequest): Promise<SettleReply>;
   status(id: string): Promise<StatusReply>;
   result(request: ResultRequest): Promise<ResultReply>;
@@ -268,8 +243,14 @@ export interface OutboxCalls {
   dead(request: DeadRequest): Promise<DeadReply>;
   replay(request: ReplayRequest): Promise<ReplayReply>;
   describe(): Promise<OutboxDescription>;
+  /** Does at once what the alarm would do, and sets it again if it was lost: then true. */
+  wake(): Promise<boolean>;
   /** Leases the oldest events that may run to whoever asks; see `PullReply`. */
   pull(request: PullRequest): Promise<PullReply>;
+  /** Of a webhook's subscription: its receiver may have events again. */
+  enable(): Promise<EnableReply>;
+  /** Of the events: hands those that a subscription has had to it once more. */
+  replayEvents(subscription: string, request: ReplayRequest): Promise<EventReplayReply>;
   /** Of the events: what a subscription has not got yet; null: nothing is known of it. */
   pending(subscription: string): Promise<Pending | null>;
 }

@@ -7,7 +7,7 @@ import type { Book } from "./book.ts";
 import { depthOf, isRunnable, wakeDue } from "./book.ts";
 import { claimJobs } from "./claim.ts";
 import type { PullReply, PullRequest } from "./event-protocol.ts";
-import { endLease } from "./leases.ts";
+import { endLease, nextLeaseEndAt } from "./leases.ts";
 import type { ClaimedJob } from "./protocol.ts";
 import type { OutboxReads, Write } from "./storage.ts";
 import { idOf } from "./views.ts";
@@ -41,8 +41,7 @@ export function oldestAgeMs(book: Book, now: number): number {
 }
 
 function endOldLeases(book: Book, reads: OutboxReads, now: number): Write[] {
-  const isOver = [...book.claims.values()].some(({ until, open }) => open > 0 && until <= now);
-  if (!isOver) return [];
+  if (nextLeaseEndAt(book) > now) return [];
   const writes: Write[] = [];
   for (const job of book.live.values()) {
     if (job.leaseUntil !== 0 && job.leaseUntil <= now) writes.push(...endLease(book, job, reads, now));

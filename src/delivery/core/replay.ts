@@ -3,7 +3,7 @@
 
 import type { Book } from "./book.ts";
 import { UNTOUCHED, addLive, goOn, outboxRow, watchDepth } from "./book.ts";
-import { noteReplay } from "./endpoint.ts";
+import { enable } from "./endpoint.ts";
 import type { ReplayReply, ReplayRequest } from "./protocol.ts";
 import { NO_TRIAL, type JobRow, type OutboxReads, type Write } from "./storage.ts";
 import { findJob } from "./views.ts";
@@ -18,7 +18,7 @@ export interface Replayed {
 
 /** Begins a replay; a later one by time takes the place of one that still goes on. */
 export function beginReplay(book: Book, reads: OutboxReads, request: ReplayRequest, now: number): Replayed {
-  const enabled = noteReplay(book);
+  const enabled = enable(book);
   if (!("ids" in request)) {
     book.replay = { since: request.since, until: request.until, rate: request.rate, after: 0 };
     book.replayedAt = now;
@@ -31,7 +31,7 @@ export function beginReplay(book: Book, reads: OutboxReads, request: ReplayReque
   const writes: Write[] = enabled;
   for (const id of request.ids) {
     const row = findJob(book, reads, id);
-    const mayLive = row !== null && !book.live.has(row.seq) && isReplayable(row);
+    const mayLive = row !== null && !book.live.has(row.seq) && isReplayable(book, row);
     if (mayLive) writes.push(...revive(book, reads, row, now));
     (mayLive ? ids : notDead).push(id);
   }
@@ -39,9 +39,9 @@ export function beginReplay(book: Book, reads: OutboxReads, request: ReplayReque
   return { reply: { kind: "replayed", ids, notDead }, writes };
 }
 
-/** The request of what succeeded is gone; what was cancelled stays so. */
-function isReplayable({ status }: JobRow): boolean {
-  return status === "dead" || status === "failed" || status === "expired";
+/** The request of what succeeded is gone, or its body is about to be; what was cancelled stays so. */
+function isReplayable(book: Book, { seq, status }: JobRow): boolean {
+  return (status === "dead" || status === "failed" || status === "expired") && !book.bodies.has(seq);
 }
 
 /** Goes on with a replay by time: as many as the rate allows, none while something is refused. */
@@ -63,7 +63,7 @@ export function continueReplay(book: Book, reads: OutboxReads, now: number): Wri
     if (revived === allowed) break;
     after = job.seq;
     const at = trial.diedAt ?? 0;
-    if (at < run.since || at > run.until) continue;
+    if (at < run.since || at > run.until || !isReplayable(book, job)) continue;
     writes.push(...revive(book, reads, job, now));
     revived += 1;
   }

@@ -3,7 +3,6 @@
 // else is taken whole or not at all. What does not hold is a value that names the field.
 
 import { isKey, isPlainName } from "../../hub/names.ts";
-import type { TrafficClass } from "../../resilience/level.ts";
 import { MAX_ATTRIBUTE_CHARS as MAX_PATTERN_CHARS, checkEvent } from "../events/cloud-event.ts";
 import { MAX_PATTERNS } from "../events/event-pattern.ts";
 import type { PullRequest, SubscriptionRoute } from "./event-protocol.ts";
@@ -12,47 +11,42 @@ import {
   MAX_ATTEMPTS,
   MAX_BATCH_JOBS,
   MAX_HIGH_WATERMARK,
-  MAX_LEASE_MS,
   MAX_PAGE_ROWS,
-  MAX_REASON_CHARS,
   MAX_RESULT_WAIT_MS,
-  MIN_LEASE_MS,
   type AcceptItem,
   type AcceptRequest,
   type CancelRequest,
-  type ClaimRequest,
   type DeadRequest,
-  type DeliveryOutcome,
   type Idempotency,
   type JobTarget,
+  type KeyLookup,
   type Malformed,
-  type NextTerms,
   type Pointer,
   type QueueTerms,
   type ReplayRequest,
   type ResultRequest,
-  type SettleRequest,
-  type Settlement,
 } from "./protocol.ts";
 import {
   fitsInline,
   isCloudEvent,
+  isDelivery,
   isDuration,
   isFields,
   isHex64,
   isJobRequest,
-  isJobResult,
   isKeyOrNull,
   isListOf,
+  isReactionTerms,
   isText,
   isTextOrNull,
+  isTrafficClass,
   isWhole,
 } from "./shapes.ts";
 
 /** Routes are named by their paths where they have no name. */
 const MAX_ROUTE_CHARS = 1024;
 const MAX_TRACEPARENT_CHARS = 256;
-const MAX_REQUEST_ID_CHARS = 128;
+export const MAX_REQUEST_ID_CHARS = 128;
 const MAX_CURSOR_CHARS = 64;
 /** Dead rows per second of a replay. */
 export const MAX_REPLAY_RATE = 1_000;
@@ -66,9 +60,11 @@ export interface TooLarge {
 }
 
 /** A batch whose items are checked one by one. */
-export type CheckedAccept = Omit<AcceptRequest, "items" | "subscriptions"> & {
+export type CheckedAccept = Omit<AcceptRequest, "items" | "lookups" | "subscriptions"> & {
   readonly items: readonly CheckedItem[];
-  readonly subscriptions: readonly SubscriptionRoute[];
+  readonly lookups: readonly KeyLookup[];
+  /** Null: its sender knows no configuration. */
+  readonly subscriptions: readonly SubscriptionRoute[] | null;
 };
 
 export function malformed(field: string): Malformed {
@@ -77,15 +73,29 @@ export function malformed(field: string): Malformed {
 
 export function checkAccept(input: unknown): Checked<CheckedAccept> {
   if (!isFields(input)) return malformed("request");
-  const { region, config, terms, items, refused, subscriptions = [] } = input;
+  const { region, config, terms, items, refused, lookups = [], subscriptions = null } = input;
   if (!isText(region, 64)) return malformed("region");
   if (!isText(config, 128)) return malformed("config");
   if (!isQueueTerms(terms)) return malformed("terms");
   if (!Array.isArray(items) || items.length > MAX_BATCH_JOBS) return malformed("items");
   if (!isWhole(refused, 0)) return malformed("refused");
-  if (!isListOf(subscriptions, MAX_SUBSCRIPTIONS, isRoute)) return malformed("subscriptions");
+  const isTold = subscriptions === null || isListOf(subscriptions, MAX_SUBSCRIPTIONS, isRoute);
+  if (!isTold) return malformed("subscriptions");
+  if (!isListOf(lookups, MAX_BATCH_JOBS, isLookup)) return malformed("lookups");
   const checked = items.map(checkItem);
-  return { kind: "valid", request: { region, config, terms, items: checked, refused, subscriptions } };
+  const batch = { region, config, terms, items: checked, refused, lookups, subscriptions };
+  return { kind: "valid", request: batch };
+}
+
+function isLookup(value: unknown): value is KeyLookup {
+  if (!isFields(value)) return false;
+  const { consumer, tenant, route, idempotency } = value;
+  return (
+    isKeyOrNull(consumer) &&
+    isKeyOrNull(tenant) &&
+    isText(route, MAX_ROUTE_CHARS) &&
+    isIdempotency(idempotency)
+  );
 }
 
 function checkItem(input: unknown): CheckedItem {
@@ -136,10 +146,6 @@ export function checkPull(input: unknown): Checked<PullRequest> {
   return { kind: "valid", request: { max, leaseMs } };
 }
 
-function isTrafficClass(value: unknown): value is TrafficClass {
-  return value === 0 || value === 1 || value === 2 || value === 3;
-}
-
 function isIdempotency(value: unknown): value is Idempotency {
   return isFields(value) && isKey(value.key) && isHex64(value.fingerprint);
 }
@@ -159,68 +165,9 @@ export function isQueueTerms(value: unknown): value is QueueTerms {
     isDuration(retry.delayMs) &&
     isDuration(retry.maxDelayMs) &&
     (onDeadHead === "block" || onDeadHead === "skip") &&
-    isDelivery(value.delivery)
+    isDelivery(value.delivery) &&
+    (value.reaction === undefined || isReactionTerms(value.reaction))
   );
-}
-
-function isDelivery(value: unknown): boolean {
-  return value === undefined || ["webhook", "upstream", "binding", "pull"].some((known) => known === value);
-}
-
-export function checkClaim(input: unknown): Checked<ClaimRequest> {
-  if (!isFields(input)) return malformed("request");
-  const { ids, leaseMs, claimant } = input;
-  if (!isListOf(ids, MAX_BATCH_JOBS, isIdText)) return malformed("ids");
-  if (!isWhole(leaseMs, MIN_LEASE_MS, MAX_LEASE_MS)) return malformed("leaseMs");
-  if (!isText(claimant, MAX_REQUEST_ID_CHARS)) return malformed("claimant");
-  return { kind: "valid", request: { ids, leaseMs, claimant } };
-}
-
-export function checkSettle(input: unknown): Checked<SettleRequest> {
-  if (!isFields(input)) return malformed("request");
-  const { settlements, next } = input;
-  if (!isListOf(settlements, MAX_BATCH_JOBS, isSettlement)) return malformed("settlements");
-  if (next === undefined) return { kind: "valid", request: { settlements } };
-  if (!isNextTerms(next)) return malformed("next");
-  return { kind: "valid", request: { settlements, next } };
-}
-
-function isNextTerms(value: unknown): value is NextTerms {
-  if (!isFields(value)) return false;
-  const { leaseMs, claimant } = value;
-  return isWhole(leaseMs, MIN_LEASE_MS, MAX_LEASE_MS) && isText(claimant, MAX_REQUEST_ID_CHARS);
-}
-
-function isSettlement(value: unknown): value is Settlement {
-  if (!isFields(value)) return false;
-  const { id, fence, outcome, tookMs } = value;
-  return isIdText(id) && isWhole(fence, 1) && isOutcome(outcome) && isDuration(tookMs);
-}
-
-function isOutcome(value: unknown): value is DeliveryOutcome {
-  if (!isFields(value)) return false;
-  switch (value.kind) {
-    case "succeeded":
-    case "refused":
-      return isJobResult(value.result);
-    case "failed":
-      return (
-        (value.status === null || isWhole(value.status, 100, 999)) &&
-        isTextOrNull(value.error) &&
-        (value.retryAfterMs === null || isDuration(value.retryAfterMs, Number.MAX_SAFE_INTEGER)) &&
-        (value.result === null || isJobResult(value.result)) &&
-        (value.endpoint === undefined || value.endpoint === "gone" || value.endpoint === "unharmed")
-      );
-    case "deferred":
-      return isDuration(value.forMs) && isText(value.reason, MAX_REASON_CHARS);
-    case "poison":
-      return (
-        isText(value.error, MAX_REASON_CHARS) &&
-        (value.final === undefined || typeof value.final === "boolean")
-      );
-    default:
-      return false;
-  }
 }
 
 export function checkResult(input: unknown): Checked<ResultRequest> {
@@ -267,6 +214,6 @@ export function isPointer(value: unknown): value is Pointer {
 }
 
 /** What is not a job's id at all is answered `unknown`, like an id that nobody has. */
-function isIdText(value: unknown): value is string {
+export function isIdText(value: unknown): value is string {
   return isText(value, MAX_ROUTE_CHARS);
 }

@@ -14,10 +14,10 @@ import { matchesEvent } from "../events/event-pattern.ts";
 import { fingerprint64 } from "../events/fingerprint.ts";
 import { MAX_KEY_CHARS } from "../../hub/protocol.ts";
 import type { Book } from "./book.ts";
-import { endJob, watchDepth } from "./book.ts";
+import { endJob, outboxRow, watchDepth } from "./book.ts";
 import type { SubscriptionRoute } from "./event-protocol.ts";
 import type { CheckedAccept } from "./requests.ts";
-import type { AcceptItem, AcceptReply, EventTarget } from "./protocol.ts";
+import type { AcceptItem, AcceptOutcome, AcceptReply, EventTarget } from "./protocol.ts";
 import { MAX_BATCH_JOBS } from "./protocol.ts";
 import type { JobRow, Write } from "./storage.ts";
 
@@ -50,7 +50,7 @@ export type Routes = Map<string, Route>;
 export interface PublishedEvent {
   readonly job: Pick<
     JobRow,
-    "seq" | "secret" | "priority" | "route" | "traceparent" | "requestId" | "region"
+    "seq" | "secret" | "acceptedAt" | "priority" | "route" | "traceparent" | "requestId" | "region"
   >;
   /** The id of its job here. */
   readonly id: string;
@@ -77,12 +77,29 @@ export function learnRoutes(routes: Routes, told: readonly SubscriptionRoute[], 
   return writes;
 }
 
+/** Notes whom the newest configuration names, to be stored with what came from it. */
+export function noteTold(book: Book, told: readonly SubscriptionRoute[]): Write[] {
+  const names = told.map(({ name }) => name);
+  if (book.told !== null && JSON.stringify(book.told) === JSON.stringify(names)) return [];
+  book.told = names;
+  return [{ kind: "outbox", row: outboxRow(book) }];
+}
+
+/** Whom an event may be for that comes from somebody who knows no configuration. */
+export function toldRoutes({ told }: Book, routes: Routes): readonly SubscriptionRoute[] {
+  const known = [...routes.values()].map(({ definition }) => definition);
+  return told === null ? known : known.filter(({ name }) => told.includes(name));
+}
+
 /** Writes on each event of a batch whom it is for. */
-export function addressEvents(batch: CheckedAccept): CheckedAccept {
+export function addressEvents(
+  batch: CheckedAccept,
+  subscriptions: readonly SubscriptionRoute[],
+): CheckedAccept {
   const items = batch.items.map((checked) => {
     if (checked.kind !== "item" || checked.item.target.kind !== "event") return checked;
     const { event } = checked.item.target;
-    const recipients = batch.subscriptions
+    const recipients = subscriptions
       .filter(({ events }) => matchesEvent(events, event.type))
       .map(({ name }) => name);
     return {
@@ -96,7 +113,8 @@ export function addressEvents(batch: CheckedAccept): CheckedAccept {
 /** An event as a job of a subscription. */
 export function subscriptionItem(
   { job, id, event }: PublishedEvent,
-  { ordered }: SubscriptionRoute,
+  { ordered, terms }: SubscriptionRoute,
+  now: number,
 ): AcceptItem {
   const { priority, route, traceparent, requestId } = job;
   return {
@@ -109,7 +127,9 @@ export function subscriptionItem(
     idempotency: { key: id, fingerprint: job.secret + job.secret },
     traceparent,
     requestId,
-    maxAgeMs: null,
+    // The time of a reaction begins when its event is published.
+    maxAgeMs:
+      terms.reaction === undefined ? null : Math.max(0, terms.maxAgeMs - Math.max(0, now - job.acceptedAt)),
   };
 }
 
@@ -130,6 +150,17 @@ export function orderKey({ extensions, subject }: Pick<CloudEvent, "extensions" 
   return key.length <= MAX_KEY_CHARS ? key : `${key.slice(0, MAX_KEY_CHARS - 20)}#${fingerprint64(key)}`;
 }
 
+/** What comes before the first of a page that is refused, and how long to wait then; null: none is. */
+export function takenOf<Item>(
+  page: readonly Item[],
+  outcomes: readonly AcceptOutcome[],
+): { readonly taken: readonly Item[]; readonly retryAfterMs: number | null } {
+  const refusedAt = outcomes.findIndex(({ kind }) => kind === "backlog-full");
+  const refusal = outcomes[refusedAt];
+  if (refusal?.kind !== "backlog-full") return { taken: page, retryAfterMs: null };
+  return { taken: page.slice(0, refusedAt), retryAfterMs: refusal.retryAfterMs };
+}
+
 /** What a subscription's outbox answered to a page of events; null: it did not. */
 export function afterHandOver(
   route: Route,
@@ -144,11 +175,9 @@ export function afterHandOver(
     return [];
   }
   route.failures = 0;
-  const refusedAt = reply.outcomes.findIndex(({ kind }) => kind === "backlog-full");
-  const taken = refusedAt === -1 ? page : page.slice(0, refusedAt);
-  const refusal = reply.outcomes[refusedAt];
-  if (refusal?.kind === "backlog-full") {
-    hold(route, Math.min(refusal.retryAfterMs, MAX_HOLD_MS), "its outbox is over its watermark", now);
+  const { taken, retryAfterMs } = takenOf(page, reply.outcomes);
+  if (retryAfterMs !== null) {
+    hold(route, Math.min(retryAfterMs, MAX_HOLD_MS), "its outbox is over its watermark", now);
   } else {
     route.heldUntil = 0;
     route.reason = null;

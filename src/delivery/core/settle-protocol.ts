@@ -1,8 +1,9 @@
-// How deliveries went, as a consumer tells an outbox. Everybody imports it through protocol.ts.
+// What a consumer tells an outbox of the jobs that it has: that it is not done, and how each went.
+// Everybody imports it through protocol.ts.
 
 import type { JobResult, Malformed } from "./job-content.ts";
 import type { JobView } from "./job-protocol.ts";
-import type { ClaimedJob, ClaimRequest } from "./protocol.ts";
+import type { ClaimedJob, ClaimRequest } from "./claim-protocol.ts";
 
 export type DeliveryOutcome =
   | { readonly kind: "succeeded"; readonly result: JobResult }
@@ -23,6 +24,8 @@ export type DeliveryOutcome =
     }
   /** Nothing was tried (circuit open, no permit, shutting down): attempts unchanged. 0 ms: at once. */
   | { readonly kind: "deferred"; readonly forMs: number; readonly reason: string }
+  /** No try would change anything, and none was made: it is dead at once. */
+  | { readonly kind: "hopeless"; readonly reason: string }
   /** The consumer could not even read it. The second time it is dead, `final`: at once. */
   | { readonly kind: "poison"; readonly error: string; readonly final?: boolean };
 
@@ -56,3 +59,15 @@ export type SettleReply =
       readonly next?: readonly ClaimedJob[];
     }
   | Malformed;
+
+/** Whoever has jobs and is not done with them asks for more time, before the lease is over. */
+export interface RenewRequest {
+  /** Those that it still has, all of one claim. */
+  readonly ids: readonly string[];
+  readonly fence: number;
+  readonly leaseMs: number;
+}
+
+export type RenewReply =
+  /** The others are not its own any more. */
+  { readonly kind: "answered"; readonly held: readonly string[] } | Malformed;

@@ -6,11 +6,12 @@ import { endJob, watchDepth } from "./book.ts";
 import { followClock } from "./clock.ts";
 import { noteDelivery } from "./endpoint.ts";
 import { closeLease, takeStep } from "./leases.ts";
+import { followUp } from "./sequel.ts";
 import { notePace } from "./pace.ts";
 import type { JobResult, SettleOutcome, Settlement } from "./protocol.ts";
 import type { EndStatus, OutboxReads, Write } from "./storage.ts";
 import { NO_TRIAL } from "./storage.ts";
-import { afterOutcome } from "./transitions.ts";
+import { afterExpiry, afterOutcome, isUntold } from "./transitions.ts";
 import { findJob, viewOf } from "./views.ts";
 
 export interface SettleContext {
@@ -60,11 +61,19 @@ export function settleJob(
 export function endSettled(
   book: Book,
   job: LiveJob,
-  end: { readonly status: EndStatus; readonly reason: string | null; readonly result: JobResult | null },
+  end: { readonly status: EndStatus; readonly reason: string; readonly result: JobResult | null },
+  reads: OutboxReads,
   now: number,
 ): Write[] {
   const { status, reason, result } = end;
-  const writes = closeLease(book, job);
+  const trial = job.trial ?? NO_TRIAL;
+  if (status === "expired" && isUntold(job.terms, status)) {
+    return takeStep(book, job, afterExpiry(trial, reason, now), reads, now);
+  }
+  const upstreamStatus = job.trial === null ? null : (reads.log(job.seq).at(-1)?.status ?? null);
+  const ending = { ...end, attempts: trial.attempts, upstreamStatus };
+  closeLease(book, job);
+  const writes = followUp(book, job, ending, reads, now);
   endJob(book, job, status, now);
   writes.push({ kind: "end", seq: job.seq, status, endedAt: now, reason, result });
   writes.push(...watchDepth(book, now));

@@ -1,7 +1,9 @@
 // The small shapes that the validators of this folder are made of. Nothing here believes its argument.
 
 import { isKey } from "../../hub/names.ts";
-import type { CloudEvent, EventData } from "../events/cloud-event.ts";
+import type { TrafficClass } from "../../resilience/level.ts";
+import { MAX_ATTRIBUTE_CHARS, type CloudEvent, type EventData } from "../events/cloud-event.ts";
+import type { ReactionTerms } from "./event-protocol.ts";
 import {
   MAX_DURATION_MS,
   MAX_HEADER_CHARS,
@@ -131,4 +133,19 @@ export function fitsInline(content: {
   for (const [name, value] of headers) chars += name.length + value.length;
   const bytes = body instanceof Uint8Array ? body.byteLength : 0;
   return path.length <= MAX_PATH_CHARS && chars <= MAX_HEADER_CHARS && bytes <= MAX_INLINE_BODY_BYTES;
+}
+
+export function isTrafficClass(value: unknown): value is TrafficClass {
+  return value === 0 || value === 1 || value === 2 || value === 3;
+}
+
+/** What is published of outcomes. */
+export function isReactionTerms(value: unknown): value is ReactionTerms {
+  if (!isFields(value) || !isText(value.source, MAX_ATTRIBUTE_CHARS)) return false;
+  return [value.ok, value.failed, value.deadline].every((type) => isTextOrNull(type, MAX_ATTRIBUTE_CHARS));
+}
+
+/** How events get to whom they are for; undefined: they are no events. */
+export function isDelivery(value: unknown): boolean {
+  return value === undefined || ["webhook", "upstream", "binding", "pull"].some((known) => known === value);
 }

@@ -2,13 +2,15 @@
 // object applies the changes of one decision in one transaction. Memory that could not be stored is given up.
 //
 //   a job's row        1 when it is stored (2 with an idempotency key), 1 when it ends, 1 when it is deleted
-//   a claim            1 for all jobs of one call, and 1 when it is over
+//   a claim            1 for all jobs of one call: it takes the row of one that is over; 1 when it is renewed
 //   a trial            only for jobs that did not simply succeed: what was tried and when it goes on
 
 import type { TrafficClass } from "../../resilience/level.ts";
 import type { EndpointHealth } from "../webhooks/core/endpoint-health.ts";
 import type { Refusing } from "./backpressure.ts";
+import type { CloudEvent } from "../events/cloud-event.ts";
 import type { SubscriptionRoute } from "./event-protocol.ts";
+import type { EventReplay } from "./event-replay.ts";
 import type { AttemptRecord, JobResult, JobTarget, OutboxCounts, QueueTerms } from "./protocol.ts";
 
 export type EndStatus = "succeeded" | "failed" | "dead" | "cancelled" | "expired";
@@ -74,6 +76,18 @@ export const NO_TRIAL: Trial = {
   passed: false,
 };
 
+export type SequelKind = "ok" | "failed" | "deadline";
+
+/** An event that tells how a reaction's job has ended, until the outbox of the events has it. */
+export interface Sequel extends Pick<JobRow, "priority" | "traceparent" | "requestId" | "region"> {
+  /** Its place in their order. */
+  readonly seq: number;
+  readonly kind: SequelKind;
+  /** What it follows from: with the reaction and the kind, this names the event. */
+  readonly cause: Pick<CloudEvent, "source" | "id">;
+  readonly event: Omit<CloudEvent, "id">;
+}
+
 /** All dead rows of a time that are to be tried again; `after` is the last one that was. */
 export interface ReplayRun {
   readonly since: number;
@@ -104,6 +118,8 @@ export interface OutboxRow {
   readonly collectAt: number | null;
   /** How a webhook's receiver fares; a row of before has none. */
   readonly endpoint?: EndpointHealth;
+  /** Of the events: the subscriptions that the newest configuration names. */
+  readonly told?: readonly string[];
 }
 
 export type Write =
@@ -115,7 +131,10 @@ export type Write =
       readonly endedAt: number;
       readonly reason: string | null;
       readonly result: JobResult | null;
-      /** What it holds may be asked for again; else it goes when the job has succeeded. */
+      /**
+       * What it holds may be asked for again; else it goes when the job has succeeded, but for a body's
+       * name.
+       */
       readonly keepsTarget?: true;
     }
   /** A job that has ended lives again. */
@@ -129,13 +148,15 @@ export type Write =
       readonly trial: Trial;
       readonly log: readonly AttemptRecord[];
     }
+  /** `slot` names the row; what stood there is over. */
   | {
       readonly kind: "claim";
+      readonly slot: number;
       readonly fence: number;
       readonly until: number;
       readonly seqs: readonly number[];
     }
-  | { readonly kind: "end-claims"; readonly fences: readonly number[] }
+  | { readonly kind: "renew-claim"; readonly slot: number; readonly until: number }
   | { readonly kind: "gate"; readonly name: string; readonly refusing: Refusing }
   | { readonly kind: "outbox"; readonly row: OutboxRow }
   /** How far a subscription has got of the events, and what it is (null: as before). */
@@ -145,6 +166,10 @@ export type Write =
       readonly cursor: number;
       readonly definition: SubscriptionRoute | null;
     }
+  | { readonly kind: "sequel"; readonly sequel: Sequel }
+  | { readonly kind: "end-sequels"; readonly seqs: readonly number[] }
+  /** A replay of a subscription's events; null: there is none any more. */
+  | { readonly kind: "event-replay"; readonly name: string; readonly run: EventReplay | null }
   | { readonly kind: "delete"; readonly seqs: readonly number[] };
 
 export interface IdempotencyRecord {
@@ -152,6 +177,10 @@ export interface IdempotencyRecord {
   readonly fingerprint: string;
   readonly acceptedAt: number;
 }
+
+export type OldRow = Pick<JobRow, "seq" | "status" | "endedAt" | "acceptedAt"> & {
+  readonly ref: string | null;
+};
 
 export interface DeadEntry {
   readonly job: JobRow;
@@ -170,8 +199,10 @@ export interface OutboxReads {
   /** Dead rows after a seq, ascending. */
   dead(after: number, max: number): readonly DeadEntry[];
   countDead(since: number, until: number): number;
-  /** Rows after a seq, ascending. */
-  jobsAfter(after: number, max: number): readonly Pick<JobRow, "seq" | "status" | "endedAt" | "acceptedAt">[];
+  /**
+   * Rows after a seq, ascending; `ref` is what their bodies are called in the bucket, null: none is there.
+   */
+  jobsAfter(after: number, max: number): readonly OldRow[];
 }
 
 /** What a boot reads. */
@@ -185,10 +216,14 @@ export interface StoredOutbox {
   /** Dead jobs that have a key. */
   readonly deadKeys: readonly { readonly seq: number; readonly key: string; readonly blocks: boolean }[];
   readonly deadRows: number;
+  /** Those that are over too, as long as their rows were not taken by others. */
   readonly claims: readonly {
+    readonly slot: number;
     readonly fence: number;
     readonly until: number;
     readonly seqs: readonly number[];
   }[];
   readonly gates: readonly { readonly name: string; readonly refusing: Refusing }[];
+  /** The number of the newest that waits, and how many do. */
+  readonly sequels: { readonly last: number; readonly waiting: number };
 }

@@ -8,7 +8,7 @@ import { EXPIRED } from "./claim.ts";
 import { followClock } from "./clock.ts";
 import { collectOld } from "./collect.ts";
 import { skipDisabled } from "./endpoint.ts";
-import { endLease } from "./leases.ts";
+import { endLease, nextLeaseEndAt } from "./leases.ts";
 import { continueReplay } from "./replay.ts";
 import { endSettled } from "./settle.ts";
 import type { OutboxReads, Write } from "./storage.ts";
@@ -27,7 +27,8 @@ const REPLAY_STEP_MS = 1_000;
 export function passTime(book: Book, reads: OutboxReads, now: number): Write[] {
   followClock(book, now);
   wakeDue(book, now);
-  const isDue = now - book.sweptAt >= SWEEP_MS || now >= book.nextExpiryAt || now < book.sweptAt;
+  const isLate = now >= book.nextExpiryAt || now >= nextLeaseEndAt(book);
+  const isDue = isLate || now - book.sweptAt >= SWEEP_MS || now < book.sweptAt;
   const writes = isDue ? sweep(book, reads, now) : [];
   writes.push(...skipDisabled(book, reads, now));
   writes.push(...continueReplay(book, reads, now), ...collectOld(book, reads, now), ...watchDepth(book, now));
@@ -50,19 +51,24 @@ function sweep(book: Book, reads: OutboxReads, now: number): Write[] {
   }
   book.nextExpiryAt = nextExpiryAt;
   book.sweptAt = now;
-  const over = [...book.claims].filter(
-    ([fence, claim]) => fence !== book.lastFence && (claim.open === 0 || claim.until <= now),
-  );
-  for (const [fence] of over) book.claims.delete(fence);
-  if (over.length > 0) writes.push({ kind: "end-claims", fences: over.map(([fence]) => fence) });
+  forgetClaims(book, now);
   return writes;
+}
+
+/** Nobody has a job by a claim whose time is over, now that all jobs have been looked at. */
+function forgetClaims(book: Book, now: number): void {
+  for (const [fence, { until, slot }] of book.claims) {
+    if (until > now) continue;
+    book.claims.delete(fence);
+    book.freeSlots.push(slot);
+  }
 }
 
 function sweepJob(book: Book, job: LiveJob, reads: OutboxReads, now: number): Write[] {
   if (isLeased(job, now)) return [];
   if (job.leaseUntil !== 0) return endLease(book, job, reads, now);
   if (job.expiresAt <= now) {
-    return endSettled(book, job, { status: "expired", reason: EXPIRED, result: null }, now);
+    return endSettled(book, job, { status: "expired", reason: EXPIRED, result: null }, reads, now);
   }
   const isLost = job.publishedAt + visibilityMs(job.pointers) <= now;
   if (isLost && !job.isReady && isRunnable(book, job, now)) {
@@ -86,16 +92,13 @@ export function nextWakeAt(book: Book, now: number, canPublish: boolean): number
   const times = [
     book.nextDueAt,
     book.nextExpiryAt,
+    nextLeaseEndAt(book),
     book.collectAt,
     alertDueAt(book.alert) ?? Number.POSITIVE_INFINITY,
   ];
-  if (book.live.size > 0 || hasOldClaims(book)) times.push(book.sweptAt + SWEEP_MS);
+  if (book.live.size > 0) times.push(book.sweptAt + SWEEP_MS);
   if (book.replay !== null) times.push(book.replayedAt + Math.max(REPLAY_STEP_MS, 1_000 / book.replay.rate));
   if (canPublish && book.ready.length > 0) times.push(Math.max(book.relay.notBefore, book.relay.leaseUntil));
   const next = Math.min(...times);
   return Number.isFinite(next) ? Math.max(next, now + SOON_MS) : null;
-}
-
-function hasOldClaims(book: Book): boolean {
-  return book.claims.size > 1;
 }

@@ -4,12 +4,14 @@
 //   succeeded, refused   ended
 //   failed               waits by the retry schedule, dead after the last try
 //   deferred             waits, attempts unchanged
+//   hopeless             dead
 //   poison               waits once, dead the second time
 //   a lease that ended   due at once, dead the third time (a job that kills its consumers)
 
 import type { AttemptRecord, DeliveryOutcome, JobResult, QueueTerms } from "./protocol.ts";
 import { deferralMs, retryWaitMs } from "./retry-schedule.ts";
-import type { Trial } from "./storage.ts";
+import { sequelType } from "./sequel.ts";
+import type { EndStatus, Trial } from "./storage.ts";
 
 /** Times that a consumer may fail to read a job. */
 export const MAX_STRIKES = 2;
@@ -55,15 +57,14 @@ export function afterOutcome(
     case "succeeded":
     case "refused": {
       const { result } = outcome;
-      const isRefused = outcome.kind === "refused";
-      return {
-        kind: "end",
-        status: isRefused ? "failed" : "succeeded",
-        reason: isRefused ? `the upstream answered ${result.status}` : null,
-        result,
-        trial: { ...trial, attempts: trial.attempts + 1 },
-        attempt: attempt(result.status, null),
-      };
+      const status = outcome.kind === "refused" ? "failed" : "succeeded";
+      const reason = status === "failed" ? `the upstream answered ${result.status}` : null;
+      const tried = { ...trial, attempts: trial.attempts + 1 };
+      // What nobody is told of must not disappear.
+      if (reason !== null && isUntold(terms, status)) {
+        return dead(tried, reason, attempt(result.status, null), result);
+      }
+      return { kind: "end", status, reason, result, trial: tried, attempt: attempt(result.status, null) };
     }
     case "failed":
       return afterFailure(trial, terms, outcome, attempt(outcome.status, outcome.error), moment);
@@ -73,6 +74,8 @@ export function afterOutcome(
       const deferrals = trial.deferrals + 1;
       return { kind: "wait", trial: { ...trial, deferrals, nextAt, reason: outcome.reason }, attempt: null };
     }
+    case "hopeless":
+      return dead(trial, outcome.reason, attempt(null, outcome.reason), null);
     case "poison": {
       const strikes = trial.strikes + 1;
       const reason = `the consumer could not read it: ${outcome.error}`;
@@ -103,6 +106,16 @@ function afterFailure(
   }
   const nextAt = now + retryWaitMs(terms.retry, attempts, outcome.retryAfterMs, random);
   return { kind: "wait", trial: { ...before, attempts, nextAt, reason }, attempt };
+}
+
+/** Whether a job is a reaction's and no event tells that it ended so. */
+export function isUntold({ reaction }: QueueTerms, status: EndStatus): boolean {
+  return reaction !== undefined && sequelType(reaction, status) === null;
+}
+
+/** What follows when the time of a job is over and nobody is told of it. */
+export function afterExpiry(before: Trial, reason: string, now: number): Step {
+  return dead(before, reason, { at: now, status: null, error: reason, ms: 0 }, null);
 }
 
 /** What follows when a lease ends without a word. */

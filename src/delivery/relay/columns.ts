@@ -81,6 +81,10 @@ export function outboxTable(
       return { kind: "invalid", at, rule: `must be one of ${names}` };
     }
     if (!isIdentifier(written)) return { kind: "invalid", at, rule: IDENTIFIER_RULE };
+    const other = Object.entries({ ...known, ...columns }).find(
+      ([mapped, taken]) => mapped !== column && taken === written,
+    );
+    if (other !== undefined) return { kind: "invalid", at, rule: `is the column of ${other[0]} already` };
   }
   const beside = (suffix: string): string =>
     [...parts.slice(0, -1), parts[parts.length - 1] + suffix].map(quote).join(".");

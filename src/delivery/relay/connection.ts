@@ -32,4 +32,11 @@ export interface PassReport {
   /** Whether there is certainly more. */
   readonly isFull: boolean;
   readonly failures: readonly string[];
+  /** Rows that can never be published, as long as they stay as they are. */
+  readonly refused: readonly RefusedRow[];
+}
+
+export interface RefusedRow {
+  readonly id: string;
+  readonly error: string;
 }

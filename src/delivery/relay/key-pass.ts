@@ -11,7 +11,7 @@
 
 import type { CloudEvent } from "../events/cloud-event.ts";
 import type { KeyTable } from "./columns.ts";
-import { numberOf, textOf, type Connection, type PassReport } from "./connection.ts";
+import { numberOf, textOf, type Connection, type PassReport, type RefusedRow } from "./connection.ts";
 import { waitAfter } from "./cursor.ts";
 import { publishBatch, type BatchResult, type EventPublisher } from "./publisher.ts";
 import { rowEvent, type OutboxRow } from "./row-event.ts";
@@ -111,6 +111,7 @@ async function settle(
   { connection, random }: PassPorts,
 ): Promise<Omit<PassReport, "isFull">> {
   const failures = new Set<string>();
+  const never: RefusedRow[] = [];
   const stops: { lease: Lease; row: KeyRow; error: string; pauseMs: number | null }[] = [];
   const done: KeyRow[] = [];
   let offset = 0;
@@ -123,10 +124,12 @@ async function settle(
     done.push(...rows.slice(0, count));
     const row = rows[count];
     if (row === undefined || (failure === null && wrong === null)) continue;
-    failures.add(failure?.error ?? wrong ?? "");
+    const error = failure?.error ?? wrong ?? "";
+    failures.add(error);
+    if (failure === null) never.push({ id: row.id, error });
     const wait = failure === null ? null : waitAfter(row.attempts + 1, failure.retryAfterMs, random());
     const poisonPause = relay.onPoison === "block" ? POISON_PAUSE_MS : null;
-    stops.push({ lease, row, error: failure?.error ?? wrong ?? "", pauseMs: wait ?? poisonPause });
+    stops.push({ lease, row, error, pauseMs: wait ?? poisonPause });
   }
   const marked = await mark(relay, statements, tries, done, connection);
   let dead = 0;
@@ -137,7 +140,7 @@ async function settle(
   }
   // A key that was paused is nobody's by now, so it is not freed with the others.
   await release(relay, statements, tries, connection);
-  return { published: marked, dead, stale: done.length - marked, failures: [...failures] };
+  return { published: marked, dead, stale: done.length - marked, failures: [...failures], refused: never };
 }
 
 // --- statements
@@ -171,6 +174,7 @@ async function read(
     seq: textOf(row, "seq") ?? "",
     type: textOf(row, "type"),
     payload: textOf(row, "payload"),
+    bytes: numberOf(row, "bytes"),
     createdAt: textOf(row, "createdAt"),
     attempts: numberOf(row, "attempts"),
   }));

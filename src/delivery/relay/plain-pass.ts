@@ -7,7 +7,7 @@
 // and is left out by this relay from then on.
 
 import type { PlainTable } from "./columns.ts";
-import { textOf, type PassReport } from "./connection.ts";
+import { numberOf, textOf, type PassReport } from "./connection.ts";
 import type { PassPorts } from "./key-pass.ts";
 import { publishBatch } from "./publisher.ts";
 import { rowEvent, type OutboxRow } from "./row-event.ts";
@@ -53,6 +53,7 @@ export async function passPlain(
       stale: 0,
       isFull: rows.length === MAX_PLAIN_ROWS && result.failure === null,
       failures: [...refused.values(), ...(result.failure === null ? [] : [result.failure.error])],
+      refused: [...refused].map(([id, error]) => ({ id, error })),
     };
     return { report, poison: new Map([...poison, ...refused].slice(-MAX_POISON_ROWS)) };
   } catch (error) {
@@ -67,6 +68,7 @@ function readRow(row: unknown): OutboxRow {
     id: textOf(row, "id") ?? "",
     type: textOf(row, "type"),
     payload: textOf(row, "payload"),
+    bytes: numberOf(row, "bytes"),
     key: textOf(row, "key"),
     seq: null,
     createdAt: textOf(row, "createdAt"),

@@ -1,14 +1,21 @@
 // A row of a Postgres outbox as an event, or why it is none.
 
-import { KEY_EXTENSION, SEQUENCE_EXTENSION, checkEvent, type CloudEvent } from "../events/cloud-event.ts";
+import {
+  KEY_EXTENSION,
+  MAX_DATA_BYTES,
+  SEQUENCE_EXTENSION,
+  checkEvent,
+  type CloudEvent,
+} from "../events/cloud-event.ts";
 import { parseJson } from "../events/json-format.ts";
 
 /** As the statements give it; numbers of 64 bits are texts. */
 export interface OutboxRow {
   readonly id: string;
   readonly type: string | null;
-  /** A JSON text. */
+  /** A JSON text; null also where it is too large to be read. */
   readonly payload: string | null;
+  readonly bytes: number;
   readonly key: string | null;
   readonly seq: string | null;
   readonly createdAt: string | null;
@@ -19,6 +26,7 @@ export type RowEvent =
   | { readonly kind: "poison"; readonly error: string };
 
 const SEQUENCE_DIGITS = 16;
+const TOO_LARGE = `payload is larger than ${MAX_DATA_BYTES} bytes`;
 
 function poison(error: string): RowEvent {
   return { kind: "poison", error };
@@ -26,6 +34,7 @@ function poison(error: string): RowEvent {
 
 /** `source`: of all events of this relay, like `/relays/shop`. */
 export function rowEvent(row: OutboxRow, source: string): RowEvent {
+  if (row.bytes > MAX_DATA_BYTES) return poison(TOO_LARGE);
   if (row.payload !== null && parseJson(row.payload) === undefined) return poison("payload is not JSON");
   const event: CloudEvent = {
     id: row.id,
@@ -43,5 +52,5 @@ export function rowEvent(row: OutboxRow, source: string): RowEvent {
   };
   const wrong = checkEvent(event);
   if (wrong === null) return { kind: "event", event };
-  return poison(wrong.kind === "invalid" ? `${wrong.at} ${wrong.rule}` : `${wrong.at} is too large`);
+  return poison(wrong.kind === "invalid" ? `${wrong.at} ${wrong.rule}` : TOO_LARGE);
 }

@@ -1,6 +1,7 @@
 // The statements of a relay. Each is one short round trip; the ones of order "key" are never inside of a
 // transaction that waits for the network.
 
+import { MAX_DATA_BYTES } from "../events/cloud-event.ts";
 import type { KeyTable, PlainTable } from "./columns.ts";
 
 /** Keys that one look considers, so that no look reads without an end. */
@@ -16,6 +17,8 @@ export interface KeyStatements {
   readonly mark: string;
   /** $1 owner, $2 keys, $3 their fences. Gives a row for each. */
   readonly release: string;
+  /** $1 owner. Frees what it had when it died. */
+  readonly forget: string;
   /** $1 owner, $2 key, $3 fence, $4 seq, $5 error, $6 pause of the key in ms. A publication that failed. */
   readonly fail: string;
   /** $1 owner, $2 key, $3 fence, $4 seq, $5 error. The row is given up. */
@@ -48,20 +51,21 @@ export function keyStatements({ table, leaseTable, fenceSequence, columns }: Key
         SELECT c.key FROM considered c
         WHERE NOT EXISTS (SELECT FROM ${leaseTable} l WHERE l.key = c.key AND l.until > clock_timestamp())
         ORDER BY c.key LIMIT $2
-      )      , claimed AS (
-      INSERT INTO ${leaseTable} AS l (key, owner, until, fence)
-      SELECT key, $3, clock_timestamp() + $4 * interval '1 ms', nextval('${fenceSequence}') FROM free ORDER BY key
-      ON CONFLICT (key) DO UPDATE
-        SET owner = excluded.owner, until = excluded.until, fence = excluded.fence
-        WHERE l.until <= clock_timestamp()
-      RETURNING key, fence::text AS fence
+      ), claimed AS (
+        INSERT INTO ${leaseTable} AS l (key, owner, until, fence)
+        SELECT key, $3, clock_timestamp() + $4 * interval '1 ms', nextval('${fenceSequence}')
+        FROM free ORDER BY key
+        ON CONFLICT (key) DO UPDATE
+          SET owner = excluded.owner, until = excluded.until, fence = excluded.fence
+          WHERE l.until <= clock_timestamp()
+        RETURNING key, fence::text AS fence
       )
       SELECT key, fence FROM claimed
       UNION ALL
       (SELECT MAX(key), NULL FROM considered HAVING COUNT(*) = ${MAX_KEYS_CONSIDERED})`,
     read: `
       SELECT o.${id}::text AS id, o.${key} AS key, o.${seq}::text AS seq, o.${type} AS type,
-             o.${payload}::text AS payload, o.${attempts} AS attempts,
+             ${payloadOf(payload)}, o.${attempts} AS attempts,
              to_char(o.${createdAt} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS "createdAt"
       FROM unnest($1::text[]) AS k(key)
       CROSS JOIN LATERAL (
@@ -77,6 +81,7 @@ export function keyStatements({ table, leaseTable, fenceSequence, columns }: Key
     release: `
       DELETE FROM ${leaseTable} l WHERE l.owner = $1
         AND (l.key, l.fence) IN (SELECT * FROM unnest($2::text[], $3::bigint[])) RETURNING 1`,
+    forget: `DELETE FROM ${leaseTable} l WHERE l.owner = $1`,
     fail: `
       WITH held AS (${heldOne}), paused AS (
         UPDATE ${leaseTable} l SET until = clock_timestamp() + $6 * interval '1 ms', owner = ''
@@ -118,7 +123,7 @@ export function plainStatements({ table, columns }: PlainTable): PlainStatements
       WITH bounded AS (
         SELECT set_config('idle_in_transaction_session_timeout', '${MAX_OPEN_TRANSACTION_MS}', true)
       )
-      SELECT o.${id}::text AS id, o.${type} AS type, o.${payload}::text AS payload,
+      SELECT o.${id}::text AS id, o.${type} AS type, ${payloadOf(payload)},
              ${key === undefined ? "NULL" : `o.${key}::text`} AS key, ${created} AS "createdAt"
       FROM ${table} o, bounded
       WHERE o.${status} = 'PENDING' AND o.${id}::text <> ALL($1::text[])
@@ -130,6 +135,13 @@ export function plainStatements({ table, columns }: PlainTable): PlainStatements
     rollback: "ROLLBACK",
     lag: lagOf(table, `o.${status} = 'PENDING'`, createdAt),
   };
+}
+
+/** What is no event for its size stays where it is: a hundred of them would fill a relay's memory. */
+function payloadOf(payload: string): string {
+  const text = `o.${payload}::text`;
+  return `CASE WHEN octet_length(${text}) <= ${MAX_DATA_BYTES} THEN ${text} END AS payload,
+             COALESCE(octet_length(${text}), 0)::int AS bytes`;
 }
 
 function lagOf(table: string, waits: string, createdAt: string | undefined): string {

@@ -25,7 +25,7 @@ function keyDefinition({ table, seqTable, leaseTable, fenceSequence, columns }: 
 --   INSERT INTO ${table} (${key}, ${type}, ${payload}) VALUES ('order-17', 'order.paid', '{"cents": 1200}');
 CREATE TABLE ${table} (
   ${id} uuid PRIMARY KEY DEFAULT gen_random_uuid(),
-  ${key} text NOT NULL,
+  ${key} text NOT NULL CHECK (${key} <> ''),
   ${seq} bigint NOT NULL,
   ${type} text NOT NULL,
   ${payload} jsonb NOT NULL,

@@ -1,5 +1,6 @@
-// Templates of sagas: text with references in braces, `{body.orderId}`. They only read: the request that
-// started the saga, the answers of its steps, and the step's idempotency key.
+// Templates of sagas and reactions: text with references in braces, `{body.orderId}`. They only read: of a
+// saga the request that started it, the answers of its steps, and the step's idempotency key; of a reaction
+// its event.
 //
 // A reference that finds nothing is an error and never an empty text: `/refunds/{output.id}` without an id
 // would ask for something else than what is meant. In a path a value stays within its segment:
@@ -10,7 +11,35 @@
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 
 export const SOURCES = ["body", "params", "query", "headers", "output", "steps", "idempotencyKey"] as const;
-export type Source = (typeof SOURCES)[number];
+/** What a reaction reads: its event, and the key of its request. */
+export const EVENT_SOURCES = [
+  "data",
+  "id",
+  "source",
+  "type",
+  "subject",
+  "time",
+  "correlationid",
+  "partitionkey",
+  "extensions",
+  "idempotencyKey",
+] as const;
+export type Source = (typeof SOURCES)[number] | (typeof EVENT_SOURCES)[number];
+
+const ALL_SOURCES = [...SOURCES, ...EVENT_SOURCES];
+/** Those that have members. */
+const CONTAINERS: ReadonlySet<Source> = new Set([
+  "body",
+  "params",
+  "query",
+  "headers",
+  "output",
+  "steps",
+  "data",
+  "extensions",
+]);
+/** Those that are read by one name. */
+const NAMED: ReadonlySet<Source> = new Set(["params", "query", "headers", "extensions"]);
 
 /** `{steps.charge.output.id}` is `{source: "steps", path: ["charge", "output", "id"]}`. */
 export interface Reference {
@@ -35,7 +64,7 @@ export const MAX_TEMPLATE_CHARS = 4096;
 const SEGMENT = /^[^.{}\s]+$/;
 
 /** The parts of a template, or the rule that it breaks. */
-export function parseTemplate(text: string): ParsedTemplate {
+export function parseTemplate(text: string, sources: readonly Source[] = SOURCES): ParsedTemplate {
   if (text.length > MAX_TEMPLATE_CHARS) return { rule: `must have at most ${MAX_TEMPLATE_CHARS} characters` };
   const parts: TemplatePart[] = [];
   let literal = "";
@@ -46,9 +75,9 @@ export function parseTemplate(text: string): ParsedTemplate {
       at++;
     } else if (character === "{") {
       const end = text.indexOf("}", at);
-      const reference = end < 0 ? null : parseReference(text.slice(at + 1, end));
+      const reference = end < 0 ? null : parseReference(text.slice(at + 1, end), sources);
       if (reference === null) {
-        return { rule: `holds {...} that is no reference; references begin with ${SOURCES.join(", ")}` };
+        return { rule: `holds {...} that is no reference; references begin with ${sources.join(", ")}` };
       }
       if (literal !== "") parts.push(literal);
       literal = "";
@@ -61,14 +90,13 @@ export function parseTemplate(text: string): ParsedTemplate {
   return { parts };
 }
 
-function parseReference(text: string): Reference | null {
+function parseReference(text: string, sources: readonly Source[]): Reference | null {
   const [first, ...path] = text.split(".");
-  const source = SOURCES.find((known) => known === first);
+  const source = sources.find((known) => known === first);
   if (source === undefined || !path.every((segment) => SEGMENT.test(segment))) return null;
-  if (source === "idempotencyKey") return path.length === 0 ? { source, path } : null;
+  if (!CONTAINERS.has(source)) return path.length === 0 ? { source, path } : null;
   if (source === "steps") return path.length >= 2 && path[1] === "output" ? { source, path } : null;
-  const needsName = source === "params" || source === "query" || source === "headers";
-  if (needsName && path.length !== 1) return null;
+  if (NAMED.has(source) && path.length !== 1) return null;
   return { source, path: source === "headers" ? path.map((name) => name.toLowerCase()) : path };
 }
 
@@ -122,7 +150,7 @@ export function renderBody(template: Json, scope: Scope): Rendered<Json> {
 }
 
 function partsOf(text: string): readonly TemplatePart[] {
-  const parsed = parseTemplate(text);
+  const parsed = parseTemplate(text, ALL_SOURCES);
   if ("rule" in parsed) throw new Error(`unchecked template: ${parsed.rule}`);
   return parsed.parts;
 }

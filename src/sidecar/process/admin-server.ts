@@ -12,8 +12,13 @@ import { ANYBODY } from "../../edge/shell.ts";
 import { startSaga } from "../../saga/start.ts";
 import { acceptNoJob } from "./listener.ts";
 
-/** A configuration with queues, sagas, subscriptions or routes to events was refused. */
-const NO_WORK = { queues: {}, sagas: [], events: { subscriptions: {}, events: null } };
+/** A configuration with queues, sagas, subscriptions, reactions or routes to events was refused. */
+const NO_WORK = {
+  queues: {},
+  sagas: [],
+  events: { subscriptions: {}, reactions: {}, events: null },
+  relays: {},
+};
 /** Why a running sidecar takes no other configuration. */
 const RESTART = ["a sidecar reads its configuration at its start: restart it"];
 

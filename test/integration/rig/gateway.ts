@@ -10,7 +10,7 @@ import { setTimeout as pause } from "node:timers/promises";
 const PROJECT_ROOT = resolve(import.meta.dirname, "../../..");
 /** The command itself, for tests that need more than `runCommand`. */
 export const COMMAND = join(PROJECT_ROOT, "cli/tidegate.mjs");
-const START_TIMEOUT_MS = 20_000;
+const START_TIMEOUT_MS = 60_000;
 const READY_POLL_MS = 20;
 
 export interface GatewayOptions {

@@ -8,6 +8,7 @@ import { PROJECT_ROOT, WRANGLER_TOML } from "../../../cli/project.ts";
 import { bundleWorker } from "../../../cli/worker-bundle.ts";
 import { readWorkerShape } from "../../../cli/workerd.ts";
 import { startUpstream, until, type RunningUpstream } from "../rig/index.ts";
+import { startOtlpReceiver, treeOf, type OtlpReceiver } from "../rig/otlp-receiver.ts";
 
 const EXAMPLE = `${PROJECT_ROOT}examples/sidecar-binding`;
 
@@ -33,11 +34,13 @@ const worker = (name: string, code: string, serviceBindings: object) => ({
 
 describe("the binding", () => {
   let payments: RunningUpstream;
+  let receiver: OtlpReceiver;
   let runtime: Miniflare;
   let urls: Record<string, URL>;
   let isFailing = false;
 
   beforeAll(async () => {
+    receiver = await startOtlpReceiver();
     payments = await startUpstream((message, response) => {
       message.resume();
       if (isFailing) response.writeHead(500);
@@ -72,7 +75,12 @@ describe("the binding", () => {
         telemetry: { enabled: false },
         handleStructuredLogs: () => {},
         workers: [
-          { ...shape.options, ...worker("tidegate", gateway.code, {}), modulesRules: undefined },
+          {
+            ...shape.options,
+            ...worker("tidegate", gateway.code, {}),
+            modulesRules: undefined,
+            bindings: { OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url, OTEL_BSP_SCHEDULE_DELAY: "20" },
+          },
           worker("caller", CALLER, {
             PLAIN: service({}),
             LOW: service({ class: "P3" }),
@@ -92,6 +100,7 @@ describe("the binding", () => {
   afterAll(async () => {
     await runtime.dispose();
     await payments.stop();
+    await receiver.stop();
   });
 
   beforeEach(() => {
@@ -121,6 +130,20 @@ describe("the binding", () => {
     expect(headers.traceparent).toMatch(/^00-/);
     expect(Number(headers["x-tidegate-deadline-ms"])).toBeGreaterThan(29_000);
     expect(answer.headers.get("x-request-id")).toBe(headers["x-request-id"]);
+  });
+
+  it("has its spans in the trace of the Worker that calls", async () => {
+    const traceId = "4bf92f3577b34da6a3ce929d0e0e4736";
+    const headers = { traceparent: `00-${traceId}-00f067aa0ba902b7-01` };
+    await call("PLAIN", "http://payments.upstream/v1/charges", { headers });
+    const spans = await receiver.trace(traceId, 2);
+    expect(treeOf(spans, ({ kind, name }) => `${kind} ${name}`)).toEqual(["SERVER GET /*", "  CLIENT GET"]);
+    const request = spans.find(({ parentSpanId }) => parentSpanId === "00f067aa0ba902b7");
+    expect(request?.attributes).toMatchObject({
+      "tidegate.upstream": "payments",
+      "server.address": "payments.upstream",
+    });
+    expect(receiver.problems).toEqual([]);
   });
 
   it("has the class of the binding at best, and lower where the route or the call says so", async () => {

@@ -177,7 +177,9 @@ describe("the outbound side", () => {
     expect((await tunnel("payments.upstream:443", "")).slice(9, 12)).toBe("400");
     expect((await tunnel("no authority", "")).slice(9, 12)).toBe("400");
     const metrics = await (await fetch(`${sidecar.url("admin")}/metrics`)).text();
-    expect(metrics).toMatch(/_count\{http_route="",http_response_status_code="200"\} [1-9]/);
+    expect(metrics).toMatch(
+      /_count\{http_route="",http_response_status_code="200",http_request_method="CONNECT"\} [1-9]/,
+    );
   });
 
   it("writes metrics and a log that name the upstream", async () => {

@@ -8,9 +8,10 @@ import type {
   DeliveryOutcome,
   QueueTerms,
 } from "../../../src/delivery/core/protocol.ts";
+import { leaseMsFor } from "../../../src/delivery/consumer-leases.ts";
 import { outcomeOfRefusal } from "../../../src/delivery/deliver-outcome.ts";
 import { Verdict } from "../../../src/edge/verdict.ts";
-import { createRandom } from "../../../src/resilience/random.ts";
+import { createRandom, nextRandom } from "../../../src/resilience/random.ts";
 import { VirtualClock } from "../harness/clock.ts";
 import type { Ending, SimulatedRequest, World } from "../harness/policy.ts";
 import { DEFAULT_OPTIONS } from "../harness/tidegate-options.ts";
@@ -22,7 +23,8 @@ const BATCH_POINTERS = 100;
 const CLAIM_JOBS = 30;
 const LANES = 6;
 const CALL_MS = 5;
-const LEASE_MS = 60_000;
+/** Of a delivery with the default timeout. */
+const LEASE_MS = leaseMsFor(15_000);
 const ACCEPT_EVERY_MS = 50;
 
 export interface Outage {
@@ -36,6 +38,10 @@ export interface Outage {
   readonly servers: number;
   readonly serviceMs: number;
   readonly terms: QueueTerms;
+  /** Of answers while it is down; else it answers well. */
+  readonly errorRate?: number;
+  /** How often the outbox's object dies, at random moments until the upstream is well again. */
+  readonly crashes?: number;
 }
 
 export interface OutageResult {
@@ -44,10 +50,14 @@ export interface OutageResult {
   readonly delivered: number;
   readonly dead: number;
   readonly left: number;
-  /** Tries that reached the upstream while it was down; and probes that its breaker gave, with what was under
-   * way when it opened. */
-  readonly triesWhileDown: number;
+  /** Tries that failed, as the upstream counts them: those that went out before the circuit opened for the
+   * first time, its probes, and others. */
+  readonly failures: { readonly noticing: number; readonly probes: number; readonly other: number };
+  /** The same, as the outbox has them. */
+  readonly failedTries: number;
   readonly openings: number;
+  /** Openings by a probe. */
+  readonly reopenings: number;
   readonly deepest: number;
   /** After the end of the outage, until the depth was that of normal running; null: never. */
   readonly drainedAfterMs: number | null;
@@ -72,10 +82,6 @@ const ITEM: AcceptItem = {
   maxAgeMs: null,
 };
 
-function second(ms: number): number {
-  return Math.floor(ms / 1_000);
-}
-
 export function simulateOutage(outage: Outage): OutageResult {
   const clock = new VirtualClock();
   const random = createRandom(outage.seed);
@@ -96,22 +102,27 @@ export function simulateOutage(outage: Outage): OutageResult {
     if (clock.elapsedMs + ACCEPT_EVERY_MS < outage.untilMs) clock.after(ACCEPT_EVERY_MS, produce);
   };
   clock.after(0, produce);
-  clock.after(outage.downFromMs, () => (upstream.errorRate = 1));
+  clock.after(outage.downFromMs, () => (upstream.errorRate = outage.errorRate ?? 1));
+  for (let crash = 0; crash < (outage.crashes ?? 0); crash++) {
+    clock.after(nextRandom(random) * outage.downUntilMs, () => outbox.crash());
+  }
   clock.after(outage.downUntilMs, () => (upstream.errorRate = 0));
   clock.runUntil(outage.untilMs);
   const { counts, live } = outbox.book;
   const arrivals = upstream.arrivalsBySecond;
+  const openings = consumers.policy.phaseChanges.filter(({ to }) => to === "open");
   const written = (kind: "trial" | "claim"): number => outbox.store.written.get(kind) ?? 0;
   return {
     accepted: outbox.accepted,
     refused: outbox.refused,
-    delivered: counts.delivered,
-    dead: counts.dead,
+    // By the rows: what was counted in the second before a crash may be missing in the counts.
+    delivered: outbox.store.count("succeeded"),
+    dead: outbox.store.count("dead"),
     left: live.size,
-    triesWhileDown: arrivals
-      .slice(second(outage.downFromMs), second(outage.downUntilMs))
-      .reduce((sum, each) => sum + each, 0),
-    openings: consumers.policy.phaseChanges.filter(({ to }) => to === "open").length,
+    failures: consumers.failures,
+    failedTries: outbox.store.failedTries,
+    openings: openings.length,
+    reopenings: openings.filter(({ from }) => from === "half-open").length,
     deepest,
     drainedAfterMs: drainedAt === null ? null : drainedAt - outage.downUntilMs,
     mostPerSecond: Math.max(...Object.values(arrivals)),
@@ -134,6 +145,7 @@ interface Invocation {
 class Consumers {
   readonly policy: TidegatePolicy;
   mostAtOnce = 0;
+  readonly failures = { noticing: 0, probes: 0, other: 0 };
   readonly #clock: VirtualClock;
   readonly #waiting: string[] = [];
   #head = 0;
@@ -184,11 +196,20 @@ class Consumers {
     return (done) => {
       this.#atUpstream++;
       this.mostAtOnce = Math.max(this.mostAtOnce, this.#atUpstream);
+      const reason = this.#reasonOfTry();
       upstream.send((answer) => {
         this.#atUpstream--;
+        if (answer !== 200) this.failures[reason]++;
         done(answer);
       });
     };
+  }
+
+  /** What a try is to the breaker that lets it through. */
+  #reasonOfTry(): keyof OutageResult["failures"] {
+    const { control, phaseChanges } = this.policy;
+    if (control.breaker?.state.phase === "half-open") return "probes";
+    return phaseChanges.length === 0 ? "noticing" : "other";
   }
 
   #start(): void {

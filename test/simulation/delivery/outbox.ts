@@ -4,6 +4,7 @@
 import { acceptBatch } from "../../../src/delivery/core/accept.ts";
 import type { Book } from "../../../src/delivery/core/book.ts";
 import { createBook } from "../../../src/delivery/core/book.ts";
+import { bootBook } from "../../../src/delivery/core/boot.ts";
 import { claimJobs } from "../../../src/delivery/core/claim.ts";
 import type {
   AcceptItem,
@@ -21,6 +22,7 @@ import type { VirtualClock } from "../harness/clock.ts";
 import { LeanStore } from "./lean-store.ts";
 
 const GATHER_MS = 5;
+const NAME = { kind: "queue", queue: "orders", shard: 0 } as const;
 
 export interface Settlement {
   readonly job: ClaimedJob;
@@ -29,7 +31,7 @@ export interface Settlement {
 
 export class SimulatedOutbox {
   readonly store = new LeanStore();
-  readonly book: Book;
+  book: Book;
   accepted = 0;
   refused = 0;
   readonly #clock: VirtualClock;
@@ -49,7 +51,14 @@ export class SimulatedOutbox {
     this.#random = random;
     this.#terms = terms;
     this.#send = send;
-    this.book = createBook({ kind: "queue", queue: "orders", shard: 0 }, clock.now);
+    this.book = createBook(NAME, clock.now);
+  }
+
+  /** The object dies, and the next call finds it built from its rows. */
+  crash(): void {
+    this.book = bootBook(NAME, this.store.stored(), this.#clock.now);
+    this.#alarmAt = Number.POSITIVE_INFINITY;
+    this.#follow();
   }
 
   accept(items: readonly AcceptItem[]): void {
@@ -58,6 +67,7 @@ export class SimulatedOutbox {
       config: "c",
       terms: this.#terms,
       items: items.map((item) => ({ kind: "item" as const, item })),
+      lookups: [],
       subscriptions: [],
       refused: 0,
     };

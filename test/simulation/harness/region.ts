@@ -10,11 +10,13 @@ import { regionLimitOf } from "../../../src/hub/load-book.ts";
 import type { SyncReply, SyncRequest } from "../../../src/hub/protocol.ts";
 import { readStoredHub, takeCommit } from "../../../src/hub/storage.ts";
 import { serveSync } from "../../../src/hub/sync.ts";
+import { readUsage } from "../../../src/hub/usage.ts";
 import { HubLink } from "../../../src/region/hub-link.ts";
 import { createReplica } from "../../../src/region/replica.ts";
 import { nextRandom } from "../../../src/resilience/random.ts";
 import type { PhaseChange, Policy, PolicyFactory, PolicyReading, SimulatedRequest, World } from "./policy.ts";
 import { EPOCH_MS } from "./clock.ts";
+import { skewWorld } from "./skewed-world.ts";
 import type { TidegateOptions } from "./tidegate-options.ts";
 import { DEFAULT_OPTIONS } from "./tidegate-options.ts";
 import { TidegatePolicy } from "./tidegate-policy.ts";
@@ -27,10 +29,23 @@ export interface RegionOptions {
   readonly isHubGone?: (elapsedMs: number) => boolean;
   /** When the hub is killed and boots again with what it had stored. */
   readonly hubRestartsAtMs?: number;
+  /** How far the clock of an isolate is off, by its number. */
+  readonly skewMs?: (isolate: number) => number;
+  readonly mail?: BadMail;
+}
+
+/** Parts of the syncs that come late, by up to `lateMs`, and that come twice. */
+export interface BadMail {
+  readonly late: number;
+  readonly lateMs: number;
+  readonly twice: number;
 }
 
 const REGION = "weur";
 const UPSTREAM = "shop";
+const FLUSH_ROUNDS = 8;
+const COUNTER = "requests";
+const KEY = "all";
 const SYNC_TIMEOUT_MS = 1_000;
 const ONE_WAY_MS = [3, 9] as const;
 
@@ -45,6 +60,7 @@ export class Region implements Policy {
   readonly #isolates: TidegatePolicy[];
   /** Those that have been replaced, too. */
   readonly #all: TidegatePolicy[];
+  readonly #links: HubLink[] = [];
   readonly #rows = new Map<string, Uint8Array>();
   readonly #sessions = new Map<string, number>();
   /** Moves of the region's breaker before its hub was killed. */
@@ -55,6 +71,8 @@ export class Region implements Policy {
   #oldest = 0;
   #born = 0;
   syncs = 0;
+  /** Requests that isolates have counted for the hub, where its mail is bad. */
+  counted = 0;
 
   constructor(world: World, options: RegionOptions) {
     this.#world = world;
@@ -72,8 +90,21 @@ export class Region implements Policy {
     isolates[Math.floor(nextRandom(this.#world.random) * isolates.length)].arrive(request);
   }
 
+  /** What the hub has got of them, once isolates have said what they still held. */
+  heard(): number {
+    for (let round = 0; round < FLUSH_ROUNDS; round++) {
+      for (const link of this.#links) link.syncEarly();
+      this.#world.clock.after(2 * SYNC_TIMEOUT_MS, () => {});
+      this.#world.clock.runUntil(Number.POSITIVE_INFINITY);
+    }
+    return readUsage(this.hub, COUNTER, KEY, 0, this.#world.clock.now).value;
+  }
+
   #createIsolate(): TidegatePolicy {
-    const { clock } = this.#world;
+    const skewMs = this.#options.skewMs?.(this.#born) ?? 0;
+    const skewed = skewMs === 0 ? null : skewWorld(this.#world, skewMs);
+    const world = skewed?.world ?? this.#world;
+    const { clock } = world;
     const options = this.#options.options ?? DEFAULT_OPTIONS;
     const name = `i${this.#born++}`;
     let sessions = 0;
@@ -92,7 +123,18 @@ export class Region implements Policy {
       },
       newSession,
     });
-    const policy = new TidegatePolicy(this.#world, options, () => link.afterResponse());
+    const policy = new TidegatePolicy(world, options, () => {
+      if (this.#options.mail !== undefined) {
+        this.counted++;
+        link.count(COUNTER, KEY, 1);
+      }
+      link.afterResponse();
+    });
+    if (skewed !== null) {
+      const arrive = policy.arrive.bind(policy);
+      policy.arrive = (request) => arrive(skewed.skew(request));
+    }
+    this.#links.push(link);
     link.upstreams = createUpstreamSource([{ plan: planOf(options), control: policy.control }], false);
     return policy;
   }
@@ -106,12 +148,19 @@ export class Region implements Policy {
       isOver = true;
       done(reply);
     };
-    clock.after(this.#delayMs(), () => {
-      if (this.#options.isHubGone?.(clock.elapsedMs) === true) return;
-      const reply = serveSync(this.hub, structuredClone(request), clock.now);
-      this.#store();
-      clock.after(this.#delayMs(), () => end(structuredClone(reply)));
-    });
+    const deliver = (delayMs: number): void => {
+      clock.after(delayMs, () => {
+        if (this.#options.isHubGone?.(clock.elapsedMs) === true) return;
+        const reply = serveSync(this.hub, structuredClone(request), clock.now);
+        this.#store();
+        clock.after(this.#delayMs(), () => end(structuredClone(reply)));
+      });
+    };
+    const { mail } = this.#options;
+    deliver(this.#delayMs() + (mail === undefined ? 0 : this.#lateMs(mail)));
+    if (mail !== undefined && nextRandom(this.#world.random) < mail.twice) {
+      deliver(this.#delayMs() + mail.lateMs * nextRandom(this.#world.random));
+    }
     clock.after(SYNC_TIMEOUT_MS, () => end(null));
   }
 
@@ -129,6 +178,11 @@ export class Region implements Policy {
     this.#earlierChanges.push(...changesOf(this.hub));
     const stored = readStoredHub({ boot, durableEpoch, states: this.#rows, sessions: this.#sessions });
     this.hub = bootHub(REGION, 0, stored, this.#world.clock.now);
+  }
+
+  #lateMs({ late, lateMs }: BadMail): number {
+    const { random } = this.#world;
+    return nextRandom(random) < late ? lateMs * nextRandom(random) : 0;
   }
 
   #delayMs(): number {

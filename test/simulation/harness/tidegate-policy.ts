@@ -31,6 +31,7 @@ import {
   settleRequest,
   takeUpstreamPermit,
 } from "../../../src/resilience/upstream-control.ts";
+import { regionPermitsOf } from "../../../src/resilience/upstream-loops.ts";
 import { EPOCH_MS } from "./clock.ts";
 import { LevelWitness } from "./level-witness.ts";
 import type {
@@ -81,7 +82,8 @@ export class TidegatePolicy implements Policy {
     this.#afterAnswer = afterAnswer;
     this.#options = options;
     this.control = createUpstreamControl(options.upstream);
-    this.#tenants = options.tenants === undefined ? null : new TenantShares(options.tenants);
+    const { tenants } = options;
+    this.#tenants = tenants === undefined || tenants.share >= 1 ? null : new TenantShares(tenants);
   }
 
   get levelBreaches(): number {
@@ -124,7 +126,7 @@ export class TidegatePolicy implements Policy {
       this.#afterAnswer();
       return;
     }
-    const tenant = this.#tenants?.take(request, control.bulkhead.permits.limit, now) ?? null;
+    const tenant = this.#takeShare(request, now);
     if (tenant?.token === NO_PERMIT) {
       this.#world.conclude(request, "tenant_limit");
       return;
@@ -135,6 +137,12 @@ export class TidegatePolicy implements Policy {
       this.#world.clock.after(request.cancelAfterMs, () => this.#abandon(exchange));
     }
     this.#try(exchange);
+  }
+
+  #takeShare(request: SimulatedRequest, now: number): TenantPermit | null {
+    const { control } = this;
+    const regionLimit = regionPermitsOf(control, now);
+    return this.#tenants?.take(request, control.bulkhead.permits.limit, regionLimit, now) ?? null;
   }
 
   #abandon(exchange: Exchange): void {
@@ -268,7 +276,7 @@ export class TidegatePolicy implements Policy {
   }
 
   #conclude(exchange: Exchange, ending: Ending): void {
-    if (exchange.tenant !== null) this.#tenants?.giveBack(exchange.tenant);
+    if (exchange.tenant !== null) this.#tenants?.giveBack(exchange.tenant, this.#world.clock.now);
     exchange.isOver = true;
     settleRequest(this.control, ending === "ok");
     this.#world.conclude(exchange.request, ending);

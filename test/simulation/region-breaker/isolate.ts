@@ -1,13 +1,8 @@
 // An isolate as the region's breaker sees it: it asks its breaker for every request, and syncs with its hub
 // behind an answer, at most once a second, or at once when there is news that cannot wait.
 
-import {
-  NOT_ADMITTED,
-  admitCall,
-  createBreaker,
-  phaseAt,
-  rampShare,
-} from "../../../src/resilience/breaker.ts";
+import { NOT_ADMITTED, admitCall, createBreaker, phaseAt } from "../../../src/resilience/breaker.ts";
+import { rampShare } from "../../../src/resilience/breaker-ramp.ts";
 import { noteRetryAfter, recordResult } from "../../../src/resilience/breaker.ts";
 import type { Breaker, BreakerOptions } from "../../../src/resilience/breaker.ts";
 import { Outcome } from "../../../src/resilience/outcome.ts";

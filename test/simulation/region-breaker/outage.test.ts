@@ -174,9 +174,12 @@ describe.for([1, 2])("seed %i", (seed) => {
         .map(({ to }) => to)
         .filter((to) => to !== "half-open")
         .filter((to, index, all) => index === 0 || (to === "open") !== (all[index - 1] === "open"));
-      expect(turns.length).toBeGreaterThan(5);
+      expect(turns.length).toBeGreaterThan(1);
       expect(turns.length).toBeLessThanOrEqual(60);
-      expect(tally.good).toBeGreaterThan(tally.failed);
+      // Of what comes while it is down, three quarters and more are not tried.
+      const all = Object.values(tally).reduce((sum, count) => sum + count, 0);
+      expect(tally.failed).toBeLessThan(0.25 * (all / 2));
+      expect(tally.good).toBeGreaterThan(0.1 * (all / 2));
     },
   );
 });

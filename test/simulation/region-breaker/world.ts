@@ -71,6 +71,9 @@ export class Region {
   /** Kept only when asked for: long runs have many. */
   keepsEndings = true;
   readonly tally: Record<string, number> = { good: 0, failed: 0, refused: 0, shed: 0 };
+  /** How often so many failures in a row were seen, by number, whoever saw them. */
+  readonly rows: number[] = [];
+  #row = 0;
   readonly #clock: VirtualClock;
   readonly #random: RandomSource;
   readonly #scenario: Scenario;
@@ -96,6 +99,7 @@ export class Region {
       call: (isolate: Isolate, isProbe: boolean) => this.#call(isolate, isProbe),
       onEnd: (ending: string) => {
         this.tally[ending]++;
+        this.#noteRow(ending);
         if (this.keepsEndings) this.endings.push({ at: clock.elapsedMs, ending });
       },
     };
@@ -104,6 +108,13 @@ export class Region {
       (_, at) => new Isolate(`i${at}`, options, this.#around),
     );
     this.#planArrival();
+  }
+
+  #noteRow(ending: string): void {
+    if (ending === "good") this.#row = 0;
+    if (ending !== "failed") return;
+    this.#row++;
+    this.rows[this.#row] = (this.rows[this.#row] ?? 0) + 1;
   }
 
   /** A new isolate takes the place of the one at an index; what that one has begun it ends. */

@@ -60,7 +60,6 @@ export const CHANGING: readonly Entry[] = [
     id: "S7.1",
     what: "a cut of 10 s at 280/s of 300/s, tries of 1 s, one retry; a region of 10",
     measure: (options) => measureCut(options),
-    note: "the breaker's ramp alone takes `rampUp`, 10 s",
   },
   {
     id: "S7.2",

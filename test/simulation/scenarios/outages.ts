@@ -186,12 +186,14 @@ function peakInRecovery({ upstreamArrivals, capacity }: RunResult): number {
 
 /** Seconds from the first probe after the outage until as much is served as can be, over three seconds. */
 function untilFull({ regionChanges, seconds, capacity }: RunResult): number {
-  const probed = regionChanges.find(({ to, atMs }) => to === "half-open" && atMs >= OUTAGE_ENDS_MS);
-  if (probed === undefined) return Number.POSITIVE_INFINITY;
+  const ramped = regionChanges.findIndex(({ to, atMs }) => to === "ramp" && atMs >= OUTAGE_ENDS_MS);
+  if (ramped < 0) return Number.POSITIVE_INFINITY;
+  const probed = regionChanges.findLast(({ to }, index) => to === "half-open" && index < ramped);
+  const probedMs = Math.max(OUTAGE_ENDS_MS, probed?.atMs ?? 0);
   for (let from = seconds.length - 3; from >= OUTAGE_ENDS_MS / 1000; from--) {
     const stretch = seconds.slice(from, from + 3);
     const possible = sum(stretch.map(({ offered }) => Math.min(capacity, sum(offered))));
-    if (sum(stretch.map(({ ok }) => sum(ok))) < 0.95 * possible) return from + 3 - probed.atMs / 1000;
+    if (sum(stretch.map(({ ok }) => sum(ok))) < 0.95 * possible) return from + 3 - probedMs / 1000;
   }
   return 0;
 }

@@ -15,7 +15,7 @@ export interface Row {
   readonly seeds: readonly number[];
 }
 
-export type Unit = "share" | "times" | "seconds" | "milliseconds" | "count" | "rate";
+export type Unit = "share" | "times" | "seconds" | "milliseconds" | "nanoseconds" | "count" | "rate";
 
 export interface Bound {
   readonly value: number;
@@ -143,6 +143,8 @@ export function format(value: number, unit: Unit): string {
       return `${value.toFixed(1)} s`;
     case "milliseconds":
       return `${value.toFixed(0)} ms`;
+    case "nanoseconds":
+      return `${value.toFixed(0)} ns`;
     case "count":
       return `${Math.round(value)}`;
     case "rate":

@@ -8,6 +8,7 @@ import { pathToFileURL } from "node:url";
 import { afterAll, describe, it } from "vitest";
 import { compileForWorker } from "../../../cli/prepare.ts";
 import {
+  CHOSEN_RELAY_FILE,
   COMPILED_CONFIG_FILE,
   DEFAULT_CONFIG_FILE,
   PROJECT_ROOT,
@@ -72,6 +73,7 @@ describe("the Worker", () => {
 describe("wrangler.toml", () => {
   it("takes in what its build command writes", ({ expect }) => {
     expect(shape.aliases["#config"]).toBe(`./${relative(PROJECT_ROOT, COMPILED_CONFIG_FILE)}`);
+    expect(shape.aliases["#relay"]).toBe(`./${relative(PROJECT_ROOT, CHOSEN_RELAY_FILE)}`);
     expect(readFileSync(WRANGLER_TOML, "utf8")).toMatch(
       /^command = "node cli\/tidegate\.mjs check --compile"$/m,
     );

@@ -3,7 +3,7 @@
 
 import { describe, it } from "vitest";
 import { adviseConfig } from "../../../src/config/advise.ts";
-import { missingBindings } from "../../../src/config/bindings.ts";
+import { adviseBindings, missingBindings } from "../../../src/config/bindings.ts";
 import { packPlan, unpackPlan } from "../../../src/config/compiled-config.ts";
 import { allRoutes } from "../../../src/config/plan.ts";
 import { isQueueTerms } from "../../../src/delivery/core/requests.ts";
@@ -194,5 +194,14 @@ describe("bindings of queues", () => {
     expect(missingBindings(plan, declared({ objects: ["OUTBOX"], queues: ["DELIVERY"] }))).toEqual([]);
     expect(missingBindings(planOf(minimalConfig()), declared({}))).toEqual([]);
     expect(errorsOf(withQueue({}))).toEqual([]);
+  });
+
+  it("come with the advice to have a cron trigger, where there are outboxes and none stands there", ({
+    expect,
+  }) => {
+    const plan = planOf(withQueue({}));
+    expect(adviseBindings(plan, declared({}))).toEqual([expect.stringContaining("no cron trigger")]);
+    expect(adviseBindings(plan, declared({ crons: ["* * * * *"] }))).toEqual([]);
+    expect(adviseBindings(planOf(minimalConfig()), declared({}))).toEqual([]);
   });
 });

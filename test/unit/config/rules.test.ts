@@ -46,13 +46,6 @@ describe("the configuration", () => {
   ]);
 });
 
-describe("what is not available yet", () => {
-  expectLines([
-    ["relays: not available in this version", minimalConfig({ relays: {} })],
-    ["reactions: not available in this version", minimalConfig({ reactions: {} })],
-  ]);
-});
-
 describe("names", () => {
   const longest = `a${"b".repeat(63)}`;
 

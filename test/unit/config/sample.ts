@@ -49,12 +49,13 @@ export function withQueue(queue: Fields, route: Fields = {}): Fields {
 export function declared(
   names: Partial<Record<keyof DeclaredBindings, readonly string[]>>,
 ): DeclaredBindings {
-  const { fetchers = [], objects = [], queues = [], consumed = queues } = names;
+  const { fetchers = [], objects = [], queues = [], consumed = queues, crons = [] } = names;
   return {
     fetchers: new Set(fetchers),
     objects: new Set(objects),
     queues: new Set(queues),
     consumed: new Set(consumed),
+    crons: new Set(crons),
   };
 }
 

@@ -1,7 +1,12 @@
 // How requests of an isolate share calls of an outbox, by a clock that is moved by hand.
 
 import { describe, it } from "vitest";
-import { AcceptBatches, BATCH_WINDOW_MS, PRESSURE_MS } from "../../../src/delivery/accept-batches.ts";
+import {
+  AcceptBatches,
+  BATCH_WINDOW_MS,
+  LOOKUP_WINDOW_MS,
+  PRESSURE_MS,
+} from "../../../src/delivery/accept-batches.ts";
 import type { Submitted } from "../../../src/delivery/accept-batches.ts";
 import { AcceptRig, CALM, FULL, itemOf, settled } from "./accept-rig.ts";
 
@@ -178,6 +183,41 @@ describe("a queue that is full", () => {
     await settled();
     void submit("again");
     expect(rig.calls.map(({ refused }) => refused)).toEqual([0, 3, 3]);
+  });
+
+  it("is asked for known keys together, a few times a second, and counts those that are new itself", async ({
+    expect,
+  }) => {
+    const { rig, batches } = await fill();
+    const lookUp = (key: string): Promise<Submitted> => {
+      expect(batches.refusal(1, true)).toBe(7_000);
+      const idempotency = { key, fingerprint: "0".repeat(64) };
+      return batches.lookUp({ consumer: null, tenant: null, route: "r", idempotency }, WAIT_MS, rig.keep);
+    };
+    const outcomes = [lookUp("a"), lookUp("b")];
+    await rig.pass(LOOKUP_WINDOW_MS - 1);
+    outcomes.push(lookUp("c"));
+    expect(rig.calls).toHaveLength(1);
+    await rig.pass(1);
+    expect(rig.calls.map(({ items, lookups, refused }) => [items.length, lookups.length, refused])).toEqual([
+      [1, 0, 0],
+      [0, 3, 0],
+    ]);
+    const known = [
+      { kind: "conflict" },
+      { kind: "backlog-full", retryAfterMs: 9_000 },
+      { kind: "conflict" },
+    ] as const;
+    rig.calls[1].answer({ kind: "answered", outcomes: [], pressure: FULL, known });
+    expect(await Promise.all(outcomes)).toEqual(known);
+    const many = Array.from({ length: 101 }, (_, index) => lookUp(String(index)));
+    expect(rig.calls[2].lookups).toHaveLength(100);
+    await rig.pass(LOOKUP_WINDOW_MS);
+    expect(rig.calls[3].lookups).toHaveLength(1);
+    // An outbox of another version, and one that fails: as if the key were new.
+    rig.calls[2].answer({ kind: "answered", outcomes: [], pressure: FULL });
+    rig.calls[3].answer(null);
+    expect(new Set((await Promise.all(many)).map(({ kind }) => kind))).toEqual(new Set(["backlog-full"]));
   });
 
   it("goes on taking P0 until it is full for P0 too", async ({ expect }) => {

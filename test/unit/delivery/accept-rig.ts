@@ -5,6 +5,7 @@ import type {
   AcceptItem,
   AcceptOutcome,
   AcceptReply,
+  KeyLookup,
   Pressure,
 } from "../../../src/delivery/core/protocol.ts";
 
@@ -25,6 +26,7 @@ interface Timer {
 interface Call {
   readonly items: readonly AcceptItem[];
   readonly refused: number;
+  readonly lookups: readonly KeyLookup[];
   readonly at: number;
   readonly answer: (reply: AcceptReply | null) => void;
 }
@@ -46,9 +48,13 @@ export class AcceptRig implements BatchPorts {
     return () => this.timers.delete(timer);
   }
 
-  send(items: readonly AcceptItem[], refused: number): Promise<AcceptReply | null> {
+  send(
+    items: readonly AcceptItem[],
+    refused: number,
+    lookups: readonly KeyLookup[] = [],
+  ): Promise<AcceptReply | null> {
     return new Promise((resolve) => {
-      this.calls.push({ items, refused, at: this.#now, answer: resolve });
+      this.calls.push({ items, refused, lookups, at: this.#now, answer: resolve });
     });
   }
 

@@ -6,6 +6,7 @@ import type {
   NewJob,
   OutboxReads,
   OutboxRow,
+  Sequel,
   StoredOutbox,
   Trial,
   Write,
@@ -22,8 +23,9 @@ interface Row {
 export class MemoryStore {
   readonly jobs = new Map<number, Row>();
   readonly trials = new Map<number, { trial: Trial; log: readonly AttemptRecord[] }>();
-  readonly claims = new Map<number, { until: number; seqs: readonly number[] }>();
+  readonly claims = new Map<number, { fence: number; until: number; seqs: readonly number[] }>();
   readonly gates = new Map<string, Refusing>();
+  readonly sequels = new Map<number, Sequel>();
   row: OutboxRow | null = null;
 
   apply(writes: readonly Write[]): void {
@@ -66,18 +68,30 @@ export class MemoryStore {
         this.trials.set(write.seq, write);
         return;
       case "claim":
-        if (this.claims.has(write.fence)) throw new Error(`fence ${write.fence} came twice`);
-        this.claims.set(write.fence, write);
+        if ([...this.claims.values()].some(({ fence }) => fence >= write.fence)) {
+          throw new Error(`fence ${write.fence} is not the newest`);
+        }
+        this.claims.set(write.slot, write);
         return;
-      case "end-claims":
-        for (const fence of write.fences) this.claims.delete(fence);
+      case "renew-claim": {
+        const claim = this.claims.get(write.slot);
+        if (claim === undefined) throw new Error(`there is no claim ${write.slot}`);
+        this.claims.set(write.slot, { ...claim, until: write.until });
         return;
+      }
       case "gate":
         if (write.refusing === "nothing") this.gates.delete(write.name);
         else this.gates.set(write.name, write.refusing);
         return;
       case "outbox":
         if (this.row === null || this.row.fence <= write.row.fence) this.row = write.row;
+        return;
+      case "sequel":
+        if (this.sequels.has(write.sequel.seq)) throw new Error(`sequel ${write.sequel.seq} came twice`);
+        this.sequels.set(write.sequel.seq, write.sequel);
+        return;
+      case "end-sequels":
+        for (const seq of write.seqs) this.sequels.delete(seq);
         return;
       case "delete":
         for (const seq of write.seqs) {
@@ -122,7 +136,8 @@ export class MemoryStore {
       structuredClone(
         this.#ordered()
           .filter(({ seq }) => seq > after)
-          .slice(0, max),
+          .slice(0, max)
+          .map((job) => ({ ...job, ref: null })),
       ),
   };
 
@@ -150,8 +165,9 @@ export class MemoryStore {
         return key === null ? [] : [{ seq, key, blocks }];
       }),
       deadRows: dead.length,
-      claims: [...this.claims].map(([fence, { until, seqs }]) => ({ fence, until, seqs })),
+      claims: [...this.claims].map(([slot, { fence, until, seqs }]) => ({ slot, fence, until, seqs })),
       gates: [...this.gates].map(([name, refusing]) => ({ name, refusing })),
+      sequels: { last: Math.max(0, ...this.sequels.keys()), waiting: this.sequels.size },
     });
   }
 

@@ -7,6 +7,7 @@ import type { Book } from "../../../src/delivery/core/book.ts";
 import { depthOf } from "../../../src/delivery/core/book.ts";
 import { bootBook } from "../../../src/delivery/core/boot.ts";
 import { claimJobs } from "../../../src/delivery/core/claim.ts";
+import { renewLeases } from "../../../src/delivery/core/leases.ts";
 import { cancelJob, listDead, readStatus } from "../../../src/delivery/core/operate.ts";
 import type {
   AcceptItem,
@@ -76,6 +77,7 @@ export class ModelOutbox {
       terms: this.terms,
       items: items.map((item) => ({ kind: "item" as const, item })),
       refused: 0,
+      lookups: [],
       subscriptions: [],
     };
     const { reply, writes } = acceptBatch(this.book, batch, {
@@ -130,6 +132,17 @@ export class ModelOutbox {
       const isOfKey = key !== null && this.accepted.get(other)?.key === key;
       if (until > this.now && (other === id || isOfKey)) throw new Error(`${id} given while ${other} runs`);
     }
+    this.#leases.set(id, { fence, until: this.now + LEASE_MS });
+  }
+
+  /** A consumer that is not done asks for more time; what it holds no longer stays as it was. */
+  renew(job: ClaimedJob): void {
+    const { id, fence } = job;
+    const request = { ids: [id], fence, leaseMs: LEASE_MS };
+    const { held, writes } = renewLeases(this.book, request, this.store.reads, this.now);
+    if (!this.commit(writes) || held.length === 0) return;
+    const lease = this.#leases.get(id);
+    if (lease?.fence !== fence) throw new Error(`${id} was renewed by an old fence`);
     this.#leases.set(id, { fence, until: this.now + LEASE_MS });
   }
 

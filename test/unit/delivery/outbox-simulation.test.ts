@@ -45,6 +45,7 @@ type Operation =
       readonly outcome: DeliveryOutcome;
       readonly keeps: boolean;
     }
+  | { readonly kind: "renew"; readonly pick: number }
   | { readonly kind: "lose"; readonly count: number }
   | { readonly kind: "cancel"; readonly pick: number }
   | { readonly kind: "pass"; readonly ms: number }
@@ -102,6 +103,7 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
       keeps: fc.boolean(),
     }),
   },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant("renew"), pick: fc.nat({ max: 20 }) }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("lose"), count: fc.nat({ max: 10 }) }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("cancel"), pick: fc.nat({ max: 40 }) }) },
   {
@@ -130,6 +132,10 @@ function perform(outbox: ModelOutbox, step: Operation): void {
       // One that is kept is settled again later, when it is stale.
       if (!step.keeps) outbox.held.splice(outbox.held.indexOf(job), 1);
       return outbox.settle([job], step.outcome);
+    }
+    case "renew": {
+      const job = outbox.held[step.pick % Math.max(1, outbox.held.length)];
+      return job === undefined ? undefined : outbox.renew(job);
     }
     case "lose":
       outbox.queue.splice(0, step.count);
@@ -164,7 +170,7 @@ function runAll(steps: readonly Operation[], terms: QueueTerms): ModelOutbox {
 }
 
 describe("an outbox under faults", () => {
-  it("loses nothing and keeps the order of each key", () => {
+  it("loses nothing and keeps the order of each key", { timeout: 60_000 }, () => {
     fc.assert(
       fc.property(
         fc.array(operation, { maxLength: 120, size: "max" }),
@@ -185,7 +191,7 @@ describe("an outbox under faults", () => {
     );
   });
 
-  it("has one job for each idempotency key", () => {
+  it("has one job for each idempotency key", { timeout: 60_000 }, () => {
     fc.assert(
       fc.property(fc.array(operation, { maxLength: 80, size: "max" }), (steps) => {
         const outbox = runAll(steps, { ...TERMS, onDeadHead: "skip" });
@@ -197,7 +203,7 @@ describe("an outbox under faults", () => {
     );
   });
 
-  it("never gives a job again that has ended, nor an id", () => {
+  it("never gives a job again that has ended, nor an id", { timeout: 60_000 }, () => {
     fc.assert(
       fc.property(fc.array(operation, { maxLength: 80, size: "max" }), (steps) => {
         const outbox = runAll(steps, TERMS);

@@ -22,14 +22,13 @@ import {
   MAX_RESULT_WAIT_MS,
   MIN_LEASE_MS,
 } from "../../../src/delivery/core/protocol.ts";
+import { checkClaim, checkRenew, checkSettle } from "../../../src/delivery/core/consumer-requests.ts";
 import {
   checkAccept,
   checkCancel,
-  checkClaim,
   checkDead,
   checkReplay,
   checkResult,
-  checkSettle,
   isPointer,
 } from "../../../src/delivery/core/requests.ts";
 
@@ -120,7 +119,7 @@ describe("a batch to accept", () => {
   it("is taken as it is", () => {
     expect(checkAccept(BATCH)).toEqual({
       kind: "valid",
-      request: { ...BATCH, items: [{ kind: "item", item: ITEM }], subscriptions: [] },
+      request: { ...BATCH, items: [{ kind: "item", item: ITEM }], lookups: [], subscriptions: null },
     });
     const claim = { ref: "claims/acme/1", sha256: "b".repeat(64), length: 1e9 };
     expect(requestKind({ body: claim })).toBe("item");
@@ -172,6 +171,17 @@ describe("other requests", () => {
     expect(checkClaim({ ...claim, leaseMs: MAX_LEASE_MS + 1 }).kind).toBe("malformed");
     expect(checkClaim({ ...claim, leaseMs: MIN_LEASE_MS - 1 }).kind).toBe("malformed");
     expect(checkClaim({ ...claim, ids: Array(MAX_BATCH_JOBS + 1).fill("x") }).kind).toBe("malformed");
+    expect(checkClaim({ ...claim, batch: 0 })).toEqual({ kind: "malformed", field: "batch" });
+    const renewal = { ids: ["x"], fence: 1, leaseMs: MIN_LEASE_MS };
+    expect(checkRenew(renewal)).toEqual({ kind: "valid", request: renewal });
+    expect(checkRenew({ ...renewal, fence: 0 })).toEqual({ kind: "malformed", field: "fence" });
+    expect(checkRenew({ ...renewal, leaseMs: MAX_LEASE_MS + 1 }).kind).toBe("malformed");
+    expect(checkRenew({ ...renewal, ids: Array(MAX_BATCH_JOBS + 1).fill("x") }).kind).toBe("malformed");
+    const lookup = { consumer: null, tenant: null, route: "r", idempotency: ITEM.idempotency };
+    expect(checkAccept({ ...BATCH, lookups: [lookup] }).kind).toBe(
+      lookup.idempotency === null ? "malformed" : "valid",
+    );
+    expect(checkAccept({ ...BATCH, lookups: [{ ...lookup, idempotency: null }] }).kind).toBe("malformed");
     expect(checkResult({ id: "x", waitMs: 1e6 })).toMatchObject({ request: { waitMs: MAX_RESULT_WAIT_MS } });
     expect(checkDead({ after: null, max: 1e6 })).toMatchObject({ request: { max: MAX_PAGE_ROWS } });
     expect(checkCancel({ id: "x", by: "stranger" })).toEqual({ kind: "malformed", field: "by" });

@@ -296,12 +296,12 @@ describe("half-open", () => {
     expect(leaseProbe(region, 100, START + 6_150)).not.toBe(0);
   });
 
-  it("opens for longer on a bad probe, and takes an unmade one back", ({ expect }) => {
+  it("opens again on a bad probe, and takes an unmade one back", ({ expect }) => {
     const region = tried();
     probe(region, null, START + 1_000);
     expect(phase(region)).toBe("half-open");
     probe(region, false, START + 1_000);
-    expect(verdictOf(region, 0, 0, START + 1_000)).toMatchObject({ phase: "open", openForMs: 2_000 });
+    expect(verdictOf(region, 0, 0, START + 1_000)).toMatchObject({ phase: "open", openForMs: 1_000 });
   });
 
   it("drops results of another generation or without a lease", ({ expect }) => {
@@ -328,6 +328,45 @@ describe("ramp", () => {
     expect(phase(region)).toBe("ramp");
     advanceRegionBreaker(region, START + 11_000);
     expect(phase(region)).toBe("closed");
+  });
+
+  it("goes five times as fast once ten calls have gone well, until one report has not", ({ expect }) => {
+    const region = ramping();
+    report(region, "i0", { ok: 9 }, START + 2_000);
+    expect(verdictOf(region, 0, 0, START + 2_000)).not.toHaveProperty("pace");
+    report(region, "i0", { ok: 1 }, START + 2_000);
+    expect(verdictOf(region, 0, 0, START + 2_500)).toMatchObject({ rampedMs: 3_500, pace: 5 });
+    report(region, "i0", { failRemote: 2 }, START + 2_500);
+    expect(verdictOf(region, 0, 0, START + 3_500)).toMatchObject({ rampedMs: 4_500 });
+    expect(verdictOf(region, 0, 0, START + 3_500)).not.toHaveProperty("pace");
+  });
+
+  it("is held, not opened, when the upstream goes the third time soon after it came back", ({ expect }) => {
+    const region = ramping();
+    let now = START + 1_000;
+    for (let relapse = 1; relapse <= 3; relapse++) {
+      now += 1_000;
+      report(region, "i0", { failRemote: 10 }, now);
+      if (relapse === 3) break;
+      expect(phase(region)).toBe("open");
+      now += 10_000;
+      for (let step = 0; step < 20 && phase(region) !== "ramp"; step++) {
+        advanceRegionBreaker(region, now);
+        probe(region, true, (now += 500));
+      }
+    }
+    expect(verdictOf(region, 0, 0, now + 5_000)).toMatchObject({ phase: "ramp", rampedMs: 0, pace: 0 });
+    const { generation } = region.breaker.state;
+    report(region, "i0", { failRemote: 10 }, now + 5_000);
+    expect(region.breaker.state.generation).toBe(generation);
+    report(region, "i0", { ok: 10 }, now + 8_000);
+    expect(verdictOf(region, 0, 0, now + 8_000)).toMatchObject({ phase: "ramp", rampedMs: 2_500 });
+    report(region, "i0", { failRemote: 10 }, now + 9_000);
+    expect(verdictOf(region, 0, 0, now + 9_000)).toMatchObject({ phase: "ramp", pace: 0 });
+    report(region, "i0", { failRemote: 10 }, now + 17_999);
+    expect(phase(region)).toBe("ramp");
+    report(region, "i0", { failRemote: 10 }, now + 18_000);
+    expect(phase(region)).toBe("open");
   });
 
   it("opens when a quarter of ten calls fail", ({ expect }) => {

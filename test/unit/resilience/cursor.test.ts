@@ -206,9 +206,15 @@ describe("the loop", () => {
   it("envoy admission control: half success under overload refuses the other half, less the margin", ({
     expect,
   }) => {
-    const loop = createShedLoop();
-    for (let tick = 1; tick <= 10; tick++) overload(loop, tick * TICK_MS, [0, 0, 1000, 0], 500);
-    expect(loop.cut).toBeCloseTo(0.4);
+    const cuts = [60, 1000, 100_000].map((offered) => {
+      const loop = createShedLoop();
+      for (let tick = 1; tick <= 10; tick++) overload(loop, tick * TICK_MS, [0, 0, offered, 0], offered / 2);
+      return loop.cut;
+    });
+    // The margin is what arrivals scatter: a fifth of few, nothing of many.
+    expect(cuts[0]).toBeCloseTo(0.4);
+    expect(cuts[1]).toBeCloseTo(0.47);
+    expect(cuts[2]).toBeCloseTo(0.497);
   });
 
   it("finagle: one bad tick after good ones cuts less than several", ({ expect }) => {

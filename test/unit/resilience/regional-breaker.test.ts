@@ -6,9 +6,9 @@ import {
   createBreaker,
   noteRetryAfter,
   phaseAt,
-  rampShare,
   recordResult,
 } from "../../../src/resilience/breaker.ts";
+import { HELD_SHARE, rampShare } from "../../../src/resilience/breaker-ramp.ts";
 import { Outcome } from "../../../src/resilience/outcome.ts";
 import type { BreakerVerdict } from "../../../src/resilience/regional-breaker.ts";
 import {
@@ -185,6 +185,23 @@ describe("while the region decides", () => {
     expect(isAdmitted(breaker, 100)).toBe(false);
     expect(isAdmitted(breaker, EMERGENCY_MS)).toBe(true);
     expect(rampShare(breaker, EMERGENCY_MS)).toBeCloseTo(0.3);
+  });
+
+  it("ramps at the region's pace, from where the region is", ({ expect }) => {
+    const breaker = following(verdict(5, "ramp", { rampedMs: 1_000 }));
+    followVerdict(breaker, verdict(5, "ramp", { rampedMs: 2_000, pace: 5 }), 1_000);
+    expect(rampShare(breaker, 1_000)).toBeCloseTo(0.2);
+    expect(rampShare(breaker, 2_000)).toBeCloseTo(0.7);
+    followVerdict(breaker, verdict(5, "ramp", { rampedMs: 5_000 }), 2_000);
+    expect(rampShare(breaker, 3_000)).toBeCloseTo(0.6);
+  });
+
+  it("goes on trying while the region holds the ramp, whatever fails", ({ expect }) => {
+    const breaker = following(verdict(5, "ramp", { pace: 0 }));
+    call(breaker, Outcome.failRemote, 0, 50);
+    expect(isAdmitted(breaker, 30_000)).toBe(true);
+    expect(breaker.state.phase).toBe("ramp");
+    expect(rampShare(breaker, 30_000)).toBe(HELD_SHARE);
   });
 
   it("refuses when its open time is over, until the region says what comes next", ({ expect }) => {

@@ -12,9 +12,16 @@ import {
   settleRequest,
   takeUpstreamPermit,
 } from "../../../src/resilience/upstream-control.ts";
+import { SampleFate } from "../../../src/resilience/concurrency-limit.ts";
 import { NO_PERMIT } from "../../../src/resilience/permits.ts";
 import { waitAtBulkhead } from "../../../src/resilience/bulkhead.ts";
-import { followLoad, takeLoad, wantsPermits } from "../../../src/resilience/upstream-loops.ts";
+import {
+  followLoad,
+  regionPermitsOf,
+  standAlone,
+  takeLoad,
+  wantsPermits,
+} from "../../../src/resilience/upstream-loops.ts";
 import { fc, test } from "./property.ts";
 
 const NOW = 1_800_000_000_000;
@@ -158,5 +165,41 @@ describe("asking for permits at once", () => {
     const control = crowded({ hasSpare: true });
     control.regional.limit = 11;
     expect(wantsPermits(control, NOW)).toBe(false);
+  });
+});
+
+describe("an isolate whose hub does not answer", () => {
+  it("begins with twenty permits where it has never been told any, and grows by one at a time", ({
+    expect,
+  }) => {
+    const control = controlOf();
+    standAlone(control, NOW);
+    expect(control.bulkhead.permits.limit).toBe(20);
+    const { limit } = control;
+    // A window of ten samples and 100 ms, all of its permits in use, all well.
+    for (let at = 0; at <= 100; at += 10) {
+      limit.observe(50, 20, 20, NOW + at, SampleFate.served, NOW + 50 + at);
+    }
+    expect(limit.current).toBe(21);
+  });
+
+  it("goes on with what it has when it asks in vain again, or had been told before", ({ expect }) => {
+    const control = controlOf();
+    standAlone(control, NOW);
+    control.limit.follow(null);
+    control.limit.forget();
+    standAlone(control, NOW + 1000);
+    expect(control.limit.current).toBe(1000);
+    const told = steered();
+    standAlone(told, NOW + 1000);
+    expect(told.bulkhead.permits.limit).toBe(50);
+  });
+
+  it("knows of its region what it was told while that steers, else of itself", ({ expect }) => {
+    const control = steered({ regionLimit: 400 });
+    expect(regionPermitsOf(control, NOW)).toBe(400);
+    takeLoad(control, NOW);
+    expect(regionPermitsOf(control, NOW + VERDICT_MS)).toBe(50);
+    expect(regionPermitsOf(steered(), NOW)).toBe(50);
   });
 });

@@ -24,6 +24,7 @@ import {
   settleRequest,
   takeUpstreamPermit,
 } from "../../../src/resilience/upstream-control.ts";
+import { createRamp } from "../../../src/resilience/breaker-ramp.ts";
 import { RAMP_FLOOR_PER_SECOND } from "../../../src/resilience/upstream-loops.ts";
 
 const random = createRandom(1);
@@ -197,6 +198,33 @@ describe("one upstream", () => {
     expect(control.shed.cursor).toBeLessThan(LEVEL_COUNT / 2);
     expect(admitLevel(control, 0, 0.5)).toBe(true);
     expect(admitLevel(control, LEVEL_COUNT - 1, 0.5)).toBe(false);
+  });
+
+  it.for([
+    { what: "all that is important", critical: 0.2, least: 0.97, most: 1 },
+    { what: "a quarter of it where all is important", critical: 1, least: 0.2, most: 0.3 },
+  ])("an upstream that is held gets $what, and nothing else", ({ critical, least, most }, { expect }) => {
+    const control = controlOf();
+    const { breaker } = control;
+    if (breaker === null) throw new Error("it has a breaker");
+    breaker.state = createRamp(2, 0, 0, START_MS);
+    let now = START_MS;
+    const passed = [0, 0];
+    const offered = [0, 0];
+    for (let index = 0; index < 2000; index++) {
+      now += 5;
+      const at = index % 10 < critical * 10 ? 0 : 1;
+      const level = at * 256 + ((index * 41) % 128);
+      noteArrival(control, level, now);
+      const passes = admitLevel(control, level, (index % 7) / 7);
+      settleRequest(control, false);
+      if (index < 600) continue;
+      offered[at]++;
+      if (passes) passed[at]++;
+    }
+    expect(passed[0] / offered[0]).toBeGreaterThanOrEqual(least);
+    expect(passed[0] / offered[0]).toBeLessThanOrEqual(most);
+    expect(passed[1]).toBeLessThanOrEqual(0.03 * offered[1]);
   });
 
   it("a recovering upstream gets its share by importance, and always a trickle", ({ expect }) => {

@@ -7,7 +7,16 @@ import { LEASE_SLACK_MS } from "../../../src/saga/core/draft.ts";
 import { begin, settle } from "../../../src/saga/core/machine.ts";
 import { createState } from "../../../src/saga/core/state.ts";
 import { commandFor } from "../../../src/saga/core/calls.ts";
-import { dueAt, rescueFor, STALL_MS, MAX_STALL_MS } from "../../../src/saga/core/watch.ts";
+import {
+  ALIVE_STALL_MS,
+  CROWD_MS,
+  MAX_STALL_MS,
+  STALL_MS,
+  dueAt,
+  patientUntil,
+  rescueFor,
+} from "../../../src/saga/core/watch.ts";
+import { viewSaga } from "../../../src/saga/core/view.ts";
 import type { StepPlan, StepShape } from "./world.ts";
 import { World, define } from "./world.ts";
 
@@ -22,6 +31,21 @@ function run(plans: Record<string, Partial<StepPlan>>, definition = FOUR): World
   const world = new World(definition, all, half, 0);
   world.run();
   return world;
+}
+
+/** Runs four steps and looks on, or interferes, after each command. */
+function observe(plans: Record<string, Partial<StepPlan>>, between: (world: World) => void): World {
+  const all = Object.fromEntries(FOUR.groups.flat().map(({ id }) => [id, { ...OK, ...plans[id] }]));
+  const world = new World(FOUR, all, half, 0);
+  world.run(between);
+  return world;
+}
+
+function cancel(world: World): string {
+  const operation = { kind: "cancel", note: null, abandon: false } as const;
+  const outcome = operate(world.definition, world.state, operation, world.now);
+  if (outcome.kind === "done") world.state = outcome.state;
+  return outcome.kind;
 }
 
 function calls(world: World, direction: string): string[] {
@@ -87,6 +111,34 @@ describe("peers", () => {
     expect(state.steps[2].call).toMatchObject({ status: 422, error: "answered 422" });
   });
 
+  it("82: an operator sees how far it is while it is undone", ({ expect }) => {
+    const seen = new Set<string>();
+    observe({ s3: { forward: "refuse" } }, ({ definition, state }) => {
+      const view = viewSaga({ id: "i", key: "k", seed: "seed", definition, state });
+      if (view.state !== "compensating") return;
+      seen.add(view.steps.map(({ compensation }) => compensation.state).join(" "));
+    });
+    expect([...seen]).toEqual([
+      "pending pending pending none",
+      "pending pending inflight none",
+      "pending pending done none",
+      "pending inflight done none",
+      "pending done done none",
+      "inflight done done none",
+    ]);
+  });
+
+  it("83: steps that began side by side are undone one by one, the last that began first", ({ expect }) => {
+    for (const chance of [0, 0.4, 0.8]) {
+      const group = define([[SHAPE, SHAPE, SHAPE], [SHAPE]]);
+      const plans = { s0: OK, s1: OK, s2: OK, s3: { ...OK, forward: "refuse" as const } };
+      const world = new World(group, plans, () => chance, 0);
+      world.run();
+      const began = calls(world, "forward").filter((step) => step !== "s3");
+      expect([calls(world, "undo"), world.effects.size]).toEqual([began.toReversed(), 0]);
+    }
+  });
+
   it("84: the compensation of a step without an answer has no output to read", ({ expect }) => {
     const blind = define([[{ ...SHAPE, hasOutcome: false }]]);
     const { state } = run({ s0: { forward: "lost-always" } }, blind);
@@ -96,6 +148,36 @@ describe("peers", () => {
       undo: "failed",
       undoCall: { error: "output.id is missing", attempts: 0 },
     });
+  });
+});
+
+describe("peers, of what stops a saga", () => {
+  it("85: one that waits and was stored meanwhile still knows what to undo", ({ expect }) => {
+    const world = observe({ s2: { forward: "down-always" } }, (self) => {
+      if (self.state.steps[2].forward !== "waiting" || self.state.stop !== null) return;
+      const stored: unknown = JSON.parse(JSON.stringify(self.state));
+      expect(stored).toEqual(self.state);
+      cancel(self);
+    });
+    expect([world.state.phase, world.effects.size]).toEqual(["compensated", 0]);
+    expect(calls(world, "undo")).toEqual(["s1", "s0"]);
+  });
+
+  it("86: neither a success nor a failure that was overcome undoes anything", ({ expect }) => {
+    const world = run({ s1: { forward: "down-once" }, s2: { forward: "lost-once" } });
+    expect([world.state.phase, calls(world, "undo"), world.effects.size]).toEqual(["completed", [], 4]);
+  });
+
+  it("87: a cancel undoes to the end, and a second one does not disturb that", ({ expect }) => {
+    let commands = 0;
+    const outcomes: string[] = [];
+    const world = observe({}, (self) => {
+      commands++;
+      if (commands === 5 || self.state.phase === "compensating") outcomes.push(cancel(self));
+    });
+    expect(outcomes[0]).toBe("done");
+    expect(new Set(outcomes.slice(1))).toEqual(new Set(["unchanged"]));
+    expect([world.state.phase, world.effects.size]).toEqual(["compensated", 0]);
   });
 });
 
@@ -168,23 +250,34 @@ describe("tries", () => {
 describe("the watchdog", () => {
   it("looks when something should have happened, and less often when that does not help", ({ expect }) => {
     const fresh = createState(FOUR, 0);
-    expect(dueAt(fresh, 0, 0)).toBe(STALL_MS);
+    expect(dueAt(fresh, 0, 0, 1)).toBe(STALL_MS);
     const { state } = begin(FOUR, fresh, WORK, 0, 0.5);
-    expect(dueAt(state, 0, 0)).toBe(1000 + LEASE_SLACK_MS + STALL_MS);
-    expect(dueAt(fresh, 20, 0)).toBe(MAX_STALL_MS);
-    expect(dueAt({ ...fresh, phase: "parked" }, 0, 0)).toBeNull();
-    expect(dueAt({ ...fresh, timeoutAt: 3 }, 0, 0)).toBe(3);
+    expect(dueAt(state, 0, 0, 1)).toBe(1000 + LEASE_SLACK_MS + STALL_MS);
+    expect(dueAt(fresh, 20, 7, 2)).toBe(7 + MAX_STALL_MS + 2 * CROWD_MS);
+    expect(dueAt({ ...fresh, phase: "parked" }, 0, 0, 1)).toBeNull();
+    expect(dueAt({ ...fresh, timeoutAt: 3 }, 0, 0, 1)).toBe(3);
+    expect(patientUntil(state, 5)).toBe(1000 + LEASE_SLACK_MS + ALIVE_STALL_MS + 5 * CROWD_MS);
   });
 
-  it("moves the dead, replaces what cannot be moved, and leaves those in line alone", ({ expect }) => {
-    expect([
-      rescueFor("running", 0),
-      rescueFor("running", 1),
-      rescueFor("paused", 2),
-      rescueFor("errored", 0),
-      rescueFor("missing", 0),
-      rescueFor("queued", 0),
-      rescueFor("queued", 3),
-    ]).toEqual(["pause-and-resume", "replace", "pause-and-resume", "replace", "replace", "wait", "replace"]);
+  it("finds out within a minute also when the first two executors that it makes come to nothing", ({
+    expect,
+  }) => {
+    const { state } = begin(FOUR, createState(FOUR, 0), WORK, 0, 0.5);
+    let at = dueAt(state, 0, 0, 1) ?? 0;
+    for (const rescues of [1, 2]) at = dueAt(state, rescues, at, 20) ?? 0;
+    expect(at).toBeLessThanOrEqual(50_000);
+    expect(patientUntil(state, 20) + (dueAt(state, 1, 0, 20) ?? 0)).toBeLessThanOrEqual(50_000);
+  });
+
+  it("replaces whatever does not move, and leaves those in line alone for longer and longer", ({
+    expect,
+  }) => {
+    for (const status of ["running", "paused", "errored", "complete", "missing", "unknown"]) {
+      expect(rescueFor(status, 0)).toBe("replace");
+    }
+    const replaced = Array.from({ length: 70 }, (_, rescues) => rescues).filter((rescues) => {
+      return rescueFor("queued", rescues) === "replace";
+    });
+    expect(replaced).toEqual([1, 4, 16, 64]);
   });
 });

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { validateConfig } from "../../../src/config/validate.ts";
 import { allRoutes } from "../../../src/config/plan.ts";
 import { callerOfBinding } from "../../../src/sidecar/binding.ts";
-import { sidecarConfig } from "../../../src/sidecar/sidecar-config.ts";
+import { sidecarConfig, sidecarErrors } from "../../../src/sidecar/sidecar-config.ts";
 
 const APP = "http://127.0.0.1:3000";
 
@@ -43,6 +43,34 @@ describe("the configuration of a sidecar", () => {
 
   it.each([null, 1, "x", [], { upstreams: 1 }, { routes: 1 }])("leaves %j to the validator", (written) => {
     expect(validateConfig(sidecarConfig(written, APP)).ok).toBe(false);
+  });
+});
+
+describe("what a process cannot do", () => {
+  it("is refused, one line each: queues, sagas, subscriptions, events", () => {
+    const step = {
+      id: "x",
+      request: { upstream: "a", method: "POST", path: "/" },
+      compensate: { none: "test" },
+    };
+    const validated = validateConfig({
+      upstreams: { a: { targets: ["http://a"] } },
+      queues: { q: { upstream: "a" } },
+      sagas: { s: { key: "{body.id}", steps: [step] } },
+      subscriptions: { t: { events: ["*"], deliver: { pull: true } } },
+      routes: [
+        { path: "/q", methods: ["POST"], queue: "q" },
+        { path: "/s", methods: ["POST"], saga: "s" },
+        { path: "/e", methods: ["POST"], event: "e.e" },
+      ],
+    });
+    if (!validated.ok) throw new Error(validated.errors.join("\n"));
+    expect(sidecarErrors(validated.plan)).toEqual([
+      "queues.q: a sidecar keeps no queue, the gateway does",
+      "subscriptions.t: a sidecar delivers no events, the gateway does",
+      "sagas.s: a sidecar runs no sagas, the gateway does",
+      "routes[2].event: a sidecar publishes no events, the gateway does",
+    ]);
   });
 });
 

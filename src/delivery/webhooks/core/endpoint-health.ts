@@ -1,17 +1,20 @@
 // How an endpoint fares, and when nothing is sent to it any more.
 //
-//   disabled   at once by 410; by 100 failures in a row; by 5 days of nothing but failure
-//   alerts     once each at 50, 70, 90 and 100 % of the failures in a row, until a success
+//   disabled   at once by 410; by 5 days of nothing but failure
+//   alerts     once each at 50, 70, 90 and 100 failures in a row, until a success
+//
+// How many failures stand in a row disables nobody: a busy endpoint has a hundred of them in the first minute
+// of an outage that is over in the second one.
 //
 // A success ends a run of failures, and enables again what was disabled (a replay by hand may succeed). Two
 // failures with nothing between them for 5 days belong to different runs: what was not tried did not fail.
 
-export const DISABLE_AFTER_FAILURES = 100;
 export const DISABLE_AFTER_MS = 5 * 24 * 3600 * 1000;
-export const ALERT_PERCENTS = [50, 70, 90, 100] as const;
+/** Failures in a row at which people are told. */
+export const ALERTS_AT = [50, 70, 90, 100] as const;
 
-export type AlertPercent = (typeof ALERT_PERCENTS)[number];
-export type DisableReason = "gone" | "failures-in-a-row" | "days-of-failure";
+export type AlertStep = (typeof ALERTS_AT)[number];
+export type DisableReason = "gone" | "days-of-failure";
 
 export interface EndpointHealth {
   readonly failuresInRow: number;
@@ -19,7 +22,7 @@ export interface EndpointHealth {
   readonly failingSince: number | null;
   readonly lastFailureAt: number | null;
   /** The highest alert of this run, 0: none. */
-  readonly alerted: AlertPercent | 0;
+  readonly alerted: AlertStep | 0;
   readonly disabled: { readonly reason: DisableReason; readonly at: number } | null;
 }
 
@@ -32,7 +35,7 @@ export const HEALTHY: EndpointHealth = {
 };
 
 export type HealthNotice =
-  | { readonly kind: "alert"; readonly percent: AlertPercent; readonly failuresInRow: number }
+  | { readonly kind: "alert"; readonly failuresInRow: AlertStep }
   | { readonly kind: "disabled"; readonly reason: DisableReason }
   | { readonly kind: "enabled" };
 
@@ -56,8 +59,8 @@ export function recordTry(
   const failuresInRow = health.failuresInRow + 1;
   const alerted = alertFor(failuresInRow, health.alerted);
   const notices: HealthNotice[] =
-    alerted === health.alerted || alerted === 0 ? [] : [{ kind: "alert", percent: alerted, failuresInRow }];
-  const reason = health.disabled === null ? disableReason(outcome, failuresInRow, now - failingSince) : null;
+    alerted === health.alerted || alerted === 0 ? [] : [{ kind: "alert", failuresInRow: alerted }];
+  const reason = health.disabled === null ? disableReason(outcome, now - failingSince) : null;
   if (reason !== null) notices.push({ kind: "disabled", reason });
   const disabled = reason === null ? health.disabled : { reason, at: now };
   return { health: { failuresInRow, failingSince, lastFailureAt: now, alerted, disabled }, notices };
@@ -68,18 +71,12 @@ export function enableEndpoint(health: EndpointHealth): HealthChange {
   return { health: HEALTHY, notices: health.disabled === null ? [] : [{ kind: "enabled" }] };
 }
 
-function alertFor(failuresInRow: number, alerted: AlertPercent | 0): AlertPercent | 0 {
-  const percent = (failuresInRow / DISABLE_AFTER_FAILURES) * 100;
-  const reached = ALERT_PERCENTS.findLast((each) => percent >= each) ?? 0;
+function alertFor(failuresInRow: number, alerted: AlertStep | 0): AlertStep | 0 {
+  const reached = ALERTS_AT.findLast((step) => failuresInRow >= step) ?? 0;
   return reached > alerted ? reached : alerted;
 }
 
-function disableReason(
-  outcome: "failed" | "gone",
-  failuresInRow: number,
-  failingForMs: number,
-): DisableReason | null {
+function disableReason(outcome: "failed" | "gone", failingForMs: number): DisableReason | null {
   if (outcome === "gone") return "gone";
-  if (failuresInRow >= DISABLE_AFTER_FAILURES) return "failures-in-a-row";
   return failingForMs >= DISABLE_AFTER_MS ? "days-of-failure" : null;
 }

@@ -221,6 +221,7 @@ describe("a row", () => {
     id: "1",
     type: "t",
     payload: "{}",
+    bytes: 2,
     key: "k",
     seq: "12",
     createdAt: "2026-11-24T10:00:00.000Z",
@@ -239,7 +240,8 @@ describe("a row", () => {
   it.for([
     [{ payload: "{" }, "payload is not JSON"],
     [{ type: null }, "type must not be empty"],
-    [{ payload: `"${"x".repeat(100_000)}"` }, "data is too large"],
+    [{ payload: `"${"x".repeat(100_000)}"`, bytes: 100_002 }, "payload is larger than 98304 bytes"],
+    [{ payload: null, bytes: 98_305 }, "payload is larger than 98304 bytes"],
   ] as const)("with %j is poison", ([changes, error]) => {
     expect(rowEvent({ ...row, ...changes }, "/s")).toEqual({ kind: "poison", error });
   });

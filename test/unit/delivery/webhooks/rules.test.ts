@@ -4,8 +4,7 @@
 import { describe, expect, it } from "vitest";
 import { countsAgainstReceiver, judgeStatus } from "../../../../src/delivery/webhooks/core/answers.ts";
 import {
-  ALERT_PERCENTS,
-  DISABLE_AFTER_FAILURES,
+  ALERTS_AT,
   DISABLE_AFTER_MS,
   HEALTHY,
   enableEndpoint,
@@ -125,26 +124,19 @@ function fail(count: number, from: EndpointHealth = HEALTHY, stepMs = 1_000) {
 }
 
 describe("an endpoint", () => {
-  it("is disabled by 100 failures in a row, with one alert at each step", () => {
-    const { health, notices } = fail(DISABLE_AFTER_FAILURES);
-    expect(health.disabled).toMatchObject({ reason: "failures-in-a-row" });
-    expect(notices).toEqual([
-      ...ALERT_PERCENTS.map((percent) => ({ kind: "alert", percent, failuresInRow: percent })),
-      { kind: "disabled", reason: "failures-in-a-row" },
-    ]);
-    expect(fail(DISABLE_AFTER_FAILURES - 1).health.disabled).toBeNull();
-  });
-
-  it("is told about once, however often it fails afterwards", () => {
-    const before = fail(DISABLE_AFTER_FAILURES).health;
-    expect(fail(50, before).notices).toEqual([]);
+  it("is not disabled by a hundred failures in a minute, but people are told once at each step", () => {
+    const { health, notices } = fail(200);
+    expect(health).toMatchObject({ disabled: null, failuresInRow: 200 });
+    expect(notices).toEqual(ALERTS_AT.map((failuresInRow) => ({ kind: "alert", failuresInRow })));
+    expect(fail(ALERTS_AT[0] - 1).notices).toEqual([]);
+    expect(fail(50, health).notices).toEqual([]);
   });
 
   it("starts over after a success, and alerts again then", () => {
     const half = fail(60).health;
     const { health, notices } = recordTry(half, "delivered", NOW);
     expect([health, notices]).toEqual([HEALTHY, []]);
-    expect(fail(50, health).notices).toEqual([{ kind: "alert", percent: 50, failuresInRow: 50 }]);
+    expect(fail(50, health).notices).toEqual([{ kind: "alert", failuresInRow: 50 }]);
   });
 
   it("is disabled at once by 410, and enabled by a success or by hand", () => {
@@ -184,7 +176,7 @@ describe("an endpoint", () => {
           const change = recordTry(health, outcome, NOW + index);
           health = change.health;
           if (outcome === "delivered") alerts = [];
-          for (const notice of change.notices) if (notice.kind === "alert") alerts.push(notice.percent);
+          for (const notice of change.notices) if (notice.kind === "alert") alerts.push(notice.failuresInRow);
           expect(alerts).toEqual(alerts.toSorted((a, b) => a - b));
           expect(new Set(alerts).size).toBe(alerts.length);
         }

@@ -1,0 +1,136 @@
+// Hands what a reaction has brought about to the outbox of the events, one page at a time. Only what is
+// stored is seen there, and it waits here until it is stored there.
+
+import type { WaitingSequels } from "../../src/delivery/core/event-protocol.ts";
+import { EVENTS_OUTBOX, outboxName } from "../../src/delivery/core/job-id.ts";
+import type { AcceptReply } from "../../src/delivery/core/protocol.ts";
+import type { NamedSequel, SequelRelay } from "../../src/delivery/core/sequel-relay.ts";
+import {
+  afterOffer,
+  describeSequels,
+  newSequelRelay,
+  nextSequelAt,
+  sequelItem,
+  watchSequels,
+} from "../../src/delivery/core/sequel-relay.ts";
+import type { Sequel } from "../../src/delivery/core/storage.ts";
+import { REQUEST_KEY_EXTENSION } from "../../src/delivery/events/correlation.ts";
+import { EVENT_TERMS } from "../../src/delivery/events/event-terms.ts";
+import { LOST, type HandOverParts } from "./hand-over.ts";
+import { offerTo } from "./offer.ts";
+import { oldestSequelAt, readSequels } from "./sequel-rows.ts";
+
+/** What ends within this time is published together. */
+export const GATHER_MS = 2;
+/** The hex digits of a hash that an event's id takes: 128 bits. */
+const ID_HEX_DIGITS = 32;
+
+export type SequelsParts = Omit<HandOverParts, "routes">;
+
+export class Sequels {
+  readonly #parts: SequelsParts;
+  readonly #relay: SequelRelay = newSequelRelay();
+  #isGathering = false;
+
+  constructor(parts: SequelsParts) {
+    this.#parts = parts;
+    watchSequels(parts.book, this.#relay);
+  }
+
+  /** When the alarm should call `run`; null: never, as things are. */
+  nextAt(now: number): number | null {
+    return nextSequelAt(this.#parts.book, this.#relay, now);
+  }
+
+  describe(): WaitingSequels {
+    const { book, state } = this.#parts;
+    return describeSequels(book, this.#relay, oldestSequelAt(state.storage.sql), Date.now());
+  }
+
+  /** Publishes shortly, together with what comes meanwhile. */
+  soon(): void {
+    const { state, book } = this.#parts;
+    watchSequels(book, this.#relay);
+    if (this.#isGathering || !this.#mayGo()) return;
+    this.#isGathering = true;
+    setTimeout(() => {
+      this.#isGathering = false;
+      state.waitUntil(this.run());
+    }, GATHER_MS);
+  }
+
+  /** Publishes what can be; never throws. */
+  async run(): Promise<void> {
+    const { book, log } = this.#parts;
+    if (!this.#mayGo()) return;
+    this.#relay.isBusy = true;
+    try {
+      while (await this.#publishPage());
+    } catch (error) {
+      log.failure("sequel-failed", error);
+      afterOffer(book, this.#relay, [], null, Date.now());
+    } finally {
+      this.#relay.isBusy = false;
+    }
+  }
+
+  #mayGo(): boolean {
+    const { isBusy, heldUntil } = this.#relay;
+    return this.#parts.book.sequels.waiting > 0 && !isBusy && heldUntil <= Date.now();
+  }
+
+  /** False: there is nothing more, or nothing more is taken. */
+  async #publishPage(): Promise<boolean> {
+    const { book, state, failpoints, commit } = this.#parts;
+    const rows = readSequels(state.storage.sql);
+    if (rows.length === 0) {
+      book.sequels.waiting = 0;
+      return false;
+    }
+    const page = await Promise.all(rows.map((sequel) => nameSequel(book.name.queue, sequel)));
+    // No event must be seen before it is durable here.
+    await state.storage.sync();
+    failpoints.pass("before_sequel");
+    const reply = await this.#offer(page);
+    failpoints.pass("after_sequel");
+    if (reply?.kind === "answered") this.#tellLost(page, reply);
+    const writes = afterOffer(book, this.#relay, page, reply, Date.now());
+    commit(writes);
+    return this.#relay.reason === null;
+  }
+
+  #offer(page: readonly NamedSequel[]): Promise<AcceptReply | null> {
+    const { book, outboxes, log } = this.#parts;
+    const route = `reaction.${book.name.queue}`;
+    const items = page.map((named) => sequelItem(named, route));
+    const { region } = page[0].sequel;
+    const request = { region, config: "", terms: EVENT_TERMS, items, refused: 0 };
+    return offerTo(outboxes(), outboxName(EVENTS_OUTBOX), request, log);
+  }
+
+  /** What the outbox of the events takes as no event at all: only a fault of ours brings that about. */
+  #tellLost(page: readonly NamedSequel[], reply: Extract<AcceptReply, { kind: "answered" }>): void {
+    for (const [index, { kind }] of reply.outcomes.entries()) {
+      if (LOST.has(kind)) this.#parts.log.failure("sequel-refused", `${page[index].id}: ${kind}`);
+    }
+  }
+}
+
+/**
+ * The same cause, reaction and kind of ending make the same event, however often it is published. Its first
+ * part is the key of the reaction's request, see src/delivery/react.ts.
+ */
+async function nameSequel(reaction: string, sequel: Sequel): Promise<NamedSequel> {
+  const { cause, kind } = sequel;
+  const text = new TextEncoder().encode(`${cause.source}\n${cause.id}\n${reaction}`);
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", text));
+  const fingerprint = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  const key = fingerprint.slice(0, ID_HEX_DIGITS);
+  return { sequel: withKey(sequel, key), fingerprint, id: `${key}-${kind}` };
+}
+
+/** Whoever undoes what the request may have done can name it, also when its answer was lost. */
+function withKey(sequel: Sequel, key: string): Sequel {
+  const extensions = { ...sequel.event.extensions, [REQUEST_KEY_EXTENSION]: key };
+  return { ...sequel, event: { ...sequel.event, extensions } };
+}
