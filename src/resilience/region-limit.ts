@@ -5,17 +5,22 @@
 //   N   = X * mean latency       in flight on average (Little's law)
 //   q   = N * (1 - B / R)        of these, waiting at the upstream (Vegas)
 //
-//   refused (503)   half a percent of a window: L = 0.98 * L - 1, at most 1.05 * N; growth rests for 5 s,
-//                   doubled to 40 s while it goes on
+//   refused (503)   half a percent of a window, or two of one that is known to refuse: L = 0.98 * L - 1,
+//                   at first at most 1.05 * N, or what its isolates have found out by themselves, up to
+//                   1.2 * N; growth rests for 5 s, doubled to 40 s while it goes on; no trial for a minute,
+//                   as it does not queue
 //   pushed back     L = 0.9 * min(L, N) when a tenth of a window was refused or timed out, or half throttled
-//   q > beta        L = N * B / R + beta / 2, at least half of N unless R > 3 B: a trial
+//   q > beta        L = N * B / R + beta / 2, at least half of N unless R > 3 B, and 3 for each of up to ten
+//                   isolates: a trial
 //   q < beta / 2    2 * L until something was cut; then L + sqrt(L) up to what was good before, 3 % for 30 s,
 //                   + sqrt(L); only while half of L is in use
+//   split up        L = 3 for each of up to ten isolates, while some find no permit and half of L lies idle
 //   at its limit    while requests are turned away and B is of this time: L = 0.8 * N, a trial
 //
-// A trial ends when what was begun before it has been reported: if the region serves less by more than chance
-// does, it was not our doing: L returns, B is what is seen now, and no trial follows for 30 s. Where more in
-// flight has lately gone along with more served (correlation over the last windows), latency is no reason.
+// A trial ends when what was begun before it has been reported: if the region serves less by more than
+// chance does (7 %, or 1.5 / sqrt(calls)), it was not our doing: L returns, B is what is seen now, and no
+// trial follows for 30 s. Where more in flight has lately gone along with more served (correlation over the
+// last windows that had a third of it at least), latency is no reason.
 //
 //   beta = 6 * log10 L + sqrt(L * isolates) / 2     Vegas' beta, and what a divided limit needs besides
 //
