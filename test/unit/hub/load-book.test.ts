@@ -156,7 +156,8 @@ describe("a limit that is divided", () => {
     const cuts = [1, 4, 1000].map((isolates) => {
       const hub = newHub();
       for (let index = 0; index < isolates; index++) ask(hub, `i${index}`, SETTLED);
-      const arrivals = [300, 1000];
+      // Of two classes.
+      const arrivals = [100, 300, 300, 700];
       noteReportedLoad(
         hub,
         "i0",
