@@ -156,7 +156,7 @@ describe("a limit that is divided", () => {
     const cuts = [1, 4, 1000].map((isolates) => {
       const hub = newHub();
       for (let index = 0; index < isolates; index++) ask(hub, `i${index}`, SETTLED);
-      const arrivals = [300, 1000];
+      const arrivals = [100, 200, 300, 800];
       noteReportedLoad(
         hub,
         "i0",
