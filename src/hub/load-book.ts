@@ -20,6 +20,7 @@ import {
 import type { RetryBudget } from "../resilience/retry-budget.ts";
 import { createRetryBudget, depositOriginals, noteRetries } from "../resilience/retry-budget.ts";
 import type { Hub } from "./hub.ts";
+import { addArrivals } from "./load-arrivals.ts";
 import { grantPermits, grantRetries, wholeOf } from "./load-grants.ts";
 import type { LoadAsk, LoadEntry, LoadTerms, LoadVerdict } from "./load-protocol.ts";
 import type { Recovery } from "./load-recovery.ts";
@@ -76,7 +77,7 @@ export function noteReportedLoad(hub: Hub, session: string, entry: LoadEntry, no
   const book = loadBookOf(hub, entry.terms, now);
   if (book === null) return;
   noteDemand(book.demands, session, reportedDemand(book.demands.get(session), entry, now));
-  addArrivals(book, entry);
+  addArrivals(book.tally, entry, book.demands.size);
   if (entry.refused + entry.throttled + entry.timedOut > 0) book.isPushedBack = true;
   if (book.budget !== null) {
     depositOriginals(book.budget, entry.originals, now);
@@ -261,17 +262,6 @@ function sameTerms(one: LoadTerms, other: LoadTerms): boolean {
 
 function phaseOf(hub: Hub, { terms }: LoadBook): BreakerPhase {
   return hub.upstreams.get(terms.upstream)?.region.breaker.state.phase ?? "closed";
-}
-
-function addArrivals({ tally, demands }: LoadBook, entry: LoadEntry): void {
-  for (let at = 0; at < entry.arrivals.length; at += 2) {
-    tally.arrivals[entry.arrivals[at]] += entry.arrivals[at + 1];
-  }
-  tally.settled += entry.settled;
-  tally.ok += entry.ok;
-  tally.signals += entry.signals;
-  // A line that stands all the time at each of ten isolates stands as long as one at a single one.
-  tally.lineBusyMs += entry.lineBusyMs / Math.max(1, demands.size);
 }
 
 /**

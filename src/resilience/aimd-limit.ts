@@ -23,6 +23,7 @@
 
 import type { ConcurrencyLimit } from "./concurrency-limit.ts";
 import { ISOLATE_START_LIMIT, SampleFate } from "./concurrency-limit.ts";
+import { createLatencyRing, keepLatency, quantileOf } from "./latency-ring.ts";
 
 export const WINDOW_MS = 100;
 export const LONGEST_WINDOW_MS = 1000;
@@ -48,7 +49,6 @@ const GENTLE_MS = 30_000;
 const DROPPED_SHARE = 0.1;
 const THROTTLED_SHARE = 0.5;
 const BASELINE_MS = 30_000;
-const KEPT_LATENCIES = 64;
 
 export class AimdLimit implements ConcurrencyLimit {
   current: number;
@@ -67,7 +67,7 @@ export class AimdLimit implements ConcurrencyLimit {
   #lastRefusalAt = Number.NEGATIVE_INFINITY;
   #refusedAt = Number.NEGATIVE_INFINITY;
   #lastCutAt = Number.NEGATIVE_INFINITY;
-  readonly #latencies = new Float64Array(KEPT_LATENCIES);
+  readonly #latencies = createLatencyRing();
   #served = 0;
   #inflightOfServed = 0;
   #refused = 0;
@@ -122,7 +122,7 @@ export class AimdLimit implements ConcurrencyLimit {
     if (inflight > this.#peakInflight) this.#peakInflight = inflight;
     switch (fate) {
       case SampleFate.served:
-        this.#latencies[this.#served++ % KEPT_LATENCIES] = latencyMs;
+        keepLatency(this.#latencies, this.#served++, latencyMs);
         this.#inflightOfServed += inflight;
         // Where some were refused meanwhile, it was not in flight with as many as were counted.
         if (startedAt > this.#refusedAt && inflight > this.#nextPeakServed) this.#nextPeakServed = inflight;
@@ -200,7 +200,7 @@ export class AimdLimit implements ConcurrencyLimit {
     const samples = this.#served + this.#refused + this.#timedOut + this.#throttled;
     const dropped = this.#refused + this.#timedOut;
     const pushedBack = dropped >= DROPPED_SHARE * samples || this.#throttled >= THROTTLED_SHARE * samples;
-    const latency = this.#served > 0 ? this.#quantile(0.25) : 0;
+    const latency = this.#served > 0 ? quantileOf(this.#latencies, this.#served, 0.25) : 0;
     if (this.#served > 0) this.#learn(latency, now);
     const slow = this.#served > 0 && latency > TOLERANCE * this.#baseline + SLACK_MS;
     this.#congested = slow ? this.#congested + 1 : 0;
@@ -217,7 +217,10 @@ export class AimdLimit implements ConcurrencyLimit {
   }
 
   #drain(latency: number, now: number): void {
-    if (now >= this.#gentleUntil || this.#smoothInflight > this.#drainedFrom) this.#rememberDrain();
+    if (now >= this.#gentleUntil || this.#smoothInflight > this.#drainedFrom) {
+      this.#drainedFrom = this.#smoothInflight;
+      this.#latencyBefore = this.#smoothLatency;
+    }
     const floor = Math.min(LATENCY_FLOOR, this.#exact);
     // While what was begun before still drains, and P0 with it, the floor has not been tried.
     const isTried = this.#exact <= LATENCY_FLOOR && this.#inflightNow <= FLOOR_TRIED * LATENCY_FLOOR;
@@ -244,11 +247,6 @@ export class AimdLimit implements ConcurrencyLimit {
     return this.#smoothLatency > (1 - HELP_EXPECTED * (1 - share)) * this.#latencyBefore;
   }
 
-  #rememberDrain(): void {
-    this.#drainedFrom = this.#smoothInflight;
-    this.#latencyBefore = this.#smoothLatency;
-  }
-
   #endDrainInVain(now: number): void {
     this.#baseline = this.#smoothLatency;
     this.#nextBaseline = this.#smoothLatency;
@@ -267,7 +265,7 @@ export class AimdLimit implements ConcurrencyLimit {
   #learn(latency: number, now: number): void {
     const inflight = this.#inflightOfServed / this.#served;
     if (this.#smoothLatency === 0) {
-      this.#smoothLatency = this.#quantile(1);
+      this.#smoothLatency = quantileOf(this.#latencies, this.#served, 1);
       this.#smoothInflight = inflight;
     }
     this.#smoothLatency += SMOOTHING * (latency - this.#smoothLatency);
@@ -287,11 +285,6 @@ export class AimdLimit implements ConcurrencyLimit {
   #windowMs(): number {
     if (this.#baseline === Number.POSITIVE_INFINITY) return WINDOW_MS;
     return Math.min(LONGEST_WINDOW_MS, Math.max(WINDOW_MS, this.#baseline));
-  }
-
-  #quantile(quantile: number): number {
-    const kept = this.#latencies.subarray(0, Math.min(this.#served, KEPT_LATENCIES)).toSorted();
-    return kept[Math.min(kept.length - 1, Math.floor(kept.length * quantile))];
   }
 
   #cutTo(limit: number, now: number): void {
