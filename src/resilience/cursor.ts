@@ -4,7 +4,8 @@
 // The loop is feed-forward, after the SRE book's client-side throttling ("Handling Overload"):
 //
 //   cut = clamp(1 - K * borne / settled, 0, 0.95)
-//   with evidence of overload in the tick    K = 1 + min(0.2, 2.5 / sqrt(ok)), borne = ok
+//   with evidence of overload in the tick    K = 1 + min(0.2, 2.5 / sqrt(ok)), borne = ok; some more for a
+//                                            limit that is divided, 1.32 at most
 //   without                                  K = 2, borne = ok, or what was borne before, halved every 10 s:
 //                                            less is served because less is let in
 //   cursor = the largest c with share(level >= c) >= cut, by the histogram of all arrivals
@@ -34,6 +35,8 @@ export const LONGEST_TICK_MS = 2000;
 const MOST_EXTRA = 0.2;
 const SCATTER = 2.5;
 const FACTOR_WITHOUT_EVIDENCE = 2;
+/** What passes above what went well, at most: beyond, it costs the most important class too much. */
+const MOST_WITH_EVIDENCE = 0.32;
 const BUSY_LINE_SHARE = 0.1;
 const HALF_LIFE_MS = 1000;
 const BORNE_HALF_LIFE_MS = 10_000;
@@ -148,7 +151,7 @@ function cutFor(loop: ShedLoop, tally: ShedTally, elapsedMs: number, divided: nu
   const before = overloaded ? 0 : loop.borne * 0.5 ** (elapsedMs / BORNE_HALF_LIFE_MS);
   loop.borne = Math.max(loop.ok, before);
   const extra = Math.min(MOST_EXTRA, SCATTER / Math.sqrt(Math.max(1, loop.ok)));
-  const factor = overloaded ? 1 + extra + divided : FACTOR_WITHOUT_EVIDENCE;
+  const factor = overloaded ? 1 + Math.min(MOST_WITH_EVIDENCE, extra + divided) : FACTOR_WITHOUT_EVIDENCE;
   return Math.min(MAXIMUM_CUT, Math.max(0, 1 - (factor * loop.borne) / loop.settled));
 }
 
