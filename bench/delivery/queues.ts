@@ -2,8 +2,9 @@
 
 import { Logger, run as runGraphile, makeWorkerUtils } from "graphile-worker";
 import { PgBoss } from "pg-boss";
+import { setTimeout as pause } from "node:timers/promises";
 import { startGateway } from "../../test/integration/rig/index.ts";
-import { startPostgres } from "../../test/integration/postgres/database.ts";
+import { startPostgres, type TestDatabase } from "../../test/integration/postgres/database.ts";
 
 export interface MeasuredQueue {
   readonly name: string;
@@ -22,6 +23,7 @@ export interface Batches {
 /** How many deliveries a peer has under way at most; the gateway's consumer has six for each batch. */
 const DELIVERIES = 60;
 const PG_BOSS_WORKERS = 10;
+const LAST_CONNECTIONS_MS = 30_000;
 
 export async function startTidegate(receiver: string): Promise<MeasuredQueue> {
   const gateway = await startGateway({
@@ -71,8 +73,21 @@ async function durablePostgres(): Promise<{ readonly url: string; stop(): Promis
   const client = await database.connect();
   return {
     url: `postgres://postgres:postgres@127.0.0.1:${client.port}/postgres`,
-    stop: () => database.stop(),
+    async stop() {
+      // A pool's connection that Postgres ends, and not the pool, takes this process with it.
+      const giveUpAt = Date.now() + LAST_CONNECTIONS_MS;
+      while (Date.now() < giveUpAt && (await othersIn(client)) > 0) await pause(100);
+      await database.stop();
+    },
   };
+}
+
+async function othersIn(client: Awaited<ReturnType<TestDatabase["connect"]>>): Promise<number> {
+  const { rows } = await client.query<{ others: number }>(
+    `SELECT count(*)::int AS others FROM pg_stat_activity
+     WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()`,
+  );
+  return rows[0]?.others ?? 0;
 }
 
 export async function startPgBoss(receiver: string): Promise<MeasuredQueue> {

@@ -274,7 +274,6 @@ function turn(hub: Hub, book: LoadBook, now: number): void {
   }
   const isRamp = state?.phase === "ramp" && !book.isPushedBack;
   const holding = state?.phase === "open" || state?.phase === "half-open" || isOtherPhase || isRamp;
-  const isFull = book.limit !== null && isKnownFull(book.limit, now);
-  const divided = scatterOf(book.demands, regionLimitOf(book), isFull);
+  const divided = scatterOf(book.demands, regionLimitOf(book));
   tickCursor(book.shed, book.tally, now, holding, 1, divided);
 }

@@ -93,12 +93,12 @@ export function heldBy(demands: Demands): number {
 
 /**
  * What a limit that is divided among n isolates needs in line besides, as a part of what is served: each of
- * them scatters by itself. `isFull`: nothing can wait at the upstream.
+ * them scatters by itself.
  *
- *   0.3 * sqrt((n - 1) / limit), twice as much where it is full
+ *   0.3 * sqrt((n - 1) / limit)
  */
-export function scatterOf(demands: Demands, limit: number, isFull: boolean): number {
-  return (isFull ? 2 : 1) * SCATTER * Math.sqrt(Math.max(0, demands.size - 1) / limit);
+export function scatterOf(demands: Demands, limit: number): number {
+  return SCATTER * Math.sqrt(Math.max(0, demands.size - 1) / limit);
 }
 
 /** Retries that the others may schedule, or have and not told yet. */

@@ -4,20 +4,20 @@
 // The loop is feed-forward, after the SRE book's client-side throttling ("Handling Overload"):
 //
 //   cut = clamp(1 - K * borne / settled, 0, 0.95)
-//   with evidence of overload in the tick    K = 1 + min(0.2, 2.5 / sqrt(ok)), borne = ok; some more for a
-//                                            limit that is divided, 1.32 at most
+//   with evidence of overload in the tick    K = 1.2, borne = ok; K = 1 + min(0.2, 2.5 / sqrt(ok)) where all
+//                                            are of one class; more for a limit that is divided, up to 0.32
 //   without                                  K = 2, borne = ok, or what was borne before, halved every 10 s:
 //                                            less is served because less is let in
 //   cursor = the largest c with share(level >= c) >= cut, by the histogram of all arrivals
 //
-// Sums and histogram are halved every second. K leaves a little more than was served, because arrivals
-// scatter: those of a small upstream by a fifth, and with 1.1 and single ticks a tenth of its capacity
-// stays idle; those of one that serves a thousand a second by a sixteenth. What is too much the line in
-// front of the upstream sorts out; it knows classes and no users, so what it refuses breaks off tasks of
-// several calls that the cursor had let begin.
-// `settled` counts requests whose fate is known in the tick, refused ones included; requests in flight
-// are neutral, so a slow upstream is not mistaken for one that refuses. Whoever is in charge of the
-// upstream runs the loop: it needs sums, a clock, and nothing else.
+// Sums and histogram are halved every second. K leaves a fifth more than was served, because the arrivals
+// of a small upstream scatter that much: with 1.1 and single ticks a tenth of its capacity stays idle. What
+// is too much the line in front of the upstream sorts out. It knows classes and no users: where nearly all
+// are of one class it would break off tasks of several calls that the cursor has let begin, so there K
+// leaves only what arrivals scatter, a sixteenth at a thousand a second. `settled` counts requests whose
+// fate is known in the tick, refused ones included; requests in flight are neutral, so a slow upstream is
+// not mistaken for one that refuses. Whoever is in charge of the upstream runs the loop: it needs sums, a
+// clock, and nothing else.
 //
 // Guarantees: for one cursor, a level that passes implies that every more important one does; no class
 // has a reserved minimum; the most important class is cut only after three ticks in a row that ask for it.
@@ -31,9 +31,11 @@ export const TICKS_BEFORE_CRITICAL_CUT = 3;
 /** With few requests a tick may take this long to collect enough of them. */
 export const LONGEST_TICK_MS = 2000;
 
-/** What passes above what was served, with evidence of overload: as much as arrivals scatter, at most. */
+/** What passes above what was served, with evidence of overload. */
 const MOST_EXTRA = 0.2;
 const SCATTER = 2.5;
+/** Where so much of what arrives is of one class, the line cannot choose by class. */
+const ONE_CLASS = 0.9;
 const FACTOR_WITHOUT_EVIDENCE = 2;
 /** What passes above what went well, at most: beyond, it costs the most important class too much. */
 const MOST_WITH_EVIDENCE = 0.32;
@@ -150,9 +152,21 @@ function cutFor(loop: ShedLoop, tally: ShedTally, elapsedMs: number, divided: nu
   const overloaded = tally.signals > 0 || tally.lineBusyMs > BUSY_LINE_SHARE * elapsedMs;
   const before = overloaded ? 0 : loop.borne * 0.5 ** (elapsedMs / BORNE_HALF_LIFE_MS);
   loop.borne = Math.max(loop.ok, before);
-  const extra = Math.min(MOST_EXTRA, SCATTER / Math.sqrt(Math.max(1, loop.ok)));
-  const factor = overloaded ? 1 + Math.min(MOST_WITH_EVIDENCE, extra + divided) : FACTOR_WITHOUT_EVIDENCE;
+  const most = Math.min(MOST_WITH_EVIDENCE, extraOf(loop) + divided);
+  const factor = overloaded ? 1 + most : FACTOR_WITHOUT_EVIDENCE;
   return Math.min(MAXIMUM_CUT, Math.max(0, 1 - (factor * loop.borne) / loop.settled));
+}
+
+function extraOf({ histogram, ok }: ShedLoop): number {
+  let total = 0;
+  let most = 0;
+  for (let first = 0; first < LEVEL_COUNT; first += COHORTS_PER_CLASS) {
+    let ofClass = 0;
+    for (let level = first; level < first + COHORTS_PER_CLASS; level++) ofClass += histogram[level];
+    total += ofClass;
+    most = Math.max(most, ofClass);
+  }
+  return most < ONE_CLASS * total ? MOST_EXTRA : Math.min(MOST_EXTRA, SCATTER / Math.sqrt(Math.max(1, ok)));
 }
 
 /** Takes arrivals into the recent ones without a turn of the loop: somebody else steers. */

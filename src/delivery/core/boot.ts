@@ -33,7 +33,10 @@ export function bootBook(
   followStoredClock(book, now);
   // An outbox that starts again and again must not repeat itself each time.
   const canRepeat = book.republishedAt + VISIBILITY_MS <= now;
-  for (const job of book.live.values()) {
+  // What was tried comes last: else the oldest job would be the probe of an open circuit after every boot,
+  // until its tries are used up.
+  const byTries = [...book.live.values()].toSorted((one, other) => triesOf(one) - triesOf(other));
+  for (const job of byTries) {
     if (queue === "forgets") goOn(book, job, now);
     else restorePlace(book, job, canRepeat, now);
   }
@@ -42,6 +45,10 @@ export function bootBook(
     if (terms !== null) gateOf(book.gates, terms).refusing = refusing;
   }
   return book;
+}
+
+function triesOf({ trial }: LiveJob): number {
+  return trial?.attempts ?? 0;
 }
 
 function restoreRow(book: Book, { row, live, lastSeq, deadRows }: StoredOutbox, now: number): void {

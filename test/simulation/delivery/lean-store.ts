@@ -42,6 +42,11 @@ export class LeanStore {
     return logs.flat().filter(({ status }) => status !== null && status >= 500).length;
   }
 
+  /** Of one job. */
+  get mostTries(): number {
+    return Math.max(0, ...[...this.#trials.values()].map(({ trial }) => trial.attempts));
+  }
+
   /** What a boot reads. */
   stored(): StoredOutbox {
     const live = [...this.jobs.values()].filter(({ status }) => status === "live");

@@ -55,6 +55,8 @@ export interface OutageResult {
   readonly failures: { readonly noticing: number; readonly probes: number; readonly other: number };
   /** The same, as the outbox has them. */
   readonly failedTries: number;
+  /** Of one job. */
+  readonly mostTries: number;
   readonly openings: number;
   /** Openings by a probe. */
   readonly reopenings: number;
@@ -121,6 +123,7 @@ export function simulateOutage(outage: Outage): OutageResult {
     left: live.size,
     failures: consumers.failures,
     failedTries: outbox.store.failedTries,
+    mostTries: outbox.store.mostTries,
     openings: openings.length,
     reopenings: openings.filter(({ from }) => from === "half-open").length,
     deepest,

@@ -45,11 +45,11 @@ export const PARTIAL: readonly Entry[] = [
     measure: measureBadMail,
   },
   atRandom("S11.1", { errorRate: 0.05, isolates: 10, rps: 2, hours: 200 }),
-  atRandom("S11.2", { errorRate: 0.1, isolates: 10, rps: 2, hours: 1000 }),
-  atRandom("S11.3", { errorRate: 0.1, isolates: 25, rps: 50, hours: 20 }),
+  atRandom("S11.2", { errorRate: 0.1, isolates: 10, rps: 2, hours: 300 }),
+  atRandom("S11.3", { errorRate: 0.1, isolates: 25, rps: 50, hours: 10 }),
   atRandom("S11.4", { errorRate: 0.1, isolates: 1, rps: 2, hours: 200 }),
-  atRandom("S11.5", { errorRate: 0.1, isolates: 1, rps: 50, hours: 40 }),
-  atRandom("S11.6", { errorRate: 0.2, isolates: 25, rps: 50, hours: 20 }),
+  atRandom("S11.5", { errorRate: 0.1, isolates: 1, rps: 50, hours: 20 }),
+  atRandom("S11.6", { errorRate: 0.2, isolates: 25, rps: 50, hours: 10 }),
 ];
 
 function opens({ changes }: Region): number {

@@ -211,10 +211,13 @@ describe("the loop", () => {
       for (let tick = 1; tick <= 10; tick++) overload(loop, tick * TICK_MS, [0, 0, offered, 0], offered / 2);
       return loop.cut;
     });
-    // The margin is what arrivals scatter: a fifth of few, nothing of many.
+    // All of one class: the margin is what arrivals scatter, a fifth of few, nothing of many.
     expect(cuts[0]).toBeCloseTo(0.4);
     expect(cuts[1]).toBeCloseTo(0.47);
     expect(cuts[2]).toBeCloseTo(0.497);
+    const mixed = createShedLoop();
+    for (let tick = 1; tick <= 10; tick++) overload(mixed, tick * TICK_MS, [0, 200, 800, 0], 500);
+    expect(mixed.cut).toBeCloseTo(0.4);
   });
 
   it("finagle: one bad tick after good ones cuts less than several", ({ expect }) => {
