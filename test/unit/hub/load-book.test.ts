@@ -156,7 +156,7 @@ describe("a limit that is divided", () => {
     const cuts = [1, 4, 1000].map((isolates) => {
       const hub = newHub();
       for (let index = 0; index < isolates; index++) ask(hub, `i${index}`, SETTLED);
-      const arrivals = [300, 1000];
+      const arrivals = [100, 500, 300, 500];
       noteReportedLoad(
         hub,
         "i0",
@@ -165,11 +165,10 @@ describe("a limit that is divided", () => {
       );
       return ask(hub, "i0", SETTLED + TICK_MS).cut;
     });
-    const extra = 2.5 / Math.sqrt(200);
     const scatter = 0.3 * Math.sqrt(3 / START_LIMIT);
-    expect(cuts[0]).toBeCloseTo(1 - (1 + extra) * 0.2, 9);
-    expect(cuts[1]).toBeCloseTo(1 - (1 + extra + scatter) * 0.2, 9);
-    expect(cuts[2]).toBeCloseTo(1 - (1 + 0.32) * 0.2, 9);
+    expect(cuts[0]).toBeCloseTo(1 - 1.2 * 0.2, 9);
+    expect(cuts[1]).toBeCloseTo(1 - (1.2 + scatter) * 0.2, 9);
+    expect(cuts[2]).toBeCloseTo(1 - 1.32 * 0.2, 9);
   });
 });
 
