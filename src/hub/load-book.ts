@@ -25,8 +25,17 @@ import { grantPermits, grantRetries, wholeOf } from "./load-grants.ts";
 import type { LoadAsk, LoadEntry, LoadTerms, LoadVerdict } from "./load-protocol.ts";
 import type { Recovery } from "./load-recovery.ts";
 import { createRecovery, followRecovery } from "./load-recovery.ts";
-import type { Demand, Demands, Share } from "./load-shares.ts";
-import { expireDemands, heldBy, noteDemand, permitsOfOthers, shareOf, sumDemands } from "./load-shares.ts";
+import type { Demands, Share } from "./load-shares.ts";
+import {
+  expireDemands,
+  heldBy,
+  noteDemand,
+  permitsOfOthers,
+  reportedDemand,
+  scatterOf,
+  shareOf,
+  sumDemands,
+} from "./load-shares.ts";
 import type { LoadStatus, StoredLoad } from "./load-status.ts";
 import { STORE_EVERY_MS, isNotable, loadByRegion, writeLoadStatus } from "./load-status.ts";
 
@@ -44,12 +53,6 @@ const RESTORED_PART = 0.8;
 /** A single isolate's own limit may grow by so much until the next verdict. */
 const ALONE_GROWTH = 1.5;
 const LEAST_ALONE_GROWTH = 20;
-
-/** What is offered to an isolate counts as of so long. */
-const OFFERED_MS = 2_000;
-const REPORT_MS = 1_000;
-const SCATTER = 0.3;
-const MOST_SCATTER = 0.12;
 
 export interface LoadBook {
   terms: LoadTerms;
@@ -91,27 +94,6 @@ export function noteReportedLoad(hub: Hub, session: string, entry: LoadEntry, no
     followRecovery(book.recovery, limit, entry, { ...sums, isShedding: book.shed.cut > 0 }, phase, now);
   if (isLearning && demands.size > 1) learnLimit(limit, entry, sums, now);
   turn(hub, book, now);
-}
-
-/** A report of a tenth of a second says a tenth as much as one of a second. */
-function reportedDemand(known: Demand | undefined, entry: LoadEntry, now: number): Demand {
-  const spanMs = Math.max(1, entry.spanMs);
-  let served = 0;
-  for (let at = 1; at < entry.served.length; at += 2) served += entry.served[at];
-  const weight = known === undefined ? 1 : Math.min(1, spanMs / REPORT_MS);
-  const offeredPerMs = entry.originals / spanMs;
-  return {
-    ...known,
-    at: now,
-    waiting: known?.waiting ?? 0,
-    inflight: blend(known?.inflight ?? 0, entry.busyMs / spanMs, weight),
-    servedPerMs: blend(known?.servedPerMs ?? 0, served / spanMs, weight),
-    offeredPerMs: blend(known?.offeredPerMs ?? offeredPerMs, offeredPerMs, Math.min(1, spanMs / OFFERED_MS)),
-  };
-}
-
-function blend(known: number, seen: number, weight: number): number {
-  return known + weight * (seen - known);
 }
 
 /** What an isolate is told about an upstream that it has traffic for. */
@@ -265,16 +247,6 @@ function phaseOf(hub: Hub, { terms }: LoadBook): BreakerPhase {
 }
 
 /**
- * What a limit that is divided among n isolates needs besides, because each of them scatters by itself:
- *
- *   0.3 * sqrt((n - 1) / limit), at most 0.12: beyond, it costs the most important class too much
- */
-function scatterOf(book: LoadBook): number {
-  const others = Math.max(0, book.demands.size - 1);
-  return Math.min(MOST_SCATTER, SCATTER * Math.sqrt(others / regionLimitOf(book)));
-}
-
-/**
  * A turn of the cursor's loop, when it is due. What was refused in another phase is no evidence in this
  * one, and what a ramp refuses none of what the upstream can take: only when that pushes back it is shed
  * for, too.
@@ -292,5 +264,6 @@ function turn(hub: Hub, book: LoadBook, now: number): void {
   }
   const isRamp = state?.phase === "ramp" && !book.isPushedBack;
   const holding = state?.phase === "open" || state?.phase === "half-open" || isOtherPhase || isRamp;
-  tickCursor(book.shed, book.tally, now, holding, 1, scatterOf(book));
+  const divided = scatterOf(book.demands, regionLimitOf(book));
+  tickCursor(book.shed, book.tally, now, holding, 1, divided);
 }

@@ -10,6 +10,7 @@
 // that nobody has heard of gets a part as if it had been there all along, and the others make room at their
 // next sync. At least 1 each: no isolate is shut out.
 
+import type { LoadNews } from "../resilience/load-sums.ts";
 import type { RegionSums } from "../resilience/region-limit.ts";
 
 export interface Demand {
@@ -31,12 +32,40 @@ export interface Demand {
 /** An isolate counts for so long after its last word; its share ends then. */
 export const SHARE_MS = 3_000;
 export const MAX_SHARING = 20_000;
+const SCATTER = 0.3;
+/** What is offered to an isolate counts as of so long. */
+const OFFERED_MS = 2_000;
+const REPORT_MS = 1_000;
 
 export type Demands = Map<string, Demand>;
 
 /** Keeps what an isolate says of itself. */
 export function noteDemand(demands: Demands, isolate: string, demand: Demand): void {
   if (demands.has(isolate) || demands.size < MAX_SHARING) demands.set(isolate, demand);
+}
+
+/**
+ * What an isolate is known for after a report; one of a tenth of a second says a tenth as much as one of a
+ * second.
+ */
+export function reportedDemand(known: Demand | undefined, entry: LoadNews, now: number): Demand {
+  const spanMs = Math.max(1, entry.spanMs);
+  let served = 0;
+  for (let at = 1; at < entry.served.length; at += 2) served += entry.served[at];
+  const weight = known === undefined ? 1 : Math.min(1, spanMs / REPORT_MS);
+  const offeredPerMs = entry.originals / spanMs;
+  return {
+    ...known,
+    at: now,
+    waiting: known?.waiting ?? 0,
+    inflight: blend(known?.inflight ?? 0, entry.busyMs / spanMs, weight),
+    servedPerMs: blend(known?.servedPerMs ?? 0, served / spanMs, weight),
+    offeredPerMs: blend(known?.offeredPerMs ?? offeredPerMs, offeredPerMs, Math.min(1, spanMs / OFFERED_MS)),
+  };
+}
+
+function blend(known: number, seen: number, weight: number): number {
+  return known + weight * (seen - known);
 }
 
 /** Forgets isolates that are silent. */
@@ -60,6 +89,16 @@ export function heldBy(demands: Demands): number {
   let sum = 0;
   for (const { inflight, waiting } of demands.values()) sum += inflight + waiting;
   return sum;
+}
+
+/**
+ * What a limit that is divided among n isolates needs in line besides, as a part of what is served: each of
+ * them scatters by itself.
+ *
+ *   0.3 * sqrt((n - 1) / limit)
+ */
+export function scatterOf(demands: Demands, limit: number): number {
+  return SCATTER * Math.sqrt(Math.max(0, demands.size - 1) / limit);
 }
 
 /** Retries that the others may schedule, or have and not told yet. */

@@ -5,21 +5,18 @@
 //                     is tried again after 5 s, then 10 s ... 40 s while it is confirmed
 //   pushed back       limit = 0.9 * in flight when a tenth of a window was refused or timed out, or half of
 //                     it throttled (429); a single one with little in flight says nothing about capacity
-//   congested         lower-quartile latency > 2 * baseline + 25 ms in two windows in a row:
-//                     limit = in flight * what is borne / what it takes, at least 2 * baseline * throughput;
-//                     not again before what was in flight has been answered, three times what it takes
-//   in vain           draining to a share s of what was in flight (at most 3/4) has not made it faster than
-//                     1 - 0.4 * (1 - s) of what it took before, or 50 windows at the floor of 20 have not
-//                     helped: not our doing; limit = twice what was in flight, this latency is the baseline
-//   else              twice the limit until something was cut, then + 1 for 30 s, then + sqrt(limit);
-//                     only while at least half of the limit is in use (app-limited guard)
+//   congested         lower quartile > 2 * baseline + 25 ms twice in a row: limit = in flight * what
+//                     is borne / what it takes, at least 2 * baseline * throughput; then a pause of 3 * it
+//   in vain           draining to a share s of what was in flight (at most 3/4) has left 1 - 0.4 * (1 - s) of
+//                     what it took, or 50 windows at 20 have not helped: limit = twice what was in flight
+//   else              twice the limit until something was cut, then + 1 for 30 s, then + sqrt(limit); only
+//                     while half of the limit is in use (app-limited guard)
 //
-// The baseline is the least of the last 30 to 60 s of the lower quartiles, smoothed over some windows: the
-// least of noisy numbers would be far too small. The very first window counts with its slowest answer,
-// because in the beginning only the fast ones are back. It starts at `max`, or at 128 if that is less: a
-// thousand requests at an upstream that serves a hundred a second are ten seconds of work, and there may be
-// other isolates. Where a hub should be and is not, it begins carefully: with 20, + 1. Under a region's hub
-// `max` is the isolate's share: it may cut further between two verdicts.
+// The baseline is the least of the last 30 to 60 s of smoothed lower quartiles: the least of noisy numbers
+// would be too small. The first window counts with its slowest answer: only the fast ones are back. It
+// starts at `max`, or at 128 if that is less: there may be other isolates. Where a hub should be and is
+// not, it begins with 20, + 1. Under a region's hub `max` is the isolate's share: it may cut further
+// between two verdicts.
 
 import type { ConcurrencyLimit } from "./concurrency-limit.ts";
 import { ISOLATE_START_LIMIT, SampleFate } from "./concurrency-limit.ts";

@@ -4,8 +4,8 @@
 // The loop is feed-forward, after the SRE book's client-side throttling ("Handling Overload"):
 //
 //   cut = clamp(1 - K * borne / settled, 0, 0.95)
-//   with evidence of overload in the tick    K = 1.2, borne = ok; K = 1 + min(0.2, 1 / sqrt(ok)) where all
-//                                            are of one class
+//   with evidence of overload in the tick    K = 1.2, up to 1.32 for a limit that is divided, borne = ok;
+//                                            K = 1 + min(0.2, 1 / sqrt(ok)) where all are of one class
 //   without                                  K = 2, borne = ok, or what was borne before, halved every 10 s:
 //                                            less is served because less is let in
 //   cursor = the largest c with share(level >= c) >= cut, by the histogram of all arrivals
@@ -37,6 +37,8 @@ const SCATTER = 1;
 /** Where so much of what arrives is of one class, the line cannot choose by class. */
 const ONE_CLASS = 0.9;
 const FACTOR_WITHOUT_EVIDENCE = 2;
+/** What passes above what went well, at most: beyond, it costs the most important class too much. */
+const MOST_WITH_EVIDENCE = 0.32;
 const BUSY_LINE_SHARE = 0.1;
 const HALF_LIFE_MS = 1000;
 const BORNE_HALF_LIFE_MS = 10_000;
@@ -150,11 +152,11 @@ function cutFor(loop: ShedLoop, tally: ShedTally, elapsedMs: number, divided: nu
   const overloaded = tally.signals > 0 || tally.lineBusyMs > BUSY_LINE_SHARE * elapsedMs;
   const before = overloaded ? 0 : loop.borne * 0.5 ** (elapsedMs / BORNE_HALF_LIFE_MS);
   loop.borne = Math.max(loop.ok, before);
-  const factor = overloaded ? 1 + extraOf(loop) + divided : FACTOR_WITHOUT_EVIDENCE;
+  const factor = overloaded ? 1 + extraOf(loop, divided) : FACTOR_WITHOUT_EVIDENCE;
   return Math.min(MAXIMUM_CUT, Math.max(0, 1 - (factor * loop.borne) / loop.settled));
 }
 
-function extraOf({ histogram, ok }: ShedLoop): number {
+function extraOf({ histogram, ok }: ShedLoop, divided: number): number {
   let total = 0;
   let most = 0;
   for (let first = 0; first < LEVEL_COUNT; first += COHORTS_PER_CLASS) {
@@ -163,7 +165,8 @@ function extraOf({ histogram, ok }: ShedLoop): number {
     total += ofClass;
     most = Math.max(most, ofClass);
   }
-  return most < ONE_CLASS * total ? MOST_EXTRA : Math.min(MOST_EXTRA, SCATTER / Math.sqrt(Math.max(1, ok)));
+  if (most < ONE_CLASS * total) return Math.min(MOST_WITH_EVIDENCE, MOST_EXTRA + divided);
+  return Math.min(MOST_EXTRA, SCATTER / Math.sqrt(Math.max(1, ok)));
 }
 
 /** Takes arrivals into the recent ones without a turn of the loop: somebody else steers. */

@@ -150,7 +150,7 @@ describe("the cursor of a region", () => {
 });
 
 describe("a limit that is divided", () => {
-  it("leaves more to its isolates' lines than one that is not, and a tenth of all more at most", ({
+  it("leaves more to its isolates' lines than one that is not, and a third more than is served at most", ({
     expect,
   }) => {
     const cuts = [1, 4, 1000].map((isolates) => {
@@ -169,7 +169,7 @@ describe("a limit that is divided", () => {
     const scatter = 0.3 * Math.sqrt(3 / START_LIMIT);
     expect(cuts[0]).toBeCloseTo(1 - 1.2 * 0.2, 9);
     expect(cuts[1]).toBeCloseTo(1 - (1.2 + scatter) * 0.2, 9);
-    expect(cuts[2]).toBeCloseTo(1 - (1.2 + 0.12) * 0.2, 9);
+    expect(cuts[2]).toBeCloseTo(1 - 1.32 * 0.2, 9);
   });
 });
 

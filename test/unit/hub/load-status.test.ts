@@ -1,5 +1,4 @@
 import { describe, it } from "vitest";
-import { START_LIMIT } from "../../../src/resilience/concurrency-limit.ts";
 import type { Hub } from "../../../src/hub/hub.ts";
 import { NOTHING_STORED, bootHub } from "../../../src/hub/hub.ts";
 import { answerLoadAsk, loadStatusOf, noteReportedLoad } from "../../../src/hub/load-book.ts";
@@ -78,7 +77,6 @@ describe("the load of an upstream", () => {
     expect(hub.loadChanges).toHaveLength(1);
     const [change] = hub.loadChanges;
     expect(change).toMatchObject({ upstream: "shop", cursor: 300, isolates: 2 });
-    const factor = 1.2 + 0.3 * Math.sqrt(1 / START_LIMIT);
-    expect(change.cut).toBeCloseTo(1 - (factor * 20) / 100, 5);
+    expect(change.cut).toBeCloseTo(1 - (1.2 * 20) / 100, 5);
   });
 });
