@@ -7,7 +7,15 @@
 
 import type { BreakerPhase } from "../resilience/breaker-state.ts";
 import type { ShedLoop, ShedTally } from "../resilience/cursor.ts";
-import { createShedLoop, createShedTally, forgetFates, isTickDue, tickCursor } from "../resilience/cursor.ts";
+import {
+  arrivalsPerMs,
+  createShedLoop,
+  createShedTally,
+  forgetFates,
+  isTickDue,
+  placeCursor,
+  tickCursor,
+} from "../resilience/cursor.ts";
 import { ISOLATE_START_LIMIT, START_LIMIT } from "../resilience/concurrency-limit.ts";
 import type { RegionLimit } from "../resilience/region-limit.ts";
 import {
@@ -24,7 +32,7 @@ import { addArrivals } from "./load-arrivals.ts";
 import { grantPermits, grantRetries, wholeOf } from "./load-grants.ts";
 import type { LoadAsk, LoadEntry, LoadTerms, LoadVerdict } from "./load-protocol.ts";
 import type { Recovery } from "./load-recovery.ts";
-import { createRecovery, followRecovery } from "./load-recovery.ts";
+import { createRecovery, cutOfReturn, followRecovery } from "./load-recovery.ts";
 import type { Demands, Share } from "./load-shares.ts";
 import {
   expireDemands,
@@ -125,6 +133,7 @@ export function answerLoadAsk(hub: Hub, session: string, ask: LoadAsk, now: numb
     regionLimit: limit,
     ceiling: limit < ask.terms.max ? most : permits,
     isFull: book.limit !== null && isKnownFull(book.limit, now),
+    ...(book.limit !== null && now < book.limit.steadyUntil && { isReturning: true }),
     hasSpare: heldBy(demands) < limit && permits + permitsOfOthers(demands, session) < limit,
     retries,
   };
@@ -265,5 +274,10 @@ function turn(hub: Hub, book: LoadBook, now: number): void {
   const isRamp = state?.phase === "ramp" && !book.isPushedBack;
   const holding = state?.phase === "open" || state?.phase === "half-open" || isOtherPhase || isRamp;
   const divided = scatterOf(book.demands, regionLimitOf(book));
+  const isReturning = state?.phase === "ramp" || (state?.phase === "closed" && isOtherPhase);
+  const least = isReturning ? cutOfReturn(book.recovery, arrivalsPerMs(book.shed, book.tally, now)) : 0;
   tickCursor(book.shed, book.tally, now, holding, 1, divided);
+  if (least <= book.shed.cut) return;
+  book.shed.cut = least;
+  placeCursor(book.shed, least, true);
 }

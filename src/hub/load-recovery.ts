@@ -4,6 +4,13 @@
 //   L = X * T + slack     X: best served per ms before, T: 90th percentile of its first latencies
 //                         slack: as the region's limit has it (resilience/region-limit.ts)
 //   twice that where the region had shed nothing for a while: it served all there was, and may serve more
+//   where it had shed     0.95 * X for X, as the best of averages is a little too much, and no more slack than
+//                         X serves in 100 ms: what begins in a second is what ends in it and what the queue
+//                         grows by, so at most a tenth more than it serves
+//
+// The lines of such a region would fill while the ramp ends: of what arrives, at least 1 - 1.2 * X / arrivals
+// is shed from the ramp on, until the cursor's own loop has seen how it goes. Until 25 s after the ramp the
+// limit grows only while hardly anything waits at the upstream, and nothing passes it at once.
 //
 // Before the first answers are known, T is what the limit last took for an empty upstream. When the ramp is
 // over, the limit goes on from there, and takes T for the latency of an upstream that is not full: what it
@@ -22,6 +29,11 @@ const BEST_MS = 30_000;
 /** Who sheds for so long of that time is full. */
 const FULL_MS = 3_000;
 const ROOMY_TIMES = 2;
+const BEST_PART = 0.95;
+const LONGEST_QUEUE_MS = 100;
+const STEADY_MS = 25_000;
+/** As much above what was served as the cursor's loop lets pass. */
+const PASSING_TIMES = 1.2;
 const FEWEST_CALLS = 10;
 const ENOUGH_CALLS = 50;
 const TAIL = 0.9;
@@ -85,10 +97,28 @@ export function followRecovery(
   }
   const tailMs = Number.isFinite(recovery.tailMs) ? recovery.tailMs : limit.baselineMs;
   if (recovery.bestPerMs === 0 || !Number.isFinite(tailMs)) return false;
-  const needed = recovery.bestPerMs * tailMs;
-  const wanted = (needed + slackOf(needed, region.isolates)) * (wasFull(recovery) ? 1 : ROOMY_TIMES);
-  limit.exact = Math.min(limit.max, Math.max(LIMIT_FLOOR, wanted));
+  limit.exact = Math.min(limit.max, Math.max(LIMIT_FLOOR, wantedFor(recovery, tailMs, region.isolates)));
+  if (wasFull(recovery)) limit.steadyUntil = now + STEADY_MS;
   return false;
+}
+
+function wantedFor(recovery: Recovery, tailMs: number, isolates: number): number {
+  if (!wasFull(recovery)) {
+    const needed = recovery.bestPerMs * tailMs;
+    return (needed + slackOf(needed, isolates)) * ROOMY_TIMES;
+  }
+  const servedPerMs = BEST_PART * recovery.bestPerMs;
+  const needed = servedPerMs * tailMs;
+  return needed + Math.min(slackOf(needed, isolates), servedPerMs * LONGEST_QUEUE_MS);
+}
+
+/**
+ * The share of arrivals that is shed, at least, while traffic comes back to an upstream that was full before;
+ * 0 to 1.
+ */
+export function cutOfReturn(recovery: Recovery, arrivalsPerMs: number): number {
+  if (!wasFull(recovery) || recovery.bestPerMs === 0 || arrivalsPerMs === 0) return 0;
+  return Math.max(0, 1 - (PASSING_TIMES * recovery.bestPerMs) / arrivalsPerMs);
 }
 
 function wasFull({ shedMs }: Recovery): boolean {

@@ -127,6 +127,13 @@ export function tickCursor(
   placeCursor(loop, Math.max(loop.cut, 1 - ramp), ramp < 1);
 }
 
+/** Arrivals per ms since the last turn; 0 before the first one. */
+export function arrivalsPerMs({ tickStartedAt }: ShedLoop, { arrivals }: ShedTally, now: number): number {
+  let total = 0;
+  for (const count of arrivals) total += count;
+  return total / Math.max(1, now - tickStartedAt);
+}
+
 /** Recent arrivals per second: what halves every second adds up to one and a half seconds' worth. */
 export function arrivalsPerSecond(loop: ShedLoop, tally: ShedTally): number {
   let total = 0;

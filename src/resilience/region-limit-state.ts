@@ -41,6 +41,8 @@ export interface RegionLimit {
   /** When it was last cut for calls that were refused. */
   refusedAt: number;
   gentleUntil: number;
+  /** After a recovery it grows only while hardly anything waits at the upstream. */
+  steadyUntil: number;
   /** Nothing has been cut yet. */
   isUntried: boolean;
   /** Up to here it has been good before. */
@@ -72,6 +74,7 @@ export function createRegionLimit(max: number): RegionLimit {
     refusedAt: Number.NEGATIVE_INFINITY,
     holdMs: SHORTEST_HOLD_MS,
     gentleUntil: 0,
+    steadyUntil: 0,
     ceiling: 0,
     isUntried: true,
     judgedFrom: Number.NEGATIVE_INFINITY,

@@ -70,6 +70,8 @@ const HELD_DEVIATIONS = 1.5;
 /** What a cut takes to reach everybody: a sync. */
 const SETTLE_MS = 1_200;
 const SMOOTHING = 0.3;
+/** Of the queue up to which a limit grows: less is none. */
+const IDLE_SHARE = 0.25;
 const SEEN_WINDOWS = 20;
 const FEWEST_WINDOWS = 5;
 const LATE_WINDOWS = 3;
@@ -179,7 +181,7 @@ function decide(limit: RegionLimit, window: Window, now: number): void {
   // Permits are short here and there while half of them lie idle: they are divided too finely.
   const isSplit = inflight < limitOf(limit) / 2 && limit.window.signals > 0;
   if (isSplit) limit.exact = Math.max(limit.exact, fewestFor(window.isolates));
-  else grow(limit, inflight, now);
+  else if (now >= limit.steadyUntil || queued < IDLE_SHARE * alpha) grow(limit, inflight, now);
 }
 
 /** Requests that may wait at the upstream: Vegas' beta, and what a limit needs that is divided among many. */

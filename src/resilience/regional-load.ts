@@ -20,6 +20,8 @@ export interface LoadVerdict {
   readonly ceiling: number;
   /** Whether the upstream is known to refuse what is beyond the limit. */
   readonly isFull?: boolean;
+  /** Whether it comes back to where it was full before: nothing passes the limit at once. */
+  readonly isReturning?: boolean;
   /** Whether the region has permits that nobody uses: who has requests in line may ask for them at once. */
   readonly hasSpare: boolean;
   /** Retries that it may schedule until the next verdict. */
@@ -33,6 +35,7 @@ export interface RegionalLoad {
   regionLimit: number;
   ceiling: number;
   isFull: boolean;
+  isReturning: boolean;
   hasSpare: boolean;
   retries: number;
 }
@@ -44,6 +47,7 @@ export function createRegionalLoad(): RegionalLoad {
     regionLimit: 0,
     ceiling: 0,
     isFull: false,
+    isReturning: false,
     hasSpare: false,
     retries: 0,
   };
@@ -66,6 +70,7 @@ export function takeLoadVerdict(
   load.regionLimit = verdict.regionLimit ?? verdict.limit;
   load.ceiling = verdict.ceiling;
   load.isFull = verdict.isFull === true;
+  load.isReturning = verdict.isReturning === true;
   load.hasSpare = verdict.hasSpare;
   load.retries = Math.max(0, verdict.retries - unreported);
   shed.cursor = verdict.cursor;

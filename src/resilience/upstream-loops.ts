@@ -86,7 +86,8 @@ export function wantsPermits({ regional, bulkhead }: UpstreamControl, now: numbe
 /** Permits that are never passed: see bulkhead.ts. */
 export function ceilingOf({ limit, regional }: UpstreamControl, now: number): number {
   if (!isLoadRegional(regional, now)) return limit.ceiling;
-  return Math.min(limit.ceiling, regional.isFull ? regional.limit : regional.ceiling);
+  const isTight = regional.isFull || regional.isReturning;
+  return Math.min(limit.ceiling, isTight ? regional.limit : regional.ceiling);
 }
 
 /** Permits of all isolates of the region, as far as this one knows: at least its own. */
@@ -104,6 +105,7 @@ function leaveRegion(control: UpstreamControl, now: number): void {
   const most = Math.max(LEAST_ALONE, ALONE_TIMES * regional.limit);
   regional.limit = 0;
   regional.isFull = false;
+  regional.isReturning = false;
   regional.until = now;
   limit.follow(null, most);
   bulkhead.ceiling = limit.ceiling;
