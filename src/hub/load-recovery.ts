@@ -4,9 +4,9 @@
 //   L = X * T + slack     X: best served per ms before, T: 90th percentile of its first latencies
 //                         slack: as the region's limit has it (resilience/region-limit.ts)
 //   twice that where the region had shed nothing for a while: it served all there was, and may serve more
-//   where it had shed     0.95 * X for X, as the best of averages is a little too much, and no more slack than
-//                         X serves in 100 ms: what begins in a second is what ends in it and what the queue
-//                         grows by, so at most a tenth more than it serves
+//   where it had shed     0.95 * X for X, as the best of averages is a little too much, and no more slack
+//                         than X serves in 100 ms: what begins in a second is what ends in it and what the
+//                         queue grows by, so at most a tenth more than it serves
 //
 // The lines of such a region would fill while the ramp ends: of what arrives, at least 1 - 1.2 * X / arrivals
 // is shed from the ramp on, until the cursor's own loop has seen how it goes. Until 25 s after the ramp the

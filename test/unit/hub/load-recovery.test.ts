@@ -1,5 +1,5 @@
 import { describe, it } from "vitest";
-import { createRecovery, followRecovery } from "../../../src/hub/load-recovery.ts";
+import { createRecovery, cutOfReturn, followRecovery } from "../../../src/hub/load-recovery.ts";
 import type { Recovery } from "../../../src/hub/load-recovery.ts";
 import { bucketOf } from "../../../src/resilience/latency.ts";
 import type { LoadNews } from "../../../src/resilience/load-sums.ts";
@@ -29,7 +29,10 @@ function follow(recovery: Recovery, limit: RegionLimit, step: Step, now: number)
 }
 
 /** The limit at the end of a ramp after an outage, where 100/s were served before it, at a limit of 400. */
-function limitAfter(isShedding: boolean): { limit: RegionLimit; learns: boolean } {
+function limitAfter(
+  isShedding: boolean,
+  latencyMs = 100,
+): { limit: RegionLimit; learns: boolean; recovery: Recovery; now: number } {
   const recovery = createRecovery();
   const limit = createRegionLimit(1000);
   limit.exact = 400;
@@ -46,9 +49,9 @@ function limitAfter(isShedding: boolean): { limit: RegionLimit; learns: boolean 
   run("open", 0, 0);
   run("half-open", 0, 0);
   if (learns) throw new Error("a limit learns nothing of an upstream that is away");
-  run("ramp", 100, 100);
-  follow(recovery, limit, { phase: "closed", perSecond: 100, latencyMs: 100, isShedding }, (now += 100));
-  return { limit, learns };
+  run("ramp", 100, latencyMs);
+  follow(recovery, limit, { phase: "closed", perSecond: 100, latencyMs, isShedding }, (now += 100));
+  return { limit, learns, recovery, now };
 }
 
 describe("an upstream that comes back", () => {
@@ -56,12 +59,31 @@ describe("an upstream that comes back", () => {
     const { limit, learns } = limitAfter(true);
     // 100/s at 100 ms are 10 at a time; ten isolates need about as many besides.
     expect(limit.exact).toBeGreaterThan(18);
-    expect(limit.exact).toBeLessThan(26);
+    expect(limit.exact).toBeLessThan(21.5);
     expect(learns).toBe(false);
   });
 
-  it("gets twice that where it had never been full", ({ expect }) => {
-    expect(limitAfter(false).limit.exact).toBeCloseTo(2 * limitAfter(true).limit.exact, 5);
+  it("gets twice that and more where it had never been full", ({ expect }) => {
+    const [roomy, full] = [false, true].map((isShedding) => limitAfter(isShedding));
+    expect(roomy.limit.exact).toBeGreaterThanOrEqual(2 * full.limit.exact);
+    expect(roomy.limit.steadyUntil).toBe(0);
+  });
+
+  it("may queue what it serves in a tenth of a second, however long it takes for it", ({ expect }) => {
+    const [quick, slow] = [100, 400].map((latencyMs) => limitAfter(true, latencyMs).limit);
+    // 0.95 * 100/s for each ms of latency, and 0.95 * 10 of queue.
+    const queues = [quick, slow].map(({ exact, baselineMs }) => exact - 0.095 * baselineMs);
+    for (const queue of queues) expect(queue).toBeCloseTo(9.5, 1);
+  });
+
+  it("is kept at that for 25 s where it was full, and as long sheds all but a fifth more", ({ expect }) => {
+    const { limit, recovery, now } = limitAfter(true);
+    expect(limit.steadyUntil).toBe(now - 100 + 25_000);
+    expect(cutOfReturn(recovery, 0.3)).toBeCloseTo(1 - 0.12 / 0.3, 2);
+    expect(cutOfReturn(recovery, 0.1)).toBe(0);
+    expect(cutOfReturn(recovery, 0)).toBe(0);
+    expect(cutOfReturn(limitAfter(false).recovery, 0.3)).toBe(0);
+    expect(cutOfReturn(createRecovery(), 0.3)).toBe(0);
   });
 
   it("is measured anew: its latency from before, and trials under way, are void", ({ expect }) => {

@@ -123,6 +123,23 @@ describe("a region's limit while nothing is wrong", () => {
     expect(limits).toEqual([2 * START_LIMIT, 1000, 1000]);
   });
 
+  it("grows in a steady time only while hardly anything waits at the upstream", ({ expect }) => {
+    const limits = [112, 100].map((latencyMs) =>
+      [0, 60_000].map((steadyMs) => {
+        const feed = new Feed();
+        Object.assign(feed.limit, { exact: 100, ceiling: 100, isUntried: false });
+        feed.seconds(3, { inflight: 40, latencyMs: 100 });
+        feed.limit.steadyUntil = feed.now + steadyMs;
+        feed.seconds(3, { inflight: 95, latencyMs });
+        return feed.current > 100;
+      }),
+    );
+    expect(limits).toEqual([
+      [true, false],
+      [true, true],
+    ]);
+  });
+
   it("does not grow while less than half of it is in use", ({ expect }) => {
     const feed = queueing();
     const cut = feed.current;

@@ -89,6 +89,16 @@ describe("a verdict", () => {
   });
 });
 
+describe("an upstream that comes back", () => {
+  it("gets nothing beyond its limit at once, and then again", ({ expect }) => {
+    const control = steered({ isReturning: true });
+    expect(control.bulkhead.ceiling).toBe(50);
+    expect(control.bulkhead.most).toBe(100);
+    followLoad(control, VERDICT, NOW + 1000);
+    expect(control.bulkhead.ceiling).toBe(100);
+  });
+});
+
 describe("the loops of an isolate", () => {
   it("rest while the region steers, and go on from there when it is gone", ({ expect }) => {
     const control = steered({ cursor: 300, fraction: 0.5, cut: 0.3 });
