@@ -8,7 +8,9 @@ import type { LoadEntry, LoadTerms, LoadVerdict } from "../../../src/hub/load-pr
 import { SHARE_MS } from "../../../src/hub/load-shares.ts";
 import { noteReportedCalls } from "../../../src/hub/upstream-book.ts";
 import { ISOLATE_START_LIMIT, START_LIMIT } from "../../../src/resilience/concurrency-limit.ts";
+import { createRamp } from "../../../src/resilience/breaker-ramp.ts";
 import { TICK_MS } from "../../../src/resilience/cursor.ts";
+import { bucketOf } from "../../../src/resilience/latency.ts";
 import { LEVEL_COUNT } from "../../../src/resilience/level.ts";
 import { fc, test } from "../resilience/property.ts";
 
@@ -54,6 +56,25 @@ function ask(hub: Hub, session: string, now: number, asking: Asking = {}): LoadV
   const verdict = answerLoadAsk(hub, session, { terms, inflight, waiting, limit }, now);
   if (verdict === null) throw new Error("no verdict");
   return verdict;
+}
+
+/** Calls that failed, after which the region's breaker is open. */
+function openRegion(hub: Hub, now: number): void {
+  const breaker = {
+    failureRate: 0.5,
+    slowCallMs: null,
+    slowCallRate: 0.8,
+    minimumCalls: 20,
+    windowMs: 10_000,
+    consecutive: 5,
+    openForMs: 60_000,
+    maxOpenForMs: 60_000,
+    probes: 3,
+    rampUpMs: 10_000,
+  };
+  const calls = { generation: 1, ok: 0, failRemote: 0, failLocal: 30, slow: 0, consecutive: true };
+  const terms = { upstream: "shop", breaker, probeMs: 1000 };
+  noteReportedCalls(hub, "one", { terms, ...calls, retryAfterMs: 0, started: 0, probes: [] }, now);
 }
 
 /** A hundred requests at one level of which a fifth went well, with a sign of overload. */
@@ -124,28 +145,38 @@ describe("the cursor of a region", () => {
   it("takes refusals while the region's breaker is open for no sign of overload", ({ expect }) => {
     const cursors = [true, false].map((isOpen) => {
       const hub = newHub();
-      const breaker = {
-        failureRate: 0.5,
-        slowCallMs: null,
-        slowCallRate: 0.8,
-        minimumCalls: 20,
-        windowMs: 10_000,
-        consecutive: 5,
-        openForMs: 60_000,
-        maxOpenForMs: 60_000,
-        probes: 3,
-        rampUpMs: 10_000,
-      };
-      const calls = { generation: 1, ok: 0, failRemote: 0, failLocal: 30, slow: 0, consecutive: true };
-      const terms = { upstream: "shop", breaker, probeMs: 1000 };
-      const entry = { terms, ...calls, retryAfterMs: 0, started: 0, probes: [] };
-      if (isOpen) noteReportedCalls(hub, "one", entry, SETTLED);
+      if (isOpen) openRegion(hub, SETTLED);
       for (let tick = 0; tick < 5; tick++) {
         noteReportedLoad(hub, "one", overload(300), SETTLED + tick * TICK_MS);
       }
       return ask(hub, "one", SETTLED + 5 * TICK_MS).cursor;
     });
     expect(cursors).toEqual([LEVEL_COUNT, 300]);
+  });
+});
+
+describe("an upstream that was full and comes back", () => {
+  it("gets no more than a fifth above what it served, and nothing beyond its limit at once", ({ expect }) => {
+    const [full, roomy] = [5_000, 0].map((shedMs) => {
+      const hub = newHub();
+      openRegion(hub, SETTLED);
+      for (const session of ["one", "two"]) ask(hub, session, SETTLED);
+      const breaker = hub.upstreams.get("shop")?.region.breaker;
+      const book = hub.loads.get("shop");
+      if (breaker === undefined || book === undefined) throw new Error("no upstream");
+      breaker.state = createRamp(breaker.state.generation + 1, 0, 1, SETTLED);
+      Object.assign(book.recovery, { bestPerMs: 0.1, shedMs, tailMs: 100 });
+      const calm = entryOf({ arrivals: [300, 150], settled: 150, ok: 150, served: [bucketOf(100), 150] });
+      for (let at = SETTLED + TICK_MS; at <= SETTLED + 4 * TICK_MS; at += TICK_MS) {
+        noteReportedLoad(hub, "one", calm, at);
+      }
+      return ask(hub, "one", SETTLED + 4 * TICK_MS);
+    });
+    // 300/s arrive where 100/s were served.
+    expect(full.cut).toBeCloseTo(0.6, 5);
+    expect(full.isReturning).toBe(true);
+    expect(roomy.cut).toBe(0);
+    expect(roomy.isReturning).toBeUndefined();
   });
 });
 

@@ -124,7 +124,7 @@ describe("a region's limit while nothing is wrong", () => {
   });
 
   it("grows in a steady time only while hardly anything waits at the upstream", ({ expect }) => {
-    const limits = [112, 100].map((latencyMs) =>
+    const limits = [120, 100].map((latencyMs) =>
       [0, 60_000].map((steadyMs) => {
         const feed = new Feed();
         Object.assign(feed.limit, { exact: 100, ceiling: 100, isUntried: false });
