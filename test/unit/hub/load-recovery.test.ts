@@ -31,7 +31,7 @@ function follow(recovery: Recovery, limit: RegionLimit, step: Step, now: number)
 /** The limit at the end of a ramp after an outage, where 100/s were served before it, at a limit of 400. */
 function limitAfter(
   isShedding: boolean,
-  latencyMs = 100,
+  afterMs = 100,
 ): { limit: RegionLimit; learns: boolean; recovery: Recovery; now: number } {
   const recovery = createRecovery();
   const limit = createRegionLimit(1000);
@@ -49,8 +49,8 @@ function limitAfter(
   run("open", 0, 0);
   run("half-open", 0, 0);
   if (learns) throw new Error("a limit learns nothing of an upstream that is away");
-  run("ramp", 100, latencyMs);
-  follow(recovery, limit, { phase: "closed", perSecond: 100, latencyMs, isShedding }, (now += 100));
+  run("ramp", 100, afterMs);
+  follow(recovery, limit, { phase: "closed", perSecond: 100, latencyMs: afterMs, isShedding }, (now += 100));
   return { limit, learns, recovery, now };
 }
 
