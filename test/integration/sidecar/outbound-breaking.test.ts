@@ -69,16 +69,17 @@ afterEach(async () => {
   await dependency.stop();
 });
 
+async function callOnce(): Promise<number> {
+  const headers = { host: "dependency.upstream" };
+  const sent = request({ port: sidecar.port("outbound"), method: "POST", path: "/x", headers });
+  sent.end("1");
+  const [answer] = await once(sent, "response");
+  await answer.resume().toArray();
+  return answer.statusCode;
+}
+
 function byBaseAddress(): Caller {
-  const one = async (): Promise<number> => {
-    const headers = { host: "dependency.upstream" };
-    const sent = request({ port: sidecar.port("outbound"), method: "POST", path: "/x", headers });
-    sent.end("1");
-    const [answer] = await once(sent, "response");
-    await answer.resume().toArray();
-    return answer.statusCode;
-  };
-  return () => Promise.all(Array.from({ length: AT_ONCE }, one));
+  return () => Promise.all(Array.from({ length: AT_ONCE }, callOnce));
 }
 
 function byProxyVariable(): Caller {
