@@ -3,10 +3,10 @@
 //
 //   x = failures / n > p:  n * (x * ln(x / p) + (1 - x) * ln((1 - x) / (1 - p))) >= 23
 //
-// which chance brings less than once in 10^10 calls (Chernoff's bound on the tail of a binomial: P <= e^-23).
-// Five in a row suffice while at most one call in a hundred fails by itself; ten in a row where one in ten.
-// Of an upstream that has had less than a hundred calls nothing is usual: there a row and a share open whatever
-// came before, which at one failure in ten chance brings to one upstream in a thousand.
+// which chance brings less than once in 10^10 calls (Chernoff's bound on the tail of a binomial: P <=
+// e^-23). Five in a row suffice while at most one call in a hundred fails by itself; ten in a row where one
+// in ten. Of an upstream that has had less than a hundred calls nothing is usual: there a row and a share
+// open whatever came before, which at one failure in ten chance brings to one upstream in a thousand.
 //
 // p is of the time before the breaker's window, halved every two minutes: what is judged must not count as
 // usual. It never passes a fifth: beyond that an upstream is not usual but ill.
@@ -15,8 +15,8 @@ const CERTAIN = 23;
 const MOST_USUAL = 0.2;
 const HALF_LIFE_MS = 120_000;
 /**
- * With fewer calls known from before, a row of failures is held against those of now as well; with fewer known
- * at all, nothing is usual yet.
+ * With fewer calls known from before, a row of failures is held against those of now as well; with fewer
+ * known at all, nothing is usual yet.
  */
 export const FEW_CALLS = 100;
 
