@@ -27,18 +27,20 @@ interface Refusable {
 }
 
 /**
- * Whether it was one of several at a time; where the region knows a bound, the others may be elsewhere. At
- * the very beginning none of them can have gone well yet, and refusals are the first that come back: so
- * long, they are no reason to take the upstream for dead. A call that is alone and refused is a failure.
+ * Whether it was one of several at a time; where the region knows a bound, or has more permits than are
+ * here, the others may be elsewhere. At the very beginning none of them can have gone well yet, and
+ * refusals are the first that come back: so long, they are no reason to take the upstream for dead. A call
+ * that is alone and refused is a failure.
  */
 export function isCrowdedOut(
   { fate, inflight }: Refusable,
-  { isFull }: RegionalLoad,
+  { isFull, limit, regionLimit }: RegionalLoad,
   { servedAt, begunAt }: { readonly servedAt: number; readonly begunAt: number },
   now: number,
 ): boolean {
   if (fate !== SampleFate.refused) return false;
-  if (inflight <= 1 && !isFull) return false;
+  const mayBeOneOfMany = inflight > 1 || isFull || regionLimit > limit;
+  if (!mayBeOneOfMany) return false;
   if (servedAt === Number.NEGATIVE_INFINITY) return now - begunAt < BEGINNING_MS;
   return now - servedAt < CROWDED_OUT_MS;
 }
