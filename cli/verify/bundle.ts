@@ -9,8 +9,8 @@ export const BUNDLE_BUDGET_BYTES = 60 * 1024;
 
 /**
  * What it must not pass, gzip. The budget was set for a gateway alone; the objects of regions, ledgers,
- * outboxes, relays and sagas, which only their own isolates run, and what delivers, are more than half of what
- * is uploaded. It is here so that growth is noticed.
+ * outboxes, relays and sagas, which only their own isolates run, and what delivers, are more than half of
+ * what is uploaded. It is here so that growth is noticed.
  */
 export const BUNDLE_CEILING_BYTES = 165 * 1024;
 

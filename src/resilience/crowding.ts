@@ -14,10 +14,8 @@ import type { RegionalLoad } from "./regional-load.ts";
 
 /** So long after a call went well a 503 may be one of too many. */
 const CROWDED_OUT_MS = 500;
-/** Nothing has been answered yet: so long after the first call. */
-const BEGINNING_MS = 2_000;
-/** Until then the region may not have told what it knows. */
-const YOUNG_MS = 3_000;
+/** Nothing has gone well yet: so long after the first call. */
+const BEGINNING_MS = 200;
 const SHORTEST_REST_MS = 10;
 const LONGEST_REST_MS = 1000;
 /** While it is not known what the upstream takes. */
@@ -29,20 +27,22 @@ interface Refusable {
 }
 
 /**
- * Whether it was one of several at a time; where the region knows a bound, the others may be elsewhere. At
- * the very beginning none can have been answered yet, and refusals are the first that come back: so long,
- * they are no reason to take the upstream for dead.
+ * Whether it was one of several at a time; where the region knows a bound, or has more permits than are
+ * here, the others may be elsewhere. At the very beginning none of them can have gone well yet, and
+ * refusals are the first that come back: so long, they are no reason to take the upstream for dead. A call
+ * that is alone and refused is a failure.
  */
 export function isCrowdedOut(
   { fate, inflight }: Refusable,
-  { isFull }: RegionalLoad,
+  { isFull, limit, regionLimit }: RegionalLoad,
   { servedAt, begunAt }: { readonly servedAt: number; readonly begunAt: number },
   now: number,
 ): boolean {
   if (fate !== SampleFate.refused) return false;
+  const mayBeOneOfMany = inflight > 1 || isFull || regionLimit > limit;
+  if (!mayBeOneOfMany) return false;
   if (servedAt === Number.NEGATIVE_INFINITY) return now - begunAt < BEGINNING_MS;
-  const mayBeOneOfMany = inflight > 1 || isFull || now - begunAt < YOUNG_MS;
-  return mayBeOneOfMany && now - servedAt < CROWDED_OUT_MS;
+  return now - servedAt < CROWDED_OUT_MS;
 }
 
 /**

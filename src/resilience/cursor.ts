@@ -5,7 +5,7 @@
 //
 //   cut = clamp(1 - K * borne / settled, 0, 0.95)
 //   with evidence of overload in the tick    K = 1.2, up to 1.32 for a limit that is divided, borne = ok;
-//                                            K = 1 + min(0.2, 1 / sqrt(ok)) where all are of one class
+//                                            K = 1 + min(0.2, 2.5 / sqrt(ok)) where all are of one class
 //   without                                  K = 2, borne = ok, or what was borne before, halved every 10 s:
 //                                            less is served because less is let in
 //   cursor = the largest c with share(level >= c) >= cut, by the histogram of all arrivals
@@ -14,7 +14,7 @@
 // of a small upstream scatter that much: with 1.1 and single ticks a tenth of its capacity stays idle. What
 // is too much the line in front of the upstream sorts out. It knows classes and no users: where nearly all
 // are of one class it would break off tasks of several calls that the cursor has let begin, so there K
-// leaves only what arrivals scatter, a fortieth at a thousand a second. `settled` counts requests whose
+// leaves only what arrivals scatter, a sixteenth at a thousand a second. `settled` counts requests whose
 // fate is known in the tick, refused ones included; requests in flight are neutral, so a slow upstream is
 // not mistaken for one that refuses. Whoever is in charge of the upstream runs the loop: it needs sums, a
 // clock, and nothing else.
@@ -33,7 +33,7 @@ export const LONGEST_TICK_MS = 2000;
 
 /** What passes above what was served, with evidence of overload. */
 const MOST_EXTRA = 0.2;
-const SCATTER = 1;
+const SCATTER = 2.5;
 /** Where so much of what arrives is of one class, the line cannot choose by class. */
 const ONE_CLASS = 0.9;
 const FACTOR_WITHOUT_EVIDENCE = 2;

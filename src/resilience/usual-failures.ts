@@ -3,8 +3,10 @@
 //
 //   x = failures / n > p:  n * (x * ln(x / p) + (1 - x) * ln((1 - x) / (1 - p))) >= 23
 //
-// which chance brings less than once in 10^10 calls (Chernoff's bound on the tail of a binomial: P <= e^-23).
-// Five in a row suffice while at most one call in a hundred fails by itself; ten in a row where one in ten.
+// which chance brings less than once in 10^10 calls (Chernoff's bound on the tail of a binomial: P <=
+// e^-23). Five in a row suffice while at most one call in a hundred fails by itself; ten in a row where one
+// in ten. Of an upstream that has had less than a hundred calls nothing is usual: there a row and a share
+// open whatever came before, which at one failure in ten chance brings to one upstream in a thousand.
 //
 // p is of the time before the breaker's window, halved every two minutes: what is judged must not count as
 // usual. It never passes a fifth: beyond that an upstream is not usual but ill.
@@ -12,8 +14,11 @@
 const CERTAIN = 23;
 const MOST_USUAL = 0.2;
 const HALF_LIFE_MS = 120_000;
-/** With fewer calls known from before, a row of failures is held against those of now as well. */
-const FEW_CALLS = 50;
+/**
+ * With fewer calls known from before, a row of failures is held against those of now as well; with fewer
+ * known at all, nothing is usual yet.
+ */
+export const FEW_CALLS = 100;
 
 export interface UsualFailures {
   calls: number;
@@ -66,12 +71,12 @@ export function isRowBeyondChance(usual: UsualFailures, row: number): boolean {
   if (usual.calls >= FEW_CALLS) return isBeyond(usual.failures, usual.calls, row, row);
   const calls = usual.calls + usual.callsBefore + usual.callsNow - row;
   const failures = usual.failures + usual.failuresBefore + usual.failuresNow - row;
-  return isBeyond(failures, calls, row, row);
+  return calls < FEW_CALLS || isBeyond(failures, calls, row, row);
 }
 
 /** Whether so many failures of so many calls are more than chance brings. */
 export function isShareBeyondChance({ calls, failures }: UsualFailures, of: number, failed: number): boolean {
-  return isBeyond(failures, calls, of, failed);
+  return calls < FEW_CALLS || isBeyond(failures, calls, of, failed);
 }
 
 function isBeyond(usualFailures: number, usualCalls: number, calls: number, failures: number): boolean {

@@ -43,12 +43,13 @@ export function sidecarErrors(plan: Plan): string[] {
       "a sidecar delivers no events, the gateway does",
   );
   const undone = plan.sagas.map(({ name }) => `sagas.${name}: a sidecar runs no sagas, the gateway does`);
+  const relayed = plan.relays.map(({ name }) => `relays.${name}: a sidecar relays no rows, the gateway does`);
   const published = plan.routes.flatMap(({ index, destination }) =>
     destination.kind === "event"
       ? [`routes[${index}].event: a sidecar publishes no events, the gateway does`]
       : [],
   );
-  return [...bound, ...counted, ...queued, ...subscribed, ...undone, ...published];
+  return [...bound, ...counted, ...queued, ...subscribed, ...undone, ...relayed, ...published];
 }
 
 function withApp(upstreams: Record<string, unknown>, app: string | null): Record<string, unknown> {

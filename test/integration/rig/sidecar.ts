@@ -8,7 +8,7 @@ import { createInterface } from "node:readline";
 import { PROJECT_ROOT } from "../../../cli/project.ts";
 import { until } from "./processes.ts";
 
-const START_TIMEOUT_MS = 15_000;
+const START_TIMEOUT_MS = 60_000;
 
 export interface LogLine {
   readonly event?: string;

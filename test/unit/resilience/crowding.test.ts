@@ -33,11 +33,11 @@ const VERDICT: LoadVerdict = {
 };
 
 /** An isolate whose region knows that three are its part of all there is, and whose calls have gone well. */
-function full(verdict: Partial<LoadVerdict> = {}): UpstreamControl {
+function full(verdict: Partial<LoadVerdict> = {}, adaptive = true): UpstreamControl {
   const control = createUpstreamControl({
     timeoutMs: 10_000,
     breaker: null,
-    concurrency: { max: 1000, waiting: 64, maxWaitMs: 100, adaptive: true },
+    concurrency: { max: 1000, waiting: 64, maxWaitMs: 100, adaptive },
     retryBudget: 0.1,
     targetWeights: [1],
   });
@@ -86,14 +86,25 @@ describe("a call that is crowded out", () => {
     expect(control.bulkhead.permits.inUse).toBe(0);
   });
 
-  it("may be the first that comes back, for two seconds", ({ expect }) => {
-    const crowded = [0, 1999, 2000].map((sinceMs) => {
-      const control = full({ isFull: false });
+  it("may be the first of several that comes back, for a fifth of a second", ({ expect }) => {
+    const crowded = [0, 199, 200].map((sinceMs) => {
+      // A limit that is cut has an opinion of its own.
+      const control = full({ isFull: false }, false);
       control.servedAt = Number.NEGATIVE_INFINITY;
       control.begunAt = NOW + TOOK_MS - sinceMs;
-      return refuse(control, takeUpstreamPermit(control, 1, NOW));
+      return refuse(control, takeUpstreamPermit(control, 1, NOW), 2);
     });
     expect(crowded).toEqual([true, true, false]);
+  });
+
+  it("is none when it is alone, before anything went well and after", ({ expect }) => {
+    const crowded = [Number.NEGATIVE_INFINITY, NOW].map((servedAt) => {
+      const control = full({ isFull: false });
+      control.servedAt = servedAt;
+      control.begunAt = NOW;
+      return refuse(control, takeUpstreamPermit(control, 1, NOW));
+    });
+    expect(crowded).toEqual([false, false]);
   });
 
   it("may have been alone where the region knows a bound", ({ expect }) => {

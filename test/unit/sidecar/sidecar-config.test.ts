@@ -58,6 +58,7 @@ describe("what a process cannot do", () => {
       queues: { q: { upstream: "a" } },
       sagas: { s: { key: "{body.id}", steps: [step] } },
       subscriptions: { t: { events: ["*"], deliver: { pull: true } } },
+      relays: { r: { hyperdrive: "DB" } },
       routes: [
         { path: "/q", methods: ["POST"], queue: "q" },
         { path: "/s", methods: ["POST"], saga: "s" },
@@ -69,6 +70,7 @@ describe("what a process cannot do", () => {
       "queues.q: a sidecar keeps no queue, the gateway does",
       "subscriptions.t: a sidecar delivers no events, the gateway does",
       "sagas.s: a sidecar runs no sagas, the gateway does",
+      "relays.r: a sidecar relays no rows, the gateway does",
       "routes[2].event: a sidecar publishes no events, the gateway does",
     ]);
   });
