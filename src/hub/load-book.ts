@@ -133,6 +133,7 @@ export function answerLoadAsk(hub: Hub, session: string, ask: LoadAsk, now: numb
     regionLimit: limit,
     ceiling: limit < ask.terms.max ? most : permits,
     isFull: book.limit !== null && isKnownFull(book.limit, now),
+    ...(demands.size > 1 && { isShared: true }),
     ...(book.limit !== null && now < book.limit.steadyUntil && { isReturning: true }),
     hasSpare: heldBy(demands) < limit && permits + permitsOfOthers(demands, session) < limit,
     retries,

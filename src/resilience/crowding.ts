@@ -27,19 +27,19 @@ interface Refusable {
 }
 
 /**
- * Whether it was one of several at a time; where the region knows a bound, or has more permits than are
- * here, the others may be elsewhere. At the very beginning none of them can have gone well yet, and
- * refusals are the first that come back: so long, they are no reason to take the upstream for dead. A call
- * that is alone and refused is a failure.
+ * Whether it was one of several at a time; where the region knows a bound, or other isolates call it, too,
+ * the others may be elsewhere. At the very beginning none of them can have gone well yet, and refusals are
+ * the first that come back: so long, they are no reason to take the upstream for dead. A call that is alone
+ * and refused is a failure.
  */
 export function isCrowdedOut(
   { fate, inflight }: Refusable,
-  { isFull, limit, regionLimit }: RegionalLoad,
+  { isFull, isShared }: RegionalLoad,
   { servedAt, begunAt }: { readonly servedAt: number; readonly begunAt: number },
   now: number,
 ): boolean {
   if (fate !== SampleFate.refused) return false;
-  const mayBeOneOfMany = inflight > 1 || isFull || regionLimit > limit;
+  const mayBeOneOfMany = inflight > 1 || isFull || isShared;
   if (!mayBeOneOfMany) return false;
   if (servedAt === Number.NEGATIVE_INFINITY) return now - begunAt < BEGINNING_MS;
   return now - servedAt < CROWDED_OUT_MS;

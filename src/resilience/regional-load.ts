@@ -20,6 +20,8 @@ export interface LoadVerdict {
   readonly ceiling: number;
   /** Whether the upstream is known to refuse what is beyond the limit. */
   readonly isFull?: boolean;
+  /** Whether other isolates call it, too. */
+  readonly isShared?: boolean;
   /** Whether it comes back to where it was full before: nothing passes the limit at once. */
   readonly isReturning?: boolean;
   /** Whether the region has permits that nobody uses: who has requests in line may ask for them at once. */
@@ -35,6 +37,7 @@ export interface RegionalLoad {
   regionLimit: number;
   ceiling: number;
   isFull: boolean;
+  isShared: boolean;
   isReturning: boolean;
   hasSpare: boolean;
   retries: number;
@@ -47,6 +50,7 @@ export function createRegionalLoad(): RegionalLoad {
     regionLimit: 0,
     ceiling: 0,
     isFull: false,
+    isShared: false,
     isReturning: false,
     hasSpare: false,
     retries: 0,
@@ -70,6 +74,7 @@ export function takeLoadVerdict(
   load.regionLimit = verdict.regionLimit ?? verdict.limit;
   load.ceiling = verdict.ceiling;
   load.isFull = verdict.isFull === true;
+  load.isShared = verdict.isShared === true;
   load.isReturning = verdict.isReturning === true;
   load.hasSpare = verdict.hasSpare;
   load.retries = Math.max(0, verdict.retries - unreported);

@@ -105,6 +105,7 @@ function leaveRegion(control: UpstreamControl, now: number): void {
   const most = Math.max(LEAST_ALONE, ALONE_TIMES * regional.limit);
   regional.limit = 0;
   regional.isFull = false;
+  regional.isShared = false;
   regional.isReturning = false;
   regional.until = now;
   limit.follow(null, most);

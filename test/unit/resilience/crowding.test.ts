@@ -107,13 +107,14 @@ describe("a call that is crowded out", () => {
     expect(crowded).toEqual([false, false]);
   });
 
-  it("may have been alone where the region knows a bound", ({ expect }) => {
-    const alone = [true, false].map((isFull) => {
-      const control = full({ isFull });
+  it("may have been alone where the region knows a bound, or others call, too", ({ expect }) => {
+    const known = [{ isFull: true }, { isFull: false, isShared: true }, { isFull: false, regionLimit: 100 }];
+    const alone = known.map((verdict) => {
+      const control = full(verdict);
       control.begunAt = NOW - 5_000;
       return refuse(control, takeUpstreamPermit(control, 1, NOW));
     });
-    expect(alone).toEqual([true, false]);
+    expect(alone).toEqual([true, true, false]);
   });
 
   it("teaches the isolate's own limit nothing where the region knows a bound", ({ expect }) => {
