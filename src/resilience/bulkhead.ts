@@ -8,8 +8,9 @@
 //   extra = max(4, limit / 4, what was above a lowered limit, a tenth of one less with each that comes back)
 //
 // With its extra it never passes `ceiling`. When its wait has ended it gets a permit all the same, never
-// beyond `most`: up to twice the limit or 16 more, where the upstream queues, it waits there; 4 or a
-// quarter, where it is known to refuse, a place of others may be free.
+// beyond `most`: up to twice the limit or 16 more, or 4 or a quarter more than still drains, where the
+// upstream queues, it waits there; 4 or a quarter, where it is known to refuse, a place of others may be
+// free.
 
 import type { Permits } from "./permits.ts";
 import { NO_PERMIT, createPermits, returnPermit, takePermit } from "./permits.ts";
@@ -67,9 +68,10 @@ export function enterBulkhead(bulkhead: Bulkhead, now: number, trafficClass: num
  */
 export function takeLastPermit(bulkhead: Bulkhead, now: number, trafficClass: number): number {
   if (trafficClass !== 0) return NO_PERMIT;
-  const { permits, permitTtlMs, ceiling, most } = bulkhead;
+  const { permits, permitTtlMs, ceiling, most, draining } = bulkhead;
   const isFull = ceiling <= permits.limit;
-  const extra = isFull ? extraAt(permits.limit) : Math.max(LEAST_LAST, permits.limit);
+  const few = extraAt(permits.limit);
+  const extra = isFull ? few : Math.max(LEAST_LAST, permits.limit, Math.ceil(draining) + few);
   return takePermit(permits, now, permitTtlMs, Math.min(extra, most - permits.limit));
 }
 

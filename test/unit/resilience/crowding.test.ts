@@ -1,7 +1,7 @@
 // A call that is refused while others go well: what becomes of its permit, of its request and of the limits.
 
 import { describe, it } from "vitest";
-import { takeLastPermit, waitAtBulkhead } from "../../../src/resilience/bulkhead.ts";
+import { resizeBulkhead, takeLastPermit, waitAtBulkhead } from "../../../src/resilience/bulkhead.ts";
 import { SampleFate } from "../../../src/resilience/concurrency-limit.ts";
 import { restsUntil } from "../../../src/resilience/crowding.ts";
 import { LEVEL_COUNT } from "../../../src/resilience/level.ts";
@@ -156,6 +156,15 @@ describe("a wait that was in vain", () => {
       return taken.filter((permit) => permit !== NO_PERMIT).length;
     });
     expect(last).toEqual([3 + 16, 20 + 20]);
+  });
+
+  it("gives the most important class a few permits more than a lowered limit still drains", ({ expect }) => {
+    const { bulkhead } = full({ isFull: false, limit: 100, ceiling: 1000 });
+    for (let index = 0; index < 80; index++) takePermit(bulkhead.permits, NOW, 1_000);
+    resizeBulkhead(bulkhead, 10, NOW);
+    // 70 above the limit and a tenth of that, and 4; 80 are in flight.
+    const taken = Array.from({ length: 60 }, () => takeLastPermit(bulkhead, NOW, 0));
+    expect(taken.filter((permit) => permit !== NO_PERMIT)).toHaveLength(77 + 4 - 70);
   });
 
   it("never ends with more than is configured", ({ expect }) => {
