@@ -150,6 +150,7 @@ async function arrivals(receiver: Receiver, jobs: number): Promise<void> {
 }
 
 export function deliveryTable({ queues, steadyPerSecond, burstSeconds }: DeliveryResult): string {
+  const tellsBatches = queues.some(({ fill }) => fill !== null);
   const rows = queues.map((each) => [
     each.name,
     Math.round(each.acceptedPerSecond),
@@ -157,7 +158,7 @@ export function deliveryTable({ queues, steadyPerSecond, burstSeconds }: Deliver
     each.lost,
     each.p50Ms.toFixed(1),
     each.p99Ms.toFixed(1),
-    each.fill === null ? "" : `${each.fill.steady.toFixed(1)} / ${each.fill.burst.toFixed(1)}`,
+    ...(tellsBatches ? [fillOf(each)] : []),
   ]);
   const at = `at ${steadyPerSecond}/s, ms`;
   const headings = [
@@ -167,7 +168,11 @@ export function deliveryTable({ queues, steadyPerSecond, burstSeconds }: Deliver
     "lost",
     `p50 ${at}`,
     `p99 ${at}`,
-    "messages a batch",
+    ...(tellsBatches ? ["messages a batch, steady / burst"] : []),
   ];
   return markdownTable([headings, ...rows]);
+}
+
+function fillOf({ fill }: Measured): string {
+  return fill === null ? "" : `${fill.steady.toFixed(1)} / ${fill.burst.toFixed(1)}`;
 }

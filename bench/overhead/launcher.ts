@@ -22,6 +22,9 @@ export interface Launched {
   readonly workerdPid: number;
 }
 
+/** The other Workers export a fetch handler alone. */
+const NOTHING_EXPORTED = { durableObjects: {}, workflows: {}, queueConsumers: {} };
+
 async function launch({ main, config, bindings }: LaunchOrder): Promise<Launched> {
   const folder = bindLifetime();
   const shape = await readWorkerShape(WRANGLER_TOML);
@@ -30,8 +33,7 @@ async function launch({ main, config, bindings }: LaunchOrder): Promise<Launched
   if (!bundle.ok) throw new Error(bundle.errors.join("\n"));
   const [port] = await startWorkerd({
     code: bundle.code,
-    // The other Workers export no classes of objects.
-    shape: main === undefined ? shape : { ...shape, options: { ...shape.options, durableObjects: {} } },
+    shape: main === null ? shape : { ...shape, options: { ...shape.options, ...NOTHING_EXPORTED } },
     host: "127.0.0.1",
     regions: [{ region: "weur", port: 0 }],
     bindings,
