@@ -6,7 +6,7 @@ import type { AcceptItem, AcceptReply, AcceptRequest } from "../../src/delivery/
 import type { OutboxLog } from "./log.ts";
 
 /** An outbox that does not answer in this time is asked again later. */
-export const HAND_OVER_TIMEOUT_MS = 15_000;
+const HAND_OVER_TIMEOUT_MS = 15_000;
 
 /** The binding OUTBOX, as far as it is used here. */
 export interface OutboxNamespace {

@@ -252,6 +252,11 @@ describe("the watchdog", () => {
       routes: [],
     } as unknown as Parameters<typeof outboxesOfPlan>[0];
     expect(outboxesOfPlan(plan)).toEqual(["queue.a.0", "queue.b.0", "events.0", "subscription.s.0"]);
+    const nobody = { queues: [], subscriptions: [], relays: [], routes: [] };
+    expect(outboxesOfPlan(nobody)).toEqual([]);
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- that there is one counts
+    const relayed = { ...nobody, relays: [{ name: "r" }] } as unknown as typeof plan;
+    expect(outboxesOfPlan(relayed)).toEqual(["events.0"]);
   });
 });
 

@@ -218,6 +218,13 @@ describe("the permits of a region", () => {
     expect([one.ceiling, two.ceiling]).toEqual([240 + 680 / 2, 80 + 680 / 2]);
   });
 
+  it("are told to be shared once a second isolate asks", ({ expect }) => {
+    const hub = newHub();
+    expect(ask(hub, "one", SETTLED).isShared).toBeUndefined();
+    expect(ask(hub, "two", SETTLED).isShared).toBe(true);
+    expect(ask(hub, "one", SETTLED).isShared).toBe(true);
+  });
+
   it("are whole numbers that are right on average", ({ expect }) => {
     const hub = newHub();
     for (const session of ["one", "two", "three"]) ask(hub, session, SETTLED);

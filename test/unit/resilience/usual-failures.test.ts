@@ -5,6 +5,7 @@ import { Outcome } from "../../../src/resilience/outcome.ts";
 import { createRandom, nextRandom } from "../../../src/resilience/random.ts";
 import type { UsualFailures } from "../../../src/resilience/usual-failures.ts";
 import {
+  FEW_CALLS,
   createUsualFailures,
   forgetUnusual,
   isRowBeyondChance,
@@ -69,6 +70,18 @@ describe("a row of failures", () => {
 });
 
 describe("a share of failures", () => {
+  it("does not count before so many calls are known: then a row and a share are beyond chance", ({
+    expect,
+  }) => {
+    const known = [FEW_CALLS - 1, FEW_CALLS].map((calls) => ({
+      ...createUsualFailures(),
+      calls,
+      failures: calls / 10,
+    }));
+    expect(known.map((usual) => isRowBeyondChance(usual, 5))).toEqual([true, false]);
+    expect(known.map((usual) => isShareBeyondChance(usual, 20, 10))).toEqual([true, false]);
+  });
+
   it("is beyond chance with enough calls, or far enough from what is usual", ({ expect }) => {
     const usual = usually(100);
     expect(isShareBeyondChance(usual, 20, 10)).toBe(false);
