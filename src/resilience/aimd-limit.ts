@@ -20,7 +20,16 @@
 
 import type { ConcurrencyLimit } from "./concurrency-limit.ts";
 import { ISOLATE_START_LIMIT, SampleFate } from "./concurrency-limit.ts";
-import { createLatencyRing, keepLatency, quantileOf } from "./latency-ring.ts";
+import {
+  beginWindow,
+  clearWindow,
+  createSampleWindow,
+  latencyOf,
+  noteServed,
+  samplesIn,
+  servedPerMs,
+} from "./sample-window.ts";
+import { createUsualLatency, learnUsual, takeAsUsual } from "./usual-latency.ts";
 
 export const WINDOW_MS = 100;
 export const LONGEST_WINDOW_MS = 1000;
@@ -35,7 +44,6 @@ const BACKOFF = 0.9;
 const TOLERANCE = 2;
 const SLACK_MS = 25;
 const CONGESTED_WINDOWS = 2;
-const SMOOTHING = 1 / 8;
 /** Scattered calls take three times their lower quartile on average. */
 const DRAINED_AFTER = 3;
 const TRIED_SHARE = 0.25;
@@ -45,7 +53,6 @@ const FLOOR_TRIED = 2;
 const GENTLE_MS = 30_000;
 const DROPPED_SHARE = 0.1;
 const THROTTLED_SHARE = 0.5;
-const BASELINE_MS = 30_000;
 
 export class AimdLimit implements ConcurrencyLimit {
   current: number;
@@ -64,29 +71,18 @@ export class AimdLimit implements ConcurrencyLimit {
   #lastRefusalAt = Number.NEGATIVE_INFINITY;
   #refusedAt = Number.NEGATIVE_INFINITY;
   #lastCutAt = Number.NEGATIVE_INFINITY;
-  readonly #latencies = createLatencyRing();
-  #served = 0;
-  #inflightOfServed = 0;
-  #refused = 0;
-  #timedOut = 0;
-  #throttled = 0;
-  #peakInflight = 0;
+  readonly #window = createSampleWindow();
   #inflightNow = 0;
   #peakServed = 0;
   #nextPeakServed = 0;
-  #windowStartedAt = Number.NEGATIVE_INFINITY;
   /** By then most of what was in flight at the last cut has been answered. */
   #drainedUntil = 0;
   #congested = 0;
   #atFloor = 0;
-  #smoothLatency = 0;
-  #smoothInflight = 0;
+  readonly #usual = createUsualLatency();
   /** Before the drain: what was in flight, and how long it took. */
   #drainedFrom = 0;
   #latencyBefore = 0;
-  #baseline = Number.POSITIVE_INFINITY;
-  #nextBaseline = Number.POSITIVE_INFINITY;
-  #baselineTurnsAt = 0;
 
   constructor(max: number) {
     this.#configured = max;
@@ -109,33 +105,31 @@ export class AimdLimit implements ConcurrencyLimit {
   ): boolean {
     const tooMany = this.#note(latencyMs, inflight, startedAt, fate, now);
     this.#inflightNow = inflightNow;
-    const samples = this.#served + this.#refused + this.#timedOut + this.#throttled;
-    if (samples >= WINDOW_SAMPLES && now - this.#windowStartedAt >= this.#windowMs()) this.#endWindow(now);
+    const isLong = now - this.#window.startedAt >= this.#windowMs();
+    if (isLong && samplesIn(this.#window) >= WINDOW_SAMPLES) this.#endWindow(now);
     return tooMany;
   }
 
   #note(latencyMs: number, inflight: number, startedAt: number, fate: SampleFate, now: number): boolean {
-    if (this.#windowStartedAt === Number.NEGATIVE_INFINITY) this.#windowStartedAt = startedAt;
-    if (inflight > this.#peakInflight) this.#peakInflight = inflight;
+    beginWindow(this.#window, startedAt, inflight);
     switch (fate) {
       case SampleFate.served:
-        keepLatency(this.#latencies, this.#served++, latencyMs);
-        this.#inflightOfServed += inflight;
+        noteServed(this.#window, latencyMs, inflight);
         // Where some were refused meanwhile, it was not in flight with as many as were counted.
         if (startedAt > this.#refusedAt && inflight > this.#nextPeakServed) this.#nextPeakServed = inflight;
         return false;
       case SampleFate.throttled:
-        this.#throttled++;
+        this.#window.throttled++;
         return false;
       case SampleFate.refused: {
         this.#refusedAt = now;
         const tooMany = this.#refuse(inflight, startedAt, now);
         // One that told the limit where it is has been answered; it does not count twice.
-        if (!tooMany) this.#refused++;
+        if (!tooMany) this.#window.refused++;
         return tooMany;
       }
       case SampleFate.timedOut:
-        this.#timedOut++;
+        this.#window.timedOut++;
         return false;
     }
   }
@@ -194,29 +188,24 @@ export class AimdLimit implements ConcurrencyLimit {
   }
 
   #endWindow(now: number): void {
-    const samples = this.#served + this.#refused + this.#timedOut + this.#throttled;
-    const dropped = this.#refused + this.#timedOut;
-    const pushedBack = dropped >= DROPPED_SHARE * samples || this.#throttled >= THROTTLED_SHARE * samples;
-    const latency = this.#served > 0 ? quantileOf(this.#latencies, this.#served, 0.25) : 0;
-    if (this.#served > 0) this.#learn(latency, now);
-    const slow = this.#served > 0 && latency > TOLERANCE * this.#baseline + SLACK_MS;
+    const { served, refused, timedOut, throttled } = this.#window;
+    const samples = samplesIn(this.#window);
+    const pushedBack =
+      refused + timedOut >= DROPPED_SHARE * samples || throttled >= THROTTLED_SHARE * samples;
+    const latency = latencyOf(this.#window, 0.25);
+    if (served > 0) this.#learn(latency, now);
+    const slow = served > 0 && latency > TOLERANCE * this.#usual.baselineMs + SLACK_MS;
     this.#congested = slow ? this.#congested + 1 : 0;
     if (pushedBack && now > this.#lastCutAt + WINDOW_MS) this.#backOff(now);
     else if (this.#congested >= CONGESTED_WINDOWS) this.#drain(latency, now);
     else if (!slow && !pushedBack) this.#grow(now);
-    this.#served = 0;
-    this.#inflightOfServed = 0;
-    this.#refused = 0;
-    this.#timedOut = 0;
-    this.#throttled = 0;
-    this.#peakInflight = 0;
-    this.#windowStartedAt = now;
+    clearWindow(this.#window, now);
   }
 
   #drain(latency: number, now: number): void {
-    if (now >= this.#gentleUntil || this.#smoothInflight > this.#drainedFrom) {
-      this.#drainedFrom = this.#smoothInflight;
-      this.#latencyBefore = this.#smoothLatency;
+    if (now >= this.#gentleUntil || this.#usual.smoothInflight > this.#drainedFrom) {
+      this.#drainedFrom = this.#usual.smoothInflight;
+      this.#latencyBefore = this.#usual.smoothMs;
     }
     const floor = Math.min(LATENCY_FLOOR, this.#exact);
     // While what was begun before still drains, and P0 with it, the floor has not been tried.
@@ -228,60 +217,45 @@ export class AimdLimit implements ConcurrencyLimit {
     }
     // What is in flight has stood in the queue of before the cut: that it is slow is no news.
     if (now < this.#drainedUntil) return;
-    const servedPerMs = this.#served / (now - this.#windowStartedAt);
-    const needed = Math.max(floor, TOLERANCE * this.#baseline * servedPerMs);
+    const needed = Math.max(floor, TOLERANCE * this.#usual.baselineMs * servedPerMs(this.#window, now));
     this.#gentleUntil = now + GENTLE_MS;
     const from = Math.min(this.#exact, Math.max(this.#inflightNow, floor));
-    const bearable = (from * (TOLERANCE * this.#baseline + SLACK_MS)) / latency;
+    const bearable = (from * (TOLERANCE * this.#usual.baselineMs + SLACK_MS)) / latency;
     this.#cutTo(Math.min(from, Math.max(needed, bearable)), now);
     this.#drainedUntil = now + DRAINED_AFTER * latency;
   }
 
   #isInVain(): boolean {
     if (this.#atFloor >= WINDOWS_AT_FLOOR) return true;
-    const share = this.#smoothInflight / this.#drainedFrom;
+    const share = this.#usual.smoothInflight / this.#drainedFrom;
     if (share > 1 - TRIED_SHARE) return false;
-    return this.#smoothLatency > (1 - HELP_EXPECTED * (1 - share)) * this.#latencyBefore;
+    return this.#usual.smoothMs > (1 - HELP_EXPECTED * (1 - share)) * this.#latencyBefore;
   }
 
   #endDrainInVain(now: number): void {
-    this.#baseline = this.#smoothLatency;
-    this.#nextBaseline = this.#smoothLatency;
+    takeAsUsual(this.#usual);
     this.#atFloor = 0;
     this.#gentleUntil = now;
     this.#set(Math.max(this.#exact, Math.min(2 * this.#drainedFrom, this.#ceiling)));
   }
 
   #grow(now: number): void {
-    if (this.#peakInflight < this.#exact / 2) return;
+    if (this.#window.peakInflight < this.#exact / 2) return;
     const step = now < this.#gentleUntil ? 1 : this.#isUntried ? this.#exact : Math.sqrt(this.#exact);
     const ceiling = now < this.#ceilingUntil ? Math.min(this.#ceiling, this.#max) : this.#max;
     if (this.#exact < ceiling) this.#set(Math.min(ceiling, this.#exact + step));
   }
 
   #learn(latency: number, now: number): void {
-    const inflight = this.#inflightOfServed / this.#served;
-    if (this.#smoothLatency === 0) {
-      this.#smoothLatency = quantileOf(this.#latencies, this.#served, 1);
-      this.#smoothInflight = inflight;
-    }
-    this.#smoothLatency += SMOOTHING * (latency - this.#smoothLatency);
-    this.#smoothInflight += SMOOTHING * (inflight - this.#smoothInflight);
-    if (now >= this.#baselineTurnsAt) {
-      this.#baseline = this.#nextBaseline;
-      this.#nextBaseline = Number.POSITIVE_INFINITY;
-      this.#peakServed = this.#nextPeakServed;
-      this.#nextPeakServed = 0;
-      this.#baselineTurnsAt = now + BASELINE_MS;
-    }
-    this.#baseline = Math.min(this.#baseline, this.#smoothLatency);
-    this.#nextBaseline = Math.min(this.#nextBaseline, this.#smoothLatency);
+    if (!learnUsual(this.#usual, this.#window, latency, now)) return;
+    this.#peakServed = this.#nextPeakServed;
+    this.#nextPeakServed = 0;
   }
 
   /** As long as the upstream takes, so that a window has seen what it causes. */
   #windowMs(): number {
-    if (this.#baseline === Number.POSITIVE_INFINITY) return WINDOW_MS;
-    return Math.min(LONGEST_WINDOW_MS, Math.max(WINDOW_MS, this.#baseline));
+    if (this.#usual.baselineMs === Number.POSITIVE_INFINITY) return WINDOW_MS;
+    return Math.min(LONGEST_WINDOW_MS, Math.max(WINDOW_MS, this.#usual.baselineMs));
   }
 
   #cutTo(limit: number, now: number): void {
