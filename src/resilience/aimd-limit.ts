@@ -9,12 +9,13 @@
 //                     is borne / what it takes, at least 2 * baseline * throughput; then a pause of 3 * it
 //   in vain           draining to a share s of what was in flight (at most 3/4) has left 1 - 0.4 * (1 - s) of
 //                     what it took, or 50 windows at 20 have not helped: limit = twice what was in flight
-//   else              twice the limit until something was cut, then + 1 for 30 s, then + sqrt(limit); only
-//                     while half of the limit is in use (app-limited guard)
+//   rising            at first, while each window serves 1.25 times what the one before it did: twice the limit
+//   else              + sqrt(limit), for 30 s after a cut + 1; like the one above only while half of the limit
+//                     is in use (app-limited guard)
 //
 // The baseline is the least of the last 30 to 60 s of smoothed lower quartiles: the least of noisy numbers
 // would be too small. The first window counts with its slowest answer: only the fast ones are back. It
-// starts at `max`, or at 128 if that is less: there may be other isolates. Where a hub should be and is
+// starts at `max`, or at 64 if that is less: there may be other isolates. Where a hub should be and is
 // not, it begins with 20, + 1. Under a region's hub `max` is the isolate's share: it may cut further
 // between two verdicts.
 
@@ -41,6 +42,7 @@ export const SHORTEST_HOLD_MS = 5_000;
 export const LONGEST_HOLD_MS = 40_000;
 
 const BACKOFF = 0.9;
+const RISING = 1.25;
 const TOLERANCE = 2;
 const SLACK_MS = 25;
 const CONGESTED_WINDOWS = 2;
@@ -60,7 +62,7 @@ export class AimdLimit implements ConcurrencyLimit {
   /** What is configured, or less while a region's hub says so. */
   #max: number;
   #exact: number;
-  /** Nothing has been cut yet. */
+  /** Nothing has been cut yet, and what was let in so far has brought more. */
   #isUntried = true;
   /** Infinite: no refusal has told. */
   #ceiling = Number.POSITIVE_INFINITY;
@@ -72,6 +74,8 @@ export class AimdLimit implements ConcurrencyLimit {
   #refusedAt = Number.NEGATIVE_INFINITY;
   #lastCutAt = Number.NEGATIVE_INFINITY;
   readonly #window = createSampleWindow();
+  /** What the window before this one served. */
+  #servedPerMsBefore = 0;
   #inflightNow = 0;
   #peakServed = 0;
   #nextPeakServed = 0;
@@ -135,10 +139,10 @@ export class AimdLimit implements ConcurrencyLimit {
   }
 
   follow(limit: number | null, most: number = this.#configured): void {
-    // Where it stood at its bound, or has cut nothing, it goes on there; else it keeps to its own.
+    // Where it stood at its bound it goes on there; else it keeps to its own.
     const wasBound = this.#exact >= this.#max - 1;
     this.#max = Math.min(limit ?? most, this.#configured);
-    if (limit !== null && (wasBound || this.#isUntried)) this.#set(limit);
+    if (limit !== null && wasBound) this.#set(limit);
     else this.#set(this.#exact);
   }
 
@@ -185,6 +189,11 @@ export class AimdLimit implements ConcurrencyLimit {
   #backOff(now: number): void {
     const from = Math.min(this.#exact, Math.max(this.#inflightNow, DROP_FLOOR));
     this.#cutTo(Math.max(Math.min(DROP_FLOOR, this.#exact), from * BACKOFF), now);
+    const { served, refused } = this.#window;
+    if (refused === 0 || served < DROPPED_SHARE * samplesIn(this.#window)) return;
+    // Some of what seemed to be served at once had been answered already, and was only on its way.
+    this.#peakServed = Math.min(this.#peakServed, this.#exact);
+    this.#nextPeakServed = Math.min(this.#nextPeakServed, this.#exact);
   }
 
   #endWindow(now: number): void {
@@ -199,6 +208,7 @@ export class AimdLimit implements ConcurrencyLimit {
     if (pushedBack && now > this.#lastCutAt + WINDOW_MS) this.#backOff(now);
     else if (this.#congested >= CONGESTED_WINDOWS) this.#drain(latency, now);
     else if (!slow && !pushedBack) this.#grow(now);
+    this.#servedPerMsBefore = servedPerMs(this.#window, now);
     clearWindow(this.#window, now);
   }
 
@@ -241,9 +251,18 @@ export class AimdLimit implements ConcurrencyLimit {
 
   #grow(now: number): void {
     if (this.#window.peakInflight < this.#exact / 2) return;
-    const step = now < this.#gentleUntil ? 1 : this.#isUntried ? this.#exact : Math.sqrt(this.#exact);
+    let step = now < this.#gentleUntil ? 1 : Math.sqrt(this.#exact);
+    if (this.#isUntried) step = this.#startStep(now);
     const ceiling = now < this.#ceilingUntil ? Math.min(this.#ceiling, this.#max) : this.#max;
     if (this.#exact < ceiling) this.#set(Math.min(ceiling, this.#exact + step));
+  }
+
+  /** What has been let in and not answered yet tells nothing: more only where more has been served. */
+  #startStep(now: number): number {
+    const before = this.#servedPerMsBefore;
+    if (before === 0) return 0;
+    this.#isUntried = servedPerMs(this.#window, now) >= RISING * before;
+    return this.#isUntried ? this.#exact : 0;
   }
 
   #learn(latency: number, now: number): void {

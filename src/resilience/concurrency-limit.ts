@@ -8,7 +8,7 @@ export type SampleFate = (typeof SampleFate)[keyof typeof SampleFate];
 /** What an unknown upstream gets at a time from a region, if it is configured for as many. */
 export const START_LIMIT = 256;
 /** What it gets from one isolate that no hub has told anything: there may be others. */
-export const ISOLATE_START_LIMIT = 128;
+export const ISOLATE_START_LIMIT = 64;
 
 export interface ConcurrencyLimit {
   /** Whole requests, at least 1. */

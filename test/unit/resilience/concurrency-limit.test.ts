@@ -5,6 +5,7 @@ import {
   LATENCY_FLOOR,
   LONGEST_HOLD_MS,
   SHORTEST_HOLD_MS,
+  WINDOW_MS,
   WINDOW_SAMPLES,
 } from "../../../src/resilience/aimd-limit.ts";
 import {
@@ -54,13 +55,24 @@ describe("the adaptive limit", () => {
     }
   });
 
-  it("doubles while half of it is in use, until something has been cut", ({ expect }) => {
+  it("doubles while half of it is in use and each window serves a quarter more", ({ expect }) => {
     const feed = new Feed(1000);
-    const limits = [1, 2, 3, 4, 5].map(() => {
-      feed.windows(1, { inflight: feed.limit.current / 2 });
+    const limits = [100, 125, 157, 197, 247, 309].map((served) => {
+      for (let index = 0; index < served; index++) {
+        feed.now += WINDOW_MS / served;
+        feed.one({ inflight: feed.limit.current / 2 });
+      }
       return feed.limit.current;
     });
-    expect(limits).toEqual([1, 2, 3, 4, 5].map((step) => Math.min(1000, ISOLATE_START_LIMIT * 2 ** step)));
+    expect(limits).toEqual([0, 1, 2, 3, 4, 5].map((step) => Math.min(1000, ISOLATE_START_LIMIT * 2 ** step)));
+  });
+
+  it("stops doubling when what it lets in is not served sooner, as where it only queues", ({ expect }) => {
+    const feed = new Feed(1000);
+    feed.windows(2, { inflight: ISOLATE_START_LIMIT, latencyMs: 1 });
+    expect(feed.limit.current).toBe(ISOLATE_START_LIMIT);
+    feed.windows(2, { inflight: ISOLATE_START_LIMIT, latencyMs: 1 });
+    expect(feed.limit.current).toBe(ISOLATE_START_LIMIT + Math.sqrt(ISOLATE_START_LIMIT));
   });
 
   test("stays between one and its maximum, whatever it sees", () => {
@@ -123,6 +135,20 @@ describe("the adaptive limit", () => {
     expect(feed.one({ inflight: 20, fate: SampleFate.refused })).toBe(false);
     expect(feed.one({ inflight: DROP_FLOOR, fate: SampleFate.refused })).toBe(false);
     expect(feed.limit.current).toBe(ISOLATE_START_LIMIT);
+  });
+
+  it("a tenth refused at what seemed to be served tells that some of it was only on its way", ({
+    expect,
+  }) => {
+    const feed = new Feed(1000);
+    feed.windows(2, { inflight: 31 });
+    const refuse = (): boolean => feed.one({ inflight: 31, latencyMs: 1, fate: SampleFate.refused });
+    feed.windows(1, { inflight: 30 });
+    const [first] = [refuse(), refuse()];
+    feed.windows(1, { inflight: 30 });
+    expect([first, feed.limit.current]).toEqual([false, Math.floor(30 * 0.9)]);
+    feed.now += 10;
+    expect([refuse(), feed.limit.ceiling]).toEqual([true, Math.floor(30 * 0.9)]);
   });
 
   it("an upstream that refuses all is found to be failing after one round trip", ({ expect }) => {
@@ -342,8 +368,14 @@ describe("the adaptive limit under a region's hub", () => {
     feed.limit.follow(40);
     feed.limit.follow(null);
     expect(feed.limit.current).toBe(40);
-    feed.windows(1, { inflight: 40 });
-    expect(feed.limit.current).toBe(80);
+    feed.windows(100, { inflight: 1000 });
+    expect(feed.limit.current).toBe(1000);
+  });
+
+  it("is given leave by a larger share, and finds out by itself whether to use it", ({ expect }) => {
+    const { limit } = new Feed(1000);
+    limit.follow(200);
+    expect(limit.current).toBe(ISOLATE_START_LIMIT);
   });
 });
 

@@ -159,8 +159,8 @@ describe("a wait that was in vain", () => {
   });
 
   it("gives the most important class a few permits more than a lowered limit still drains", ({ expect }) => {
-    const { bulkhead } = full({ isFull: false, limit: 100, ceiling: 1000 });
-    for (let index = 0; index < 80; index++) takePermit(bulkhead.permits, NOW, 1_000);
+    const { bulkhead } = full({ isFull: false, limit: 60, ceiling: 1000 });
+    for (let index = 0; index < 80; index++) takePermit(bulkhead.permits, NOW, 1_000, 20);
     resizeBulkhead(bulkhead, 10, NOW);
     // 70 above the limit and a tenth of that, and 4; 80 are in flight.
     const taken = Array.from({ length: 60 }, () => takeLastPermit(bulkhead, NOW, 0));
