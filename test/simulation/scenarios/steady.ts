@@ -1,5 +1,6 @@
 // S1: steady loads from half to ten times the capacity, at small and large upstreams, at such that queue and
-// such that refuse, for regions of some isolates; and for isolates whose hub cannot be reached.
+// such that refuse, for regions of some isolates; for isolates whose hub cannot be reached; and from nothing, for
+// clients that do not wait for long.
 
 import { fleet } from "../harness/fleet.ts";
 import { goodput, successShare } from "../harness/measures.ts";
@@ -45,6 +46,8 @@ export const STEADY: readonly Entry[] = [
     "ten isolates, no hub, max of 30 for each",
     fleet(tidegate(withMax(30)), { isolates: 10, churn: 0 }),
   ),
+  cold("S1.16", "three regions of one isolate", fleet(region({ isolates: 1 }), { isolates: 3, churn: 0 })),
+  cold("S1.17", regionOf(10), region({ isolates: 10 })),
 ];
 
 function steady(id: string, { upstream, what }: Kind, who: string, policy: PolicyFactory): Entry {
@@ -102,6 +105,36 @@ function measureSteady(
       total(({ unjustRefusals }) => unjustRefusals),
     ),
   ];
+}
+
+/** A server that nobody knows anything of, and clients that leave after two seconds. */
+const COLD_UPSTREAM: UpstreamModelOptions = { ...SMALL_UPSTREAM, servers: 15 };
+const PATIENCE_MS = 2_000;
+const COLD_MS = 10_000;
+
+function cold(id: string, who: string, policy: PolicyFactory): Entry {
+  return {
+    id,
+    what: `the first 10 s of 1x to 10x of 150/s, clients that wait 2 s; ${who}`,
+    measure: ({ seeds }) => {
+      const runs = [1, 2, 5, 10].map((times) =>
+        seeds.map((seed) =>
+          steadyLoad({ policy, seed, upstream: COLD_UPSTREAM, durationMs: COLD_MS }, times),
+        ),
+      );
+      const lowest = (trafficClass: number): number[] =>
+        seeds.map((_, at) => Math.min(...runs.map((results) => shareInTime(results[at], trafficClass))));
+      return [
+        atLeast("P0 answered in time", "share", 0.995, lowest(0)),
+        told("P1 answered in time", "share", lowest(1)),
+      ];
+    },
+  };
+}
+
+function shareInTime({ classes }: RunResult, trafficClass: number): number {
+  const { offered, latencies } = classes[trafficClass];
+  return latencies.filter(({ ms }) => ms <= PATIENCE_MS).length / Math.max(1, offered);
 }
 
 /** What is admitted of each class at each load, for a picture: P0, P1, P2. */
