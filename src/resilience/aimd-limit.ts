@@ -9,15 +9,13 @@
 //                     is borne / what it takes, at least 2 * baseline * throughput; then a pause of 3 * it
 //   in vain           draining to a share s of what was in flight (at most 3/4) has left 1 - 0.4 * (1 - s) of
 //                     what it took, or 50 windows at 20 have not helped: limit = twice what was in flight
-//   rising            at first, while each window serves 1.25 times what the one before it did: twice the limit
-//   else              + sqrt(limit), for 30 s after a cut + 1; like the one above only while half of the limit
-//                     is in use (app-limited guard)
+//   rising            at first, while each window serves 1.25 times what the one before it did: twice as much
+//   else              + sqrt(limit), for 30 s after a cut + 1; as above only while half of it is in use
+//                     (app-limited guard)
 //
-// The baseline is the least of the last 30 to 60 s of smoothed lower quartiles: the least of noisy numbers
-// would be too small. The first window counts with its slowest answer: only the fast ones are back. It
-// starts at `max`, or at 64 if that is less: there may be other isolates. Where a hub should be and is
-// not, it begins with 20, + 1. Under a region's hub `max` is the isolate's share: it may cut further
-// between two verdicts.
+// The baseline is what the upstream usually takes: usual-latency.ts. It starts at `max`, or at 64 if that is
+// less: there may be other isolates. Where a hub should be and is not, it begins with 20, + 1. Under a
+// region's hub `max` is the isolate's share: it may cut further between two verdicts.
 
 import type { ConcurrencyLimit } from "./concurrency-limit.ts";
 import { ISOLATE_START_LIMIT, SampleFate } from "./concurrency-limit.ts";

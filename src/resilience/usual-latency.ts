@@ -1,7 +1,7 @@
 // What an upstream usually takes, as an isolate's concurrency limit learns it from its windows:
 //
-//   smooth      an eighth of each window's lower quartile; at first what its slowest answer took, as only the
-//               fast ones are back
+//   smooth      an eighth of each window's lower quartile. At first what the slowest answer took, and that
+//               for three times as long: only the fast ones of what was sent are back
 //   baseline    the least of the smoothed ones of the last 30 to 60 s: the least of noisy numbers would be
 //               too small
 
@@ -10,6 +10,7 @@ import { latencyOf } from "./sample-window.ts";
 
 const SMOOTHING = 1 / 8;
 const BASELINE_MS = 30_000;
+const YOUNG_TIMES = 3;
 
 export interface UsualLatency {
   /** 0: nothing is known yet. */
@@ -19,6 +20,8 @@ export interface UsualLatency {
   baselineMs: number;
   nextBaselineMs: number;
   turnsAt: number;
+  /** Until then only the fast ones of what was sent first are back. */
+  youngUntil: number;
 }
 
 export function createUsualLatency(): UsualLatency {
@@ -28,6 +31,7 @@ export function createUsualLatency(): UsualLatency {
     baselineMs: Number.POSITIVE_INFINITY,
     nextBaselineMs: Number.POSITIVE_INFINITY,
     turnsAt: 0,
+    youngUntil: 0,
   };
 }
 
@@ -42,8 +46,9 @@ export function learnUsual(
   if (usual.smoothMs === 0) {
     usual.smoothMs = latencyOf(window, 1);
     usual.smoothInflight = inflight;
+    usual.youngUntil = window.startedAt + YOUNG_TIMES * usual.smoothMs;
   }
-  usual.smoothMs += SMOOTHING * (latencyMs - usual.smoothMs);
+  if (now >= usual.youngUntil) usual.smoothMs += SMOOTHING * (latencyMs - usual.smoothMs);
   usual.smoothInflight += SMOOTHING * (inflight - usual.smoothInflight);
   const turns = now >= usual.turnsAt;
   if (turns) {

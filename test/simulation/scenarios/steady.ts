@@ -1,6 +1,6 @@
-// S1: steady loads from half to ten times the capacity, at small and large upstreams, at such that queue and
-// such that refuse, for regions of some isolates; for isolates whose hub cannot be reached; and from nothing, for
-// clients that do not wait for long.
+// S1: steady loads from half to ten times the capacity, at small and large upstreams, at such that queue
+// and such that refuse, for regions of some isolates; for isolates whose hub cannot be reached; and from
+// nothing, for clients that do not wait for long.
 
 import { fleet } from "../harness/fleet.ts";
 import { goodput, successShare } from "../harness/measures.ts";
