@@ -22,6 +22,7 @@ import {
   remoteFailureCount,
   slowCount,
 } from "../resilience/call-window.ts";
+import { LEVEL_COUNT } from "../resilience/level.ts";
 import type { UpstreamControl } from "../resilience/upstream-control.ts";
 import { refreshControl } from "../resilience/upstream-control.ts";
 
@@ -47,6 +48,17 @@ export interface TargetState {
   readonly ejectedUntil: number | null;
 }
 
+/** Another region's upstream, of which regions tell each other what moves slowly. */
+export interface RemoteUpstreamState extends Omit<
+  UpstreamState,
+  "inflight" | "waiting" | "targets" | "override"
+> {
+  /** null: known in its own region alone. */
+  readonly inflight: null;
+  readonly waiting: null;
+  readonly targets: null;
+}
+
 export interface GatewayState {
   readonly region: string;
   readonly isolate: { session: string; snapshotAgeMs: number | null; mode: "alone" | "synced" };
@@ -54,7 +66,7 @@ export interface GatewayState {
   /** Every region in use, and how long ago this one heard from it. */
   readonly regions: Record<
     string,
-    { ageMs: number | null; upstreams: Record<string, Partial<UpstreamState>> }
+    { ageMs: number | null; upstreams: Record<string, UpstreamState | RemoteUpstreamState> }
   >;
   /** null: the hub did not answer. */
   readonly hub: HubDescription | null;
@@ -80,7 +92,7 @@ export function describeState(
   const upstreams = describeUpstreams(engine, described, now);
   const others = Object.entries(described?.peers ?? {}).map(([region, { ageMs }]) => [
     region,
-    { ageMs, upstreams: upstreamsOf(described, region, now) },
+    { ageMs, upstreams: upstreamsOf(engine, described, region, now) },
   ]);
   return {
     region: engine.region,
@@ -134,23 +146,37 @@ function addRegion(view: UpstreamState, own: RegionalUpstream | null): UpstreamS
   };
 }
 
-/** Another region's upstreams; an open time that is over reads as half-open, as it does here. */
+/**
+ * Every upstream as another region has it; one that it has told nothing of is as it is before the first
+ * call. An open time that is over reads as half-open, as it does here.
+ */
 function upstreamsOf(
+  engine: Engine,
   described: HubDescription | null,
   region: string,
   now: number,
-): Record<string, Partial<UpstreamState>> {
-  const entries = Object.entries(described?.upstreams ?? {}).flatMap(([name, byRegion]) => {
-    const other = byRegion[region];
-    if (other === undefined) return [];
-    const { breaker, window, load } = other;
-    const steered = load === undefined ? {} : { cursor: load.cursor, limit: load.limit };
+): Record<string, RemoteUpstreamState> {
+  const entries = engine.upstreams.map(({ plan: { name, concurrency } }) => {
+    const { breaker, window, load } = described?.upstreams[name]?.[region] ?? UNTOLD;
     const isOver = breaker.phase === "open" && breaker.openUntil !== null && breaker.openUntil <= now;
-    const shown = isOver ? { ...breaker, phase: "half-open" as const, openUntil: null } : breaker;
-    return [[name, { breaker: shown, ...steered, window }] as const];
+    const state: RemoteUpstreamState = {
+      breaker: isOver ? { ...breaker, phase: "half-open", openUntil: null } : breaker,
+      cursor: load?.cursor ?? LEVEL_COUNT,
+      limit: load?.limit ?? concurrency.max,
+      inflight: null,
+      waiting: null,
+      window,
+      targets: null,
+    };
+    return [name, state] as const;
   });
   return Object.fromEntries(entries);
 }
+
+const UNTOLD: RegionalUpstream = {
+  breaker: { phase: "closed", generation: 1, openUntil: null },
+  window: { ok: 0, failRemote: 0, failLocal: 0, slow: 0 },
+};
 
 export function describeUpstream(
   { plan, control }: Upstream,

@@ -95,6 +95,31 @@ describe("regions", () => {
     });
   });
 
+  it("have every upstream in the state of every region, also those that they have not called", async ({
+    expect,
+  }) => {
+    const heard = {
+      breaker: { phase: "closed", generation: expect.any(Number), openUntil: null },
+      cursor: 512,
+      limit: expect.any(Number),
+      window: { ok: expect.any(Number), failRemote: 0, failLocal: 0, slow: 0 },
+    };
+    for (const asked of REGIONS) {
+      const { regions } = await tellAdmin(gateway, asked, "GET", "state");
+      for (const region of REGIONS) {
+        const own = region === asked;
+        const gauge = own ? expect.any(Number) : null;
+        const known = {
+          ...heard,
+          inflight: gauge,
+          waiting: gauge,
+          targets: own ? [expect.anything()] : null,
+        };
+        expect(regions).toMatchObject({ [region]: { upstreams: { app: known } } });
+      }
+    }
+  });
+
   it("are described by the metrics", async ({ expect }) => {
     const samples = parsePrometheus(await readMetrics(gateway, "weur"));
     const valueOf = (name: string, labels: Record<string, string>): number =>
