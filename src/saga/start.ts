@@ -1,6 +1,7 @@
 // A request of a `saga:` route: its saga is stored, then answered with 202 and its address. The same key
 // leads to the same address. Nothing has happened when it could not be stored, and the answer says so.
 
+import { appliedPreferences } from "../delivery/accept-terms.ts";
 import { makeProblem } from "../edge/answer.ts";
 import { NOBODY } from "../edge/api-keys.ts";
 import { consumerAt } from "../edge/engine.ts";
@@ -9,6 +10,7 @@ import { returnLimits } from "../edge/limits.ts";
 import { routeParams } from "../edge/route-table.ts";
 import { Verdict } from "../edge/verdict.ts";
 import type { ProblemCode } from "../http/problem.ts";
+import type { Preferences } from "../http/prefer.ts";
 import { parsePrefer } from "../http/prefer.ts";
 import { retryAfterSeconds } from "../http/retry-after.ts";
 import type { SagaInput } from "./core/calls.ts";
@@ -58,20 +60,24 @@ async function answerStart(x: Exchange, definition: SagaDefinition): Promise<Res
   const reply = await askLedger(ledger.start({ definition, key: key.value, input, origin, owner }));
   if (reply === null) return refuse(x, "not_accepted");
   if (reply.kind === "full") return refuseFull(x, reply);
-  const { waitSeconds } = parsePrefer(x.request.headers.get("prefer"));
-  const waitMs = Math.min(waitSeconds ?? 0, MAX_PREFERRED_WAIT_S) * 1000;
+  const preferences = parsePrefer(x.request.headers.get("prefer"));
+  const wishedMs = Math.min(preferences.waitSeconds ?? 0, MAX_PREFERRED_WAIT_S) * 1000;
+  const waitMs = Math.max(0, Math.min(wishedMs, x.deadlineAt - Date.now()));
   const isKnown = reply.replayed || waitMs > 0;
   const view = isKnown ? await askLedger(ledger.awaitEnd(reply.id, waitMs), waitMs) : null;
-  return accepted(reply.id, view, waitSeconds);
+  return accepted(reply.id, view, preferences);
 }
 
-function accepted(id: string, reply: ViewReply | null, waitSeconds: number | null): Response {
+function accepted(id: string, reply: ViewReply | null, { respondAsync, waitSeconds }: Preferences): Response {
   const location = `/_gateway/sagas/${id}`;
   const view = reply?.kind === "found" ? reply.view : null;
   const hasEnded = reply?.kind === "found" && (reply.isOver || reply.view.state === "parked");
+  const isAnswered = hasEnded && waitSeconds !== null;
   const headers = new Headers({ location, "cache-control": "no-store" });
-  if (waitSeconds !== null) headers.set("preference-applied", `wait=${waitSeconds}`);
-  if (hasEnded && waitSeconds !== null) return Response.json(view, { status: 200, headers });
+  const waitMs = waitSeconds === null ? null : Math.min(waitSeconds, MAX_PREFERRED_WAIT_S) * 1000;
+  const applied = appliedPreferences({ respondAsync, waitMs }, isAnswered ? "with-result" : "with-job");
+  if (applied !== null) headers.set("preference-applied", applied);
+  if (isAnswered) return Response.json(view, { status: 200, headers });
   headers.set("retry-after", String(POLL_AFTER_S));
   const links = { self: location, events: `${location}/events` };
   return Response.json({ id, state: view?.state ?? "pending", links }, { status: 202, headers });

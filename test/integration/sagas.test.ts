@@ -76,6 +76,18 @@ describe("a checkout that nothing disturbs", () => {
     expect(await response.json()).toMatchObject({ state: "completed" });
   });
 
+  it("says which preferences were followed", async ({ expect }) => {
+    const appliedTo = async (prefer: string): Promise<unknown> => {
+      const response = await checkout.start(newOrder(), { prefer });
+      await checkout.rest(response.headers.get("location") ?? "");
+      return response.headers.get("preference-applied");
+    };
+    expect(await appliedTo("respond-async")).toBe("respond-async");
+    expect(await appliedTo("respond-async, wait=0")).toBe("respond-async, wait=0");
+    expect(await appliedTo("wait=60")).toBe("wait=10");
+    expect(await appliedTo("handling=lenient")).toBeNull();
+  });
+
   it("has one address for one key, also for many at once", async ({ expect }) => {
     const order = newOrder();
     const locations = await Promise.all(Array.from({ length: 10 }, () => checkout.begin(order)));
