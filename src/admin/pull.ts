@@ -16,7 +16,7 @@ export const DEFAULT_PULL_LEASE_MS = 30_000;
 export const MAX_ACKNOWLEDGED = 1_000;
 
 const PULL_RULE =
-  `Send \`max\` as a whole number from 1 to ${MAX_BATCH_JOBS}, and \`leaseMs\` as ms ` +
+  `Send \`max\` as a whole number from 1 on, and \`leaseMs\` as ms ` +
   `from ${MIN_PULL_LEASE_MS} to ${MAX_PULL_LEASE_MS}.`;
 const ACK_RULE = `Send \`leaseIds\` as a list of at most ${MAX_ACKNOWLEDGED} lease ids.`;
 const LEASE = /^([1-9a-z][0-9a-z]{0,10})\.(.{1,128})$/;
@@ -84,13 +84,14 @@ function pulledBy(x: Exchange, name: string): SubscriptionPlan | Response {
 async function readPull(request: Request): Promise<{ max: number; leaseMs: number } | null> {
   const text = await request.clone().text();
   const body = text.trim() === "" ? {} : await readJson(request);
-  if (typeof body !== "object" || body === null) return null;
+  if (typeof body !== "object" || body === null || Array.isArray(body)) return null;
   const { max = DEFAULT_PULL_EVENTS, leaseMs = DEFAULT_PULL_LEASE_MS } = { ...body } as Record<
     string,
     unknown
   >;
   if (typeof max !== "number" || typeof leaseMs !== "number") return null;
-  return { max, leaseMs };
+  // Whoever would take more gets what one answer holds, and the lag says that there is more.
+  return { max: Number.isSafeInteger(max) ? Math.min(max, MAX_BATCH_JOBS) : max, leaseMs };
 }
 
 /** An event's JSON keeps the text of its data. */

@@ -360,6 +360,9 @@ describe("a pulled subscription", () => {
     expect((await admin("subscriptions/billing/pull", {})).status).toBe(400);
     expect((await admin("subscriptions/nobody/pull", {})).status).toBe(404);
     expect((await admin("subscriptions/work/pull", { max: 0 })).status).toBe(400);
+    expect((await admin("subscriptions/work/pull", [])).status).toBe(400);
+    expect((await admin("subscriptions/work/pull", { max: 1.5 })).status).toBe(400);
+    expect((await admin("subscriptions/work/pull", { max: 1_000 })).status).toBe(200);
     expect((await admin("subscriptions/work/ack", {})).status).toBe(400);
   });
 });
