@@ -43,6 +43,17 @@ export async function deleteOverride(x: Exchange, upstream: string): Promise<Res
   return write(x, upstream, null);
 }
 
+/** Clears whatever is forced on any upstream. */
+export async function deleteOverrides(x: Exchange): Promise<Response> {
+  const readings = (await x.engine.hub?.ask((hub) => hub.overrides())) ?? null;
+  if (readings === null) return notAnswered(x);
+  for (const upstream of Object.keys(readings)) {
+    const cleared = await write(x, upstream, null);
+    if (!cleared.ok) return cleared;
+  }
+  return Response.json({});
+}
+
 async function write(x: Exchange, upstream: string, terms: OverrideTerms | null): Promise<Response> {
   const { hub } = x.engine;
   const reply = (await hub?.ask((stub) => stub.override(upstream, terms))) ?? null;

@@ -16,7 +16,7 @@ import { putFaults } from "./faults.ts";
 import { describeRelays } from "../delivery/relays/relays.ts";
 import type { HubView, StoredWork } from "./metrics.ts";
 import { renderMetrics } from "./metrics.ts";
-import { deleteOverride, listOverrides, putOverride, readOverride } from "./overrides.ts";
+import { deleteOverride, deleteOverrides, listOverrides, putOverride, readOverride } from "./overrides.ts";
 import { cancelJob, readJob, readJobResult } from "./jobs.ts";
 import { problemPage } from "./problem-page.ts";
 import { countSagas } from "./saga-counts.ts";
@@ -99,6 +99,7 @@ function addRegionPaths(own: Hono<OwnPathContext>): void {
   own.get("/_gateway/counters/:name", (c) => readCounter(c.env.x, c.req.param("name"), c.req.query("key")));
   own.post("/_gateway/counters/:name", (c) => addToCounter(c.env.x, c.req.param("name"), c.req.raw));
   own.get("/_gateway/overrides", (c) => listOverrides(c.env.x));
+  own.delete("/_gateway/overrides", (c) => deleteOverrides(c.env.x));
   own.get("/_gateway/overrides/:upstream", (c) => readOverride(c.env.x, c.req.param("upstream")));
   own.put("/_gateway/overrides/:upstream", (c) => putOverride(c.env.x, c.req.param("upstream"), c.req.raw));
   own.delete("/_gateway/overrides/:upstream", (c) => deleteOverride(c.env.x, c.req.param("upstream")));

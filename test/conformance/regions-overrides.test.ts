@@ -112,6 +112,17 @@ describe("an override", () => {
     expect((await askAdmin(gateway, "weur", "GET", "overrides/app")).status).toBe(404);
   });
 
+  it("ends with all others in every region where all are cleared at once", async ({ expect }) => {
+    await force("weur", "app", { breaker: "open" });
+    await force("enam", "single", { cursor: 0 });
+    await everywhere("app is refused everywhere", "/p1/x", 503);
+    await everywhere("single is refused everywhere", "/single/x", 503);
+    expect(await tellAdmin(gateway, "apac", "DELETE", "overrides")).toEqual({});
+    await everywhere("app is asked everywhere", "/p1/x", 200);
+    await everywhere("single is asked everywhere", "/single/x", 200);
+    expect(await tellAdmin(gateway, "weur", "GET", "overrides")).toEqual({});
+  });
+
   it("ends by itself", async ({ expect }) => {
     await force("weur", "app", { breaker: "open", forMs: 2_500 });
     const setAt = Date.now();

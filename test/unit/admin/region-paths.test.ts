@@ -34,6 +34,7 @@ const CALLS = [
   ["GET", "overrides/app", null],
   ["PUT", "overrides/app", { breaker: "open", forMs: 1000 }],
   ["DELETE", "overrides/app", null],
+  ["DELETE", "overrides", null],
 ] as const;
 
 describe("without a hub that answers", () => {
