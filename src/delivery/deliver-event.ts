@@ -95,7 +95,9 @@ async function runOnce(
   if (target.kind !== "event") return { kind: "poison", error: "a request stands among events" };
   const event = withTrace(target.event, traceparent);
   try {
-    if (subscription.plan.deliver.kind !== "webhook") return await callBinding(event, subscription);
+    if (subscription.plan.deliver.kind !== "webhook") {
+      return await callBinding(event, subscription, engine.ownVia);
+    }
     const { url, timeoutMs, mode } = subscription.plan.deliver;
     const { secrets, headers } = subscription;
     const rules = targetRules(engine.plan, engine.isLocal);
@@ -138,14 +140,18 @@ async function eventRequest(event: CloudEvent): Promise<{ headers: [string, stri
   return { headers: [...headers.map(([name, value]): [string, string] => [name, value]), ...own], body };
 }
 
-async function callBinding(event: CloudEvent, { plan, fetcher }: Subscription): Promise<DeliveryOutcome> {
+async function callBinding(
+  event: CloudEvent,
+  { plan, fetcher }: Subscription,
+  via: string,
+): Promise<DeliveryOutcome> {
   const failed = { kind: "failed", status: null, retryAfterMs: null, result: null } as const;
   if (fetcher === null) return { kind: "deferred", forMs: REST_MS, reason: "its binding is not there" };
   const { headers, body } = await eventRequest(event);
   const signal = AbortSignal.timeout(BINDING_TIMEOUT_MS);
   const request = new Request(`https://${plan.name}.subscription/`, {
     method: "POST",
-    headers,
+    headers: [...headers, ["via", via]],
     body,
     signal,
   });

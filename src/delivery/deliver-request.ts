@@ -1,7 +1,11 @@
 // The request for one delivery. What was accepted is already edited for the upstream; here comes what every
-// try adds: its place in the trace, the time that is left, and the key by which a repetition is known.
+// try adds: its place in the trace, the time that is left, and the key by which a repetition is known. An
+// event was never a request, so of it the gateway says here that it has passed: a delivery that leads back to
+// the gateway is a loop.
 
-import { takesNoBody } from "../edge/checks.ts";
+import { className, takesNoBody } from "../edge/checks.ts";
+import { consumerAt } from "../edge/engine.ts";
+import type { Exchange } from "../edge/exchange.ts";
 import type { RequestBuilder } from "../edge/outbound-request.ts";
 import { tryTraceparent } from "../edge/trace.ts";
 import { parseJobId } from "./core/job-id.ts";
@@ -42,8 +46,19 @@ export function buildDelivery(
     if (body !== null && !takesNoBody(method)) init.body = body;
     if (body instanceof ReadableStream) init.duplex = "half";
     const request = new Request(url, init);
+    if (!request.headers.has("via")) addOwnFields(request.headers, x);
     request.headers.set("traceparent", tryTraceparent(x));
     request.headers.set("x-tidegate-deadline-ms", String(Math.max(1, Math.floor(remainingMs))));
     return request;
   };
+}
+
+function addOwnFields(headers: Headers, x: Exchange): void {
+  const { engine, requestId, trafficClass, consumer, tenant } = x;
+  headers.set("via", engine.ownVia);
+  headers.set("x-request-id", requestId);
+  headers.set("x-tidegate-class", className(trafficClass));
+  const known = consumerAt(engine, consumer);
+  if (known !== null) headers.set("x-tidegate-consumer", known.name);
+  if (tenant >= 0) headers.set("x-tidegate-tenant", engine.plan.tenants[tenant].name);
 }

@@ -375,6 +375,19 @@ describe("an upstream", () => {
     expect(body).toBe('{"sku":"x"}');
     expect(headers).toMatchObject({ "ce-id": id, "ce-type": "stock.low", "idempotency-key": id });
   });
+
+  it("hears through whom its events come, and what comes back is a loop", async () => {
+    await publish("stock.high", { sku: "y" });
+    await vi.waitFor(() => expect(at("/events?x=1").at(-1)?.body).toContain("y"), SOON);
+    const headers = at("/events?x=1").at(-1)?.headers;
+    expect(headers).toMatchObject({
+      via: "1.1 tidegate",
+      "x-tidegate-class": "P1",
+      "x-request-id": expect.stringMatching(/./),
+    });
+    const returned = { method: "POST", headers: { via: String(headers?.["via"]) }, body: "{}" };
+    expect((await fetch(`${gateway.url}/v1/track`, returned)).status).toBe(508);
+  });
 });
 
 function batched(id: string): object {
