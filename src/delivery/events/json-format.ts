@@ -32,6 +32,9 @@ export type ParsedEvents =
 const TEXT_ATTRIBUTES = ["id", "source", "type", "subject", "time", "datacontenttype", "dataschema"];
 const REQUIRED = new Set(["id", "source", "type"]);
 
+/** Debezium names some of its attributes as its fields are: `iodebeziumtxId`, `iodebeziumtxnNumber`. */
+const OF_DEBEZIUM = /^iodebezium[A-Za-z0-9]+$/;
+
 /** One event from its JSON text. */
 export function parseStructured(text: string): ParsedEvent {
   const value = parseJson(text);
@@ -169,7 +172,8 @@ function readExtensions(
     }
     // A member of that name would be the record's prototype.
     if (name === "__proto__") return invalid(name, "must be named in lower-case letters and digits");
-    values[name] = value;
+    const written = OF_DEBEZIUM.test(name) ? name.toLowerCase() : name;
+    if (written === name || !members.has(written)) values[written] = value;
   }
   return { values };
 }

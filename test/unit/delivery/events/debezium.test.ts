@@ -2,6 +2,7 @@
 
 import { describe, expect, it } from "vitest";
 import { readChangeEvent, type ChangeEvent } from "../../../../src/delivery/events/debezium.ts";
+import { parseStructured } from "../../../../src/delivery/events/json-format.ts";
 
 const SOURCE = {
   version: "3.0.0.Final",
@@ -120,6 +121,51 @@ describe("an outbox table", () => {
 
   it("refuses a row without a type", () => {
     expect(readChangeEvent(change({ after: { ...row, type: null } }))).toMatchObject({ at: "type" });
+  });
+});
+
+describe("a CloudEvent that Debezium has made", () => {
+  const written = {
+    id: "name:test_server;lsn:29274832;txId:565",
+    source: "/debezium/postgresql/test_server",
+    specversion: "1.0",
+    type: "io.debezium.postgresql.datachangeevent",
+    time: "2020-01-13T13:55:39.738Z",
+    datacontenttype: "application/json",
+    iodebeziumop: "r",
+    iodebeziumsnapshot: "true",
+    iodebeziumxmin: null,
+    iodebeziumtxId: "565",
+    data: { before: null, after: { pk: 1 } },
+  };
+
+  it("is read although some of its attributes have capitals in their names", () => {
+    const parsed = parseStructured(JSON.stringify(written));
+    expect(parsed).toMatchObject({
+      kind: "event",
+      event: {
+        id: "name:test_server;lsn:29274832;txId:565",
+        extensions: { iodebeziumop: "r", iodebeziumsnapshot: "true", iodebeziumtxid: "565" },
+      },
+    });
+  });
+
+  it("may have such an attribute in both spellings, of which the one without capitals counts", () => {
+    for (const members of [
+      { ...written, iodebeziumtxid: "566" },
+      { iodebeziumtxid: "566", ...written },
+    ]) {
+      expect(parseStructured(JSON.stringify(members))).toMatchObject({
+        event: { extensions: { iodebeziumtxid: "566" } },
+      });
+    }
+  });
+
+  it("is alone in that: nobody else's attributes may have capitals", () => {
+    expect(parseStructured(JSON.stringify({ ...written, orderId: "1" }))).toMatchObject({
+      kind: "invalid",
+      at: "orderId",
+    });
   });
 });
 
