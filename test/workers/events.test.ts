@@ -116,6 +116,14 @@ describe("a published event", () => {
     expect(first.map(({ id }) => id)).toEqual(["a1", "b1"]);
     expect(first[0].sequence < first[1].sequence).toBe(true);
   });
+
+  it("is handed on in the order of all that have no key, where it has none itself", async () => {
+    const ordered = subscription({ ordered: true });
+    await publish([event("1"), event("2"), event("a1", { subject: "a" })], [ordered]);
+    await vi.waitFor(async () => expect((await outboxOf(ordered).describe()).depth).toBe(3), SOON);
+    const first = await pulledIds(ordered.name, 10);
+    expect(first.map(({ id }) => id)).toEqual(["1", "a1"]);
+  });
 });
 
 describe("an event's price", () => {

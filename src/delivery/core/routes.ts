@@ -143,10 +143,12 @@ function targetOf(event: CloudEvent, seq: number | null): EventTarget {
   };
 }
 
-/** Whose order an event keeps: its partition key's, else its subject's; null: nobody's. */
-export function orderKey({ extensions, subject }: Pick<CloudEvent, "extensions" | "subject">): string | null {
-  const key = String(extensions[KEY_EXTENSION] ?? "") || (subject ?? "");
-  if (key === "") return null;
+/** Whose order events without a key of their own keep: that of all such. A route's events have none. */
+const UNKEYED = "(none)";
+
+/** Whose order an event keeps: its partition key's, else its subject's. */
+export function orderKey({ extensions, subject }: Pick<CloudEvent, "extensions" | "subject">): string {
+  const key = String(extensions[KEY_EXTENSION] ?? "") || (subject ?? "") || UNKEYED;
   return key.length <= MAX_KEY_CHARS ? key : `${key.slice(0, MAX_KEY_CHARS - 20)}#${fingerprint64(key)}`;
 }
 
