@@ -1,5 +1,6 @@
 // What is said to whoever sent something to be stored, where it was not: one verdict for each way in which a
-// body or a store says no. Requests for a queue and requests that become events share it.
+// body or a store says no. Requests for a queue, requests that become events and those that start sagas share
+// it.
 
 import { className } from "../edge/checks.ts";
 import type { Exchange } from "../edge/exchange.ts";
@@ -58,8 +59,8 @@ export function refuse(x: Exchange, verdict: Verdict, detail: string): Verdict {
 
 /** Notes the verdict for whoever asked for an explanation, and gives it back. */
 export function noteIntake(x: Exchange, verdict: Verdict, said: string): Verdict {
-  const stage = x.queue === null ? "event" : "queue";
-  const name = x.queue?.name ?? x.event ?? "";
+  const stage = x.queue !== null ? "queue" : x.saga !== null ? "saga" : "event";
+  const name = x.queue?.name ?? x.saga?.name ?? x.event ?? "";
   x.explanation?.note(stage, said, { [stage]: name, class: className(x.trafficClass) });
   return verdict;
 }

@@ -60,6 +60,7 @@ function answerProblem(x: Exchange, verdict: Exclude<Verdict, 0>): Response {
   if (verdict === Verdict.bodyTooLarge && x.route !== null) extra["limitBytes"] = x.route.bodyLimitBytes;
   if (verdict === Verdict.headersTooLarge) extra["limitBytes"] = MAX_HEADER_BYTES;
   if (x.queue !== null && verdict === Verdict.backlogFull) extra["queue"] = x.queue.name;
+  if (x.saga !== null && verdict === Verdict.backlogFull) extra["saga"] = x.saga.name;
   if (x.event !== null && verdict === Verdict.backlogFull) extra["event"] = x.event;
   if (verdict === Verdict.unauthorized) {
     headers.set("www-authenticate", `ApiKey realm="${x.engine.plan.name}"`);

@@ -1,23 +1,20 @@
 // A request of a `saga:` route: its saga is stored, then answered with 202 and its address. The same key
 // leads to the same address. Nothing has happened when it could not be stored, and the answer says so.
 
+import { readBody, release } from "../delivery/accept-body.ts";
 import { appliedPreferences } from "../delivery/accept-terms.ts";
-import { makeProblem } from "../edge/answer.ts";
-import { NOBODY } from "../edge/api-keys.ts";
+import { noteIntake, refuse, refuseBody, refuseFull } from "../delivery/intake.ts";
 import { consumerAt } from "../edge/engine.ts";
 import type { Exchange } from "../edge/exchange.ts";
-import { returnLimits } from "../edge/limits.ts";
 import { routeParams } from "../edge/route-table.ts";
 import { Verdict } from "../edge/verdict.ts";
-import type { ProblemCode } from "../http/problem.ts";
 import type { Preferences } from "../http/prefer.ts";
 import { parsePrefer } from "../http/prefer.ts";
-import { retryAfterSeconds } from "../http/retry-after.ts";
 import type { SagaInput } from "./core/calls.ts";
 import { missingInput } from "./core/calls.ts";
 import type { SagaDefinition } from "./core/definition.ts";
 import { headersRead } from "./core/definition.ts";
-import type { StartReply, ViewReply } from "./core/protocol.ts";
+import type { SagaLedgerStub, StartReply, StartRequest, ViewReply } from "./core/protocol.ts";
 import { MAX_INPUT_BYTES, MAX_KEY_CHARS } from "./core/protocol.ts";
 import type { Json } from "./core/template.ts";
 import { renderText } from "./core/template.ts";
@@ -27,45 +24,62 @@ import { askLedger, ledgerOf } from "./ledgers.ts";
 export const MAX_PREFERRED_WAIT_S = 10;
 const POLL_AFTER_S = 1;
 
-/** Starts the saga of the request's route; the exchange then holds the gateway's own answer. */
+/** Starts the saga of the request's route; on `admit` the exchange holds the answer. */
 export async function startSaga(x: Exchange, definition: SagaDefinition): Promise<Verdict> {
-  x.response = await answerStart(x, definition);
-  return Verdict.admit;
-}
-
-async function answerStart(x: Exchange, definition: SagaDefinition): Promise<Response> {
-  const { engine, route } = x;
-  const { sagaLedgers: ledgers } = engine;
-  if (ledgers === null) return refuse(x, "not_accepted", "This process keeps no sagas.");
-  const body = await readBody(x);
-  if (body === "too-large") {
-    return makeProblem(x, "body_too_large", { limitBytes: limitOf(x) }, new Headers());
-  }
-  if (body === "malformed") return refuse(x, "bad_request", "Send the body as well-formed JSON.");
-  const input = inputOf(x, definition, body.json);
+  const { sagaLedgers: ledgers, region } = x.engine;
+  if (ledgers === null) return refuse(x, Verdict.notAccepted, "This process keeps no sagas.");
+  const limitBytes = Math.min(MAX_INPUT_BYTES, x.route?.bodyLimitBytes ?? 0);
+  const body = await readBody(x.request.body, x.inbound.contentLength, {
+    limitBytes,
+    hasBucket: true,
+    waitMs: x.deadlineAt - Date.now(),
+  });
+  if (body.kind !== "read") return refuseBody(x, body, () => `Send at most ${limitBytes} bytes.`);
+  release(body.body);
+  const json = parseBody(body.body, x.request.headers.get("content-type"));
+  if (json === undefined) return refuse(x, Verdict.badRequest, "Send the body as well-formed JSON.");
+  const input = inputOf(x, definition, json);
   const key = renderText(definition.key, { ...input });
   const missing = "missing" in key ? key.missing : missingInput(definition, input);
   if ("missing" in key || missing !== null) {
-    return refuse(x, "bad_request", `The request lacks what its steps need: ${missing}.`);
+    return refuse(x, Verdict.badRequest, `The request lacks what its steps need: ${missing}.`);
   }
   if (key.value === "" || key.value.length > MAX_KEY_CHARS || !key.value.isWellFormed()) {
-    return refuse(x, "bad_request", `The saga's key must have 1 to ${MAX_KEY_CHARS} characters.`);
+    const detail = `The saga's key must have 1 to ${MAX_KEY_CHARS} characters.`;
+    return refuse(x, Verdict.badRequest, detail);
   }
-  const ledger = ledgerOf(ledgers, definition.name, engine.region);
-  const { trafficClass, requestId } = x;
+  const ledger = ledgerOf(ledgers, definition.name, region);
+  const reply = await askLedger(ledger.start({ definition, key: key.value, input, ...startedBy(x) }));
+  if (reply === null) return noteIntake(x, Verdict.notAccepted, "unanswered");
+  if (reply.kind === "full") return refuseFull(x, reply.retryAfterMs);
+  x.sent = !reply.replayed;
+  await answer(x, ledger, reply);
+  return noteIntake(x, Verdict.admit, reply.replayed ? "replayed" : "accepted");
+}
+
+/** On whose behalf it runs, and who alone may look at it; null: whoever has its address. */
+function startedBy(x: Exchange): Pick<StartRequest, "origin" | "owner"> {
+  const { engine, route, trafficClass, requestId } = x;
   const consumer = consumerAt(engine, x.consumer)?.name ?? null;
   const tenant = x.tenant < 0 ? null : engine.plan.tenants[x.tenant].name;
-  const origin = { trafficClass, consumer, tenant, region: engine.region, requestId };
-  const owner = route?.auth === null || x.consumer === NOBODY ? null : consumer;
-  const reply = await askLedger(ledger.start({ definition, key: key.value, input, origin, owner }));
-  if (reply === null) return refuse(x, "not_accepted");
-  if (reply.kind === "full") return refuseFull(x, reply);
+  return {
+    origin: { trafficClass, consumer, tenant, region: engine.region, requestId },
+    owner: route?.auth === null ? null : consumer,
+  };
+}
+
+/** Waits for its end where the client would. */
+async function answer(
+  x: Exchange,
+  ledger: SagaLedgerStub,
+  { id, replayed }: Extract<StartReply, { kind: "started" }>,
+): Promise<void> {
   const preferences = parsePrefer(x.request.headers.get("prefer"));
   const wishedMs = Math.min(preferences.waitSeconds ?? 0, MAX_PREFERRED_WAIT_S) * 1000;
   const waitMs = Math.max(0, Math.min(wishedMs, x.deadlineAt - Date.now()));
-  const isKnown = reply.replayed || waitMs > 0;
-  const view = isKnown ? await askLedger(ledger.awaitEnd(reply.id, waitMs), waitMs) : null;
-  return accepted(reply.id, view, preferences);
+  const isAsked = replayed || waitMs > 0;
+  const view = isAsked ? await askLedger(ledger.awaitEnd(id, waitMs), waitMs) : null;
+  x.response = accepted(id, view, preferences);
 }
 
 function accepted(id: string, reply: ViewReply | null, { respondAsync, waitSeconds }: Preferences): Response {
@@ -83,18 +97,6 @@ function accepted(id: string, reply: ViewReply | null, { respondAsync, waitSecon
   return Response.json({ id, state: view?.state ?? "pending", links }, { status: 202, headers });
 }
 
-function refuse(x: Exchange, code: ProblemCode, detail?: string): Response {
-  returnLimits(x);
-  const headers = new Headers(code === "not_accepted" ? { "retry-after": "1" } : {});
-  return makeProblem(x, code, detail === undefined ? {} : { detail }, headers);
-}
-
-function refuseFull(x: Exchange, { retryAfterMs }: StartReply & { readonly kind: "full" }): Response {
-  returnLimits(x);
-  const retryAfter = retryAfterSeconds(retryAfterMs);
-  return makeProblem(x, "backlog_full", { retryAfter }, new Headers({ "retry-after": String(retryAfter) }));
-}
-
 /** What templates can read of the request; of its header fields only what they do read is kept. */
 function inputOf(x: Exchange, definition: SagaDefinition, body: Json): SagaInput {
   const { headers } = x.request;
@@ -110,55 +112,19 @@ function inputOf(x: Exchange, definition: SagaDefinition, body: Json): SagaInput
   };
 }
 
-function limitOf(x: Exchange): number {
-  return Math.min(MAX_INPUT_BYTES, x.route?.bodyLimitBytes ?? 0);
-}
-
-async function readBody(x: Exchange): Promise<{ readonly json: Json } | "too-large" | "malformed"> {
-  const { body, headers } = x.request;
-  if (body === null) return { json: null };
-  const bytes = await readBytes(body, limitOf(x));
-  if (typeof bytes === "string") return bytes;
+/** Text that is no JSON is itself, unless it was said to be JSON: then undefined. */
+function parseBody(bytes: Uint8Array | null, contentType: string | null): Json | undefined {
+  if (bytes === null) return null;
   let text: string;
   try {
     text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(bytes);
   } catch {
-    return "malformed";
+    return undefined;
   }
-  if (text === "") return { json: null };
   try {
-    return { json: JSON.parse(text) };
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- JSON.parse gives nothing else
+    return JSON.parse(text) as Json;
   } catch {
-    return /json/i.test(headers.get("content-type") ?? "") ? "malformed" : { json: text };
+    return /json/i.test(contentType ?? "") ? undefined : text;
   }
-}
-
-async function readBytes(
-  body: ReadableStream<Uint8Array>,
-  limit: number,
-): Promise<Uint8Array | "too-large" | "malformed"> {
-  const chunks: Uint8Array[] = [];
-  let length = 0;
-  const reader = body.getReader();
-  try {
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (done) break;
-      length += value.byteLength;
-      if (length > limit) {
-        reader.cancel().catch(() => {});
-        return "too-large";
-      }
-      chunks.push(value);
-    }
-  } catch {
-    return "malformed";
-  }
-  const bytes = new Uint8Array(length);
-  let at = 0;
-  for (const chunk of chunks) {
-    bytes.set(chunk, at);
-    at += chunk.byteLength;
-  }
-  return bytes;
 }
