@@ -61,6 +61,13 @@ function keysOf(view: SagaView): Map<string, number> {
   return new Map([...used].map(([name, keys]) => [name, keys.size]));
 }
 
+/** The preferences that were followed of those that a start had. */
+async function appliedTo(prefer: string): Promise<string | null> {
+  const response = await checkout.start(newOrder(), { prefer });
+  await checkout.rest(response.headers.get("location") ?? "");
+  return response.headers.get("preference-applied");
+}
+
 describe("a checkout that nothing disturbs", () => {
   it("does every step once and undoes none (74, 86)", async ({ expect }) => {
     const order = newOrder();
@@ -77,11 +84,6 @@ describe("a checkout that nothing disturbs", () => {
   });
 
   it("says which preferences were followed", async ({ expect }) => {
-    const appliedTo = async (prefer: string): Promise<unknown> => {
-      const response = await checkout.start(newOrder(), { prefer });
-      await checkout.rest(response.headers.get("location") ?? "");
-      return response.headers.get("preference-applied");
-    };
     expect(await appliedTo("respond-async")).toBe("respond-async");
     expect(await appliedTo("respond-async, wait=0")).toBe("respond-async, wait=0");
     expect(await appliedTo("wait=60")).toBe("wait=10");
