@@ -36,10 +36,9 @@ export type OptionalColumn = "key" | "createdAt";
 export interface KeyTable {
   readonly order: "key";
   readonly table: string;
-  /** Counters and leases of keys stand beside it: `<table>_seq`, `<table>_lease`, `<table>_fence`. */
+  /** Counters and leases of keys stand beside it: `<table>_seq`, `<table>_lease`. */
   readonly seqTable: string;
   readonly leaseTable: string;
-  readonly fenceSequence: string;
   readonly columns: Readonly<Record<KeyColumn, string>>;
 }
 
@@ -99,7 +98,6 @@ export function outboxTable(
       table,
       seqTable: beside("_seq"),
       leaseTable: beside("_lease"),
-      fenceSequence: beside("_fence"),
       columns: quoteAll({ ...KEY_COLUMNS, ...columns }),
     },
   };

@@ -35,6 +35,8 @@ export interface KeyRelay {
   readonly source: string;
   readonly leaseMs: number;
   readonly onPoison: "block" | "skip";
+  /** Whether the table has a column for rows that are given up. */
+  readonly canBury: boolean;
 }
 
 export interface PassPorts {
@@ -64,7 +66,7 @@ export async function passKeys(
   turn: KeyTurn,
   ports: PassPorts,
 ): Promise<{ readonly report: PassReport; readonly turn: KeyTurn }> {
-  const statements = keyStatements(relay.table);
+  const statements = keyStatements(relay.table, relay.canBury);
   const claimedAt = ports.now();
   const { leases, behind } = await claim(relay, statements, turn, ports.connection);
   const rowsOfKey = Math.min(MAX_ROWS_OF_KEY, Math.floor(MAX_ROWS / Math.max(1, leases.length)));
@@ -128,7 +130,7 @@ async function settle(
     failures.add(error);
     if (failure === null) never.push({ id: row.id, error });
     const wait = failure === null ? null : waitAfter(row.attempts + 1, failure.retryAfterMs, random());
-    const poisonPause = relay.onPoison === "block" ? POISON_PAUSE_MS : null;
+    const poisonPause = relay.onPoison === "block" || !relay.canBury ? POISON_PAUSE_MS : null;
     stops.push({ lease, row, error, pauseMs: wait ?? poisonPause });
   }
   const marked = await mark(relay, statements, tries, done, connection);

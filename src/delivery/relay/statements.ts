@@ -27,9 +27,16 @@ export interface KeyStatements {
   readonly lag: string;
 }
 
-export function keyStatements({ table, leaseTable, fenceSequence, columns }: KeyTable): KeyStatements {
+/** Gives 1 as `canBury` where a table has a column for rows that are given up, else 0. */
+export function canBuryStatement({ table, columns: { deadAt } }: KeyTable): string {
+  return `SELECT COUNT(*)::int AS "canBury" FROM pg_attribute
+          WHERE attrelid = to_regclass('${table}') AND attname = '${deadAt.replaceAll('"', "")}' AND NOT attisdropped`;
+}
+
+/** `canBury`: whether the table has a column for rows that are given up. */
+export function keyStatements({ table, leaseTable, columns }: KeyTable, canBury: boolean): KeyStatements {
   const { id, key, seq, type, payload, createdAt, publishedAt, attempts, lastError, deadAt } = columns;
-  const waits = `o.${publishedAt} IS NULL AND o.${deadAt} IS NULL`;
+  const waits = `o.${publishedAt} IS NULL${canBury ? ` AND o.${deadAt} IS NULL` : ""}`;
   const nextKey = (behind: string): string =>
     `SELECT o.${key} AS key FROM ${table} o
      WHERE ${waits} AND o.${key} > ${behind} ORDER BY o.${key} LIMIT 1`;
@@ -39,7 +46,8 @@ export function keyStatements({ table, leaseTable, fenceSequence, columns }: Key
   const heldAll = held("(l.key, l.fence) IN (SELECT * FROM unnest($2::text[], $3::bigint[]))");
   return {
     // Jumps from key to key over the index of what waits; claims in the order of keys, so two relays that
-    // claim at once never wait for each other in a circle.
+    // claim at once never wait for each other in a circle. The transaction's number is the fence: no other
+    // claim ever has it.
     claim: `
       WITH RECURSIVE waiting AS (
         (${nextKey("$1::text")})
@@ -53,7 +61,7 @@ export function keyStatements({ table, leaseTable, fenceSequence, columns }: Key
         ORDER BY c.key LIMIT $2
       ), claimed AS (
         INSERT INTO ${leaseTable} AS l (key, owner, until, fence)
-        SELECT key, $3, clock_timestamp() + $4 * interval '1 ms', nextval('${fenceSequence}')
+        SELECT key, $3, clock_timestamp() + $4 * interval '1 ms', txid_current()
         FROM free ORDER BY key
         ON CONFLICT (key) DO UPDATE
           SET owner = excluded.owner, until = excluded.until, fence = excluded.fence

@@ -17,7 +17,7 @@ export function tableDefinition(table: OutboxTable): string {
   return table.order === "key" ? keyDefinition(table) : plainDefinition(table);
 }
 
-function keyDefinition({ table, seqTable, leaseTable, fenceSequence, columns }: KeyTable): string {
+function keyDefinition({ table, seqTable, leaseTable, columns }: KeyTable): string {
   const { id, key, seq, type, payload, createdAt, publishedAt, attempts, lastError, deadAt } = columns;
   const name = table.split(".").at(-1)?.replaceAll('"', "") ?? "";
   const number = table.replace(/"([^"]+)"$/, '"$1_number"');
@@ -54,7 +54,6 @@ CREATE TRIGGER "${name}_number" BEFORE INSERT ON ${table} FOR EACH ROW EXECUTE F
 -- Which relay publishes which key at the moment. Writers never touch it.
 CREATE TABLE ${leaseTable} (
   key text PRIMARY KEY, owner text NOT NULL, until timestamptz NOT NULL, fence bigint NOT NULL);
-CREATE SEQUENCE ${fenceSequence};
 `;
 }
 

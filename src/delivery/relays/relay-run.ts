@@ -11,7 +11,7 @@ import { numberOf } from "../relay/connection.ts";
 import { LEASE_MS } from "../relay/cursor.ts";
 import { BUSY_PAUSE_MS } from "../relay/pacing.ts";
 import type { EventPublisher, PublishOutcome } from "../relay/publisher.ts";
-import { keyStatements, plainStatements } from "../relay/statements.ts";
+import { canBuryStatement, keyStatements, plainStatements } from "../relay/statements.ts";
 import { relayStep, type PostgresRelay, type RelayProgress, type RelayStep } from "../relay/step.ts";
 import { PostgresConnection, type ByteSocket } from "./postgres-connection.ts";
 
@@ -52,19 +52,20 @@ export async function runRelay(relay: RelayPlan, before: RelayProgress, ports: R
   try {
     connection = new PostgresConnection(ports.hyperdrive.connect());
     await connection.open(ports.hyperdrive);
+    const canBury = await mayBury(relay, connection);
     if (ports.isFirst && relay.table.order === "key") {
-      await connection.query(keyStatements(relay.table).forget, [ports.owner]);
+      await connection.query(keyStatements(relay.table, canBury).forget, [ports.owner]);
     }
     const passing = { connection, publisher: publisherOf(ports), now: Date.now, random: Math.random };
     for (const endsAt = Date.now() + MAX_RUN_MS; ;) {
-      const step = await relayStep(relayOf(relay, ports.owner), progress, passing);
+      const step = await relayStep(relayOf(relay, ports.owner, canBury), progress, passing);
       ({ progress } = step);
       ports.onStep(step);
       if (step.kind === "database-failed") return { progress, error: null };
       if (progress.pauseMs > BUSY_PAUSE_MS || Date.now() + progress.pauseMs >= endsAt) break;
       await pause(progress.pauseMs);
     }
-    ports.onLag(await measureLag(relay, connection));
+    ports.onLag(await measureLag(relay, canBury, connection));
     return { progress, error: null };
   } catch (error) {
     return { progress, error: error instanceof Error ? error.message : String(error) };
@@ -78,14 +79,25 @@ export function relaySource(name: string): string {
   return `/relays/${name}`;
 }
 
-function relayOf({ name, table, onPoison }: RelayPlan, owner: string): PostgresRelay {
+function relayOf({ name, table, onPoison }: RelayPlan, owner: string, canBury: boolean): PostgresRelay {
   const source = relaySource(name);
   if (table.order === "none") return { order: "none", relay: { table, source } };
-  return { order: "key", relay: { table, source, owner, leaseMs: LEASE_MS, onPoison } };
+  return { order: "key", relay: { table, source, owner, leaseMs: LEASE_MS, onPoison, canBury } };
 }
 
-async function measureLag({ table }: RelayPlan, connection: PostgresConnection): Promise<RelayLag> {
-  const { lag } = table.order === "key" ? keyStatements(table) : plainStatements(table);
+/** A team may have made its table without a place for rows that are given up: then nothing is. */
+async function mayBury({ table }: RelayPlan, connection: PostgresConnection): Promise<boolean> {
+  if (table.order === "none") return false;
+  const [row] = (await connection.query(canBuryStatement(table), [])).rows;
+  return numberOf(row, "canBury") > 0;
+}
+
+async function measureLag(
+  { table }: RelayPlan,
+  canBury: boolean,
+  connection: PostgresConnection,
+): Promise<RelayLag> {
+  const { lag } = table.order === "key" ? keyStatements(table, canBury) : plainStatements(table);
   const [row] = (await connection.query(lag, [])).rows;
   return { rows: numberOf(row, "lag"), oldestAgeMs: numberOf(row, "oldestAgeMs"), measuredAt: Date.now() };
 }

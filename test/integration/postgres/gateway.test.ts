@@ -187,6 +187,44 @@ describe("a relay in the gateway", { timeout: 120_000 }, () => {
     },
   );
 
+  it("publishes tables that a team has made by itself, without a place for what is given up", async ({
+    expect,
+  }) => {
+    await client.query(`
+      CREATE TABLE own_outbox (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), key text NOT NULL,
+        seq bigint, type text NOT NULL, payload jsonb NOT NULL, created_at timestamptz NOT NULL DEFAULT now(),
+        published_at timestamptz, attempts int NOT NULL DEFAULT 0, last_error text);
+      CREATE INDEX ON own_outbox (key, seq) WHERE published_at IS NULL;
+      CREATE TABLE own_outbox_seq (key text PRIMARY KEY, next bigint NOT NULL);
+      CREATE TABLE own_outbox_lease (key text PRIMARY KEY, owner text, until timestamptz, fence bigint);
+      CREATE FUNCTION own_number() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        INSERT INTO own_outbox_seq AS counter VALUES (NEW.key, 2)
+          ON CONFLICT (key) DO UPDATE SET next = counter.next + 1 RETURNING next - 1 INTO NEW.seq;
+        RETURN NEW; END $$;
+      CREATE TRIGGER own_number BEFORE INSERT ON own_outbox FOR EACH ROW EXECUTE FUNCTION own_number();`);
+    const relays = { shop: { hyperdrive: "DB", table: "own_outbox", onPoison: "skip" } };
+    const gateway = await startGateway({ config: configOf(relays, "/own"), args: args() });
+    try {
+      await client.query(
+        "INSERT INTO own_outbox (key, type, payload) SELECT 'k' || i % 5, 'order.paid', to_jsonb(i) " +
+          "FROM generate_series(1, 100) AS i",
+      );
+      await client.query("INSERT INTO own_outbox (key, type, payload) VALUES ('bad', '', '1')");
+      await vi.waitFor(() => expect(idsAt("/own").size).toBe(100), SOON);
+      expect(inversions(heard.get("/own") ?? [])).toBe(0);
+      await vi.waitFor(async () => {
+        const { rows } = await client.query(
+          "SELECT key, last_error FROM own_outbox WHERE published_at IS NULL",
+        );
+        expect(rows).toEqual([{ key: "bad", last_error: "type must not be empty" }]);
+        const state = await relayState(gateway.url, gateway.adminToken);
+        expect(state).toMatchObject({ lag: 1, failingSince: null, counts: { published: 100 } });
+      }, SOON);
+    } finally {
+      await gateway.stop();
+    }
+  });
+
   it("shares a table with the relay of another gateway", async ({ expect }) => {
     await createTable("key", "shared_outbox");
     const config = configOf({ shop: { hyperdrive: "DB", table: "shared_outbox" } }, "/shared", {
