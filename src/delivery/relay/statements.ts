@@ -29,8 +29,9 @@ export interface KeyStatements {
 
 /** Gives 1 as `canBury` where a table has a column for rows that are given up, else 0. */
 export function canBuryStatement({ table, columns: { deadAt } }: KeyTable): string {
+  const column = deadAt.replaceAll('"', "");
   return `SELECT COUNT(*)::int AS "canBury" FROM pg_attribute
-          WHERE attrelid = to_regclass('${table}') AND attname = '${deadAt.replaceAll('"', "")}' AND NOT attisdropped`;
+          WHERE attrelid = to_regclass('${table}') AND attname = '${column}' AND NOT attisdropped`;
 }
 
 /** `canBury`: whether the table has a column for rows that are given up. */
