@@ -7,6 +7,7 @@
 import { isEventPattern, matchesEvent } from "../delivery/events/event-pattern.ts";
 import { parseDuration } from "../http/durations.ts";
 import type { ConfigIssue, ConfigPath } from "./error-lines.ts";
+import { bodyIssues } from "./saga-rules.ts";
 import { MAX_REACTION_DEADLINE_MS } from "./schema-reactions.ts";
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -41,6 +42,7 @@ function oneIssues(path: ConfigPath, name: string, reaction: Fields, known: Know
   for (const [what, names] of Object.entries(known.taken)) {
     if (Object.hasOwn(names, name)) issues.push({ path, rule: `is already the name of a ${what}` });
   }
+  issues.push(...bodyIssues([...path, "request"], fieldsOf(reaction.request)));
   const { upstream } = fieldsOf(reaction.request);
   if (typeof upstream === "string" && !Object.hasOwn(known.upstreams, upstream)) {
     issues.push({ path: [...path, "request", "upstream"], rule: "is no upstream" });

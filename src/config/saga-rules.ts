@@ -109,6 +109,7 @@ function callIssues(written: WrittenStep, steps: readonly WrittenStep[], upstrea
     const isUnknown = typeof upstream === "string" && !Object.hasOwn(upstreams, upstream);
     return [
       ...(isUnknown ? [{ path: [...where, "upstream"], rule: "is no upstream" }] : []),
+      ...bodyIssues(where, call),
       ...["path", "headers", "body"].flatMap((part) =>
         referencesOfValue(call[part]).flatMap((reference) => {
           const rule = referenceRule(reference, written, steps, place);
@@ -117,6 +118,12 @@ function callIssues(written: WrittenStep, steps: readonly WrittenStep[], upstrea
       ),
     ];
   });
+}
+
+/** Of a call, in sagas and reactions: `fetch` sends no body with a GET. */
+export function bodyIssues(path: ConfigPath, { method, body }: Fields): ConfigIssue[] {
+  const isGet = typeof method === "string" && method.toUpperCase() === "GET";
+  return isGet && body !== undefined ? [{ path: [...path, "body"], rule: "must be left out with GET" }] : [];
 }
 
 function referenceRule(

@@ -153,6 +153,7 @@ async function callBinding(
     method: "POST",
     headers: [...headers, ["via", via]],
     body,
+    redirect: "manual",
     signal,
   });
   try {

@@ -108,7 +108,8 @@ function openExchange(
   const { method, body, trafficClass, consumer, tenant } = call;
   const headers = new Headers([...call.headers, ["x-request-id", call.requestId]]);
   if (body !== null && !headers.has("content-type")) headers.set("content-type", "application/json");
-  const request = new Request("http://saga.invalid/", { method, headers });
+  // As the runtime gives a client's request: whoever follows a redirect asks somebody else.
+  const request = new Request("http://saga.invalid/", { method, headers, redirect: "manual" });
   const inbound = readInboundHeaders(request.headers);
   const now = Date.now();
   const x = new Exchange(

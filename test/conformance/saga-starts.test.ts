@@ -18,7 +18,10 @@ let gateway: RunningGateway;
 let upstream: RunningUpstream;
 
 beforeAll(async () => {
-  upstream = await startUpstream();
+  upstream = await startUpstream((request, response) => {
+    if (request.url === "/moved") response.writeHead(303, { location: "/elsewhere" });
+    response.end();
+  });
   const route = { methods: ["POST"], saga: "order", limits: ["few"], count: ["starts"] };
   gateway = await startGateway({
     config: {
@@ -26,6 +29,16 @@ beforeAll(async () => {
       limits: { few: { key: "header:x-caller", rate: RATE, per: "1h", consistency: "local" } },
       counters: { starts: { key: "header:x-caller" } },
       sagas: {
+        moved: {
+          key: "{body.id}",
+          steps: [
+            {
+              id: "one",
+              request: { upstream: "shop", method: "POST", path: "/moved" },
+              compensate: { none: "it changes nothing" },
+            },
+          ],
+        },
         order: {
           key: "{body.id}",
           steps: [
@@ -40,6 +53,7 @@ beforeAll(async () => {
       routes: [
         { ...route, path: "/orders", bodyLimit: "1KiB" },
         { ...route, path: "/slow", deadline: "1s" },
+        { path: "/moved", methods: ["POST"], saga: "moved" },
       ],
     },
   });
@@ -92,6 +106,19 @@ describe("a start", () => {
     const again = await start({ caller: "why", body: '{"id":"w"}', headers });
     expect(first.header("x-tidegate-decision")).toContain("saga=accepted;saga=order;class=P1");
     expect(again.header("x-tidegate-decision")).toContain("saga=replayed;saga=order;class=P1");
+  });
+});
+
+describe("a step", () => {
+  it("that is answered with a redirect has failed: nobody follows it", async ({ expect }) => {
+    const headers = { "content-type": "application/json", prefer: "wait=10" };
+    const request = { method: "POST", headers, body: '{"id":"m"}' };
+    const answer = await readAnswer(await fetch(`${gateway.url}/moved`, request));
+    expect(jsonObject(answer.text)).toMatchObject({
+      state: "compensated",
+      steps: [{ forward: { state: "failed", attempts: 1, status: 303 } }],
+    });
+    expect(upstream.requests.map(({ target }) => target)).not.toContain("/elsewhere");
   });
 });
 

@@ -38,6 +38,10 @@ describe("what is no reaction", () => {
     ["reactions.r.request: is required", withReaction({ request: undefined })],
     ['reactions.r.request.upstream: is no upstream (got "b")', withReaction({}, { upstream: "b" })],
     [
+      'reactions.r.request.body: must be left out with GET (got "{data}")',
+      withReaction({}, { method: "GET", body: "{data}" }),
+    ],
+    [
       'reactions.r.request.method: must be GET, POST, PUT, PATCH or DELETE (got "HEAD")',
       withReaction({}, { method: "HEAD" }),
     ],

@@ -101,6 +101,10 @@ describe("mistakes", () => {
     ['sagas.s.steps[1].id: is already the id of another step (got "x")', withSteps(step("x"), step("x"))],
     ['sagas.s.steps[0].request.upstream: is no upstream (got "b")', withCall({ upstream: "b" })],
     [
+      "sagas.s.steps[0].request.body: must be left out with GET (got an object)",
+      withCall({ method: "get", body: { id: "{body.id}" } }),
+    ],
+    [
       'sagas.s.steps[0].request.path: reads {steps.y.output.id}, but y does not run before it (got "/{steps.y.output.id}")',
       withSteps(
         step("x", { request: { upstream: "a", method: "POST", path: "/{steps.y.output.id}" } }),
