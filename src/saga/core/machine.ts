@@ -15,7 +15,7 @@ import type { RetryTerms, SagaDefinition } from "./definition.ts";
 import { readsOutput } from "./definition.ts";
 import type { Decision, Draft, Instruction } from "./draft.ts";
 import { LEASE_SLACK_MS, MAX_ASKS, decide, openDraft, retryOf, settled, timeoutOf } from "./draft.ts";
-import { advance, concludeFailure, pendingWork, stopForward } from "./progress.ts";
+import { advance, concludeFailure, keepOutput, pendingWork, stopForward } from "./progress.ts";
 import type { Attempts, SagaState, StepState, Work } from "./state.ts";
 
 /** An executor wants to do this piece of work. */
@@ -157,8 +157,7 @@ function afterOutcome(draft: Draft, result: CallResult): Instruction {
   }
   step.inDoubt = false;
   if (meaningOf(result.status) === "done") {
-    step.output = result.body;
-    step.hasOutput = true;
+    keepOutput(draft.state, step, result.body);
     if (direction === "forward") return succeed(draft, null);
     step.forward = "succeeded";
     return call(draft);
@@ -224,10 +223,7 @@ function succeed(draft: Draft, result: (CallResult & { readonly kind: "answered"
   else {
     step.forward = "succeeded";
     step.inDoubt = false;
-    if (result !== null) {
-      step.output = result.body;
-      step.hasOutput = true;
-    }
+    if (result !== null) keepOutput(state, step, result.body);
   }
   advance(definition, state, now);
   return settled(draft);

@@ -4,6 +4,7 @@
 import type { SagaDefinition, StepDefinition } from "./definition.ts";
 import { readsOutput, stepNamed } from "./definition.ts";
 import type { SagaState, StepState, Stop, Work } from "./state.ts";
+import type { Json } from "./template.ts";
 
 /** The work that an executor can begin now. Undoing goes one by one, backwards in the order of beginning. */
 export function pendingWork(definition: SagaDefinition, state: SagaState): readonly Work[] {
@@ -44,6 +45,24 @@ function isDone({ forward }: StepState): boolean {
 
 function isSettled(step: StepState): boolean {
   return isDone(step) || step.forward === "failed" || step.forward === "unknown";
+}
+
+/**
+ * Bytes of all answers that an instance keeps. With 1 MiB that it was started with they stand in one row, of
+ * which the platform stores 2 MB.
+ */
+export const MAX_KEPT_BYTES = 768 * 1024;
+
+/** Keeps what a step has answered; what there is no room for is as if it had said nothing. */
+export function keepOutput(state: SagaState, step: StepState, body: Json): void {
+  const others = state.steps.filter((other) => other !== step && other.hasOutput);
+  const bytes = others.reduce((sum, { output }) => sum + sizeOf(output), sizeOf(body));
+  step.output = bytes <= MAX_KEPT_BYTES ? body : null;
+  step.hasOutput = true;
+}
+
+function sizeOf(value: Json): number {
+  return new TextEncoder().encode(JSON.stringify(value)).byteLength;
 }
 
 /** Stops going forward; the first reason counts. Steps that wait for another try are not tried again. */

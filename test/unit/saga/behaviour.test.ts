@@ -7,6 +7,7 @@ import { LEASE_SLACK_MS } from "../../../src/saga/core/draft.ts";
 import { begin, settle } from "../../../src/saga/core/machine.ts";
 import { createState } from "../../../src/saga/core/state.ts";
 import { commandFor } from "../../../src/saga/core/calls.ts";
+import { MAX_INPUT_BYTES } from "../../../src/saga/core/protocol.ts";
 import {
   ALIVE_STALL_MS,
   CROWD_MS,
@@ -51,6 +52,27 @@ function cancel(world: World): string {
 function calls(world: World, direction: string): string[] {
   return world.seen.filter((each) => each.direction === direction).map(({ step }) => step);
 }
+
+describe("answers of steps", () => {
+  it("are kept as long as all of them fit into one row with the rest of the instance", ({ expect }) => {
+    const large = { id: "x", text: "\u00e9".repeat(180_000) };
+    let state = createState(FOUR, 0);
+    for (const step of ["s0", "s1", "s2"]) {
+      const work = { step, direction: "forward" } as const;
+      ({ state } = begin(FOUR, state, work, 0, 0.5));
+      const result = { kind: "answered", status: 200, body: large, retryAfterMs: null } as const;
+      ({ state } = settle(FOUR, state, work, { attempt: 1, purpose: "call", result }, 0, 0.5));
+    }
+    expect(state.steps.map(({ forward, output }) => [forward, output === null])).toEqual([
+      ["succeeded", false],
+      ["succeeded", false],
+      ["succeeded", true],
+      ["pending", true],
+    ]);
+    const bytes = new TextEncoder().encode(JSON.stringify(state)).byteLength;
+    expect(bytes).toBeLessThan(2_000_000 - MAX_INPUT_BYTES);
+  });
+});
 
 describe("peers", () => {
   it("74: four steps succeed, nothing is undone", ({ expect }) => {
