@@ -2,7 +2,6 @@
 // cancelled may never come back to return it; expired permits are taken back when room is needed. A
 // permit is returned by its token, and a late return of one that was taken back changes nothing.
 // Taking and returning allocate nothing (the table doubles when it must grow).
-
 //
 //   token = stamp * 2^14 + slot     a slot's stamp is another one each time that it is taken; 2^16 of them
 //

@@ -73,6 +73,7 @@ export function chooseTarget(loads: TargetLoads, random: RandomSource, avoid: nu
 
 function draw({ weights, totalWeight }: TargetLoads, uniform: number, avoid: number): number {
   let remaining = uniform * (avoid < 0 ? totalWeight : totalWeight - weights[avoid]);
+  // There is another one than `avoid`, or that would not be avoided.
   let drawn = avoid;
   for (let index = 0; index < weights.length; index++) {
     const weight = weights[index];

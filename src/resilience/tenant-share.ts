@@ -40,7 +40,7 @@ export function takeTenantShare(
   ttlMs: number,
 ): number {
   noteMean(share, now);
-  // Without a region there is nothing beyond its part.
+  // An isolate that is alone has nothing beyond its own part to give.
   const bound = most > part ? Math.min(most, scatteredOf(share.mean, part)) : part;
   share.permits.limit = Math.max(1, Math.floor(Math.max(part, bound)));
   return takePermit(share.permits, now, ttlMs);
