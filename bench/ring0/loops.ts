@@ -1,7 +1,8 @@
 // Measures one subject in a process of its own (what one teaches the compiler must not slow the next) and
 // prints the batches as JSON. `time`: ns per operation, under Node's own settings. `bytes`: what an
 // operation leaves on the heap, with a nursery so large that nothing is collected in between
-// (`--min-semi-space-size`, `--expose-gc`), so that a single boxed number (16 bytes) shows.
+// (`--min-semi-space-size`, `--expose-gc`), so that a single boxed number (16 bytes) shows. How many batches
+// of these there are may be said.
 import { getHeapStatistics } from "node:v8";
 import { createPeers } from "./peers.ts";
 import { SUBJECTS } from "./subjects.ts";
@@ -58,12 +59,12 @@ async function timePerOperation(loop: Loop): Promise<readonly number[]> {
   return nanos;
 }
 
-async function bytesPerOperation(loop: Loop): Promise<readonly number[]> {
+async function bytesPerOperation(loop: Loop, wanted = BYTES_BATCHES): Promise<readonly number[]> {
   for (const endsAt = performance.now() + WARM_UP_MS; performance.now() < endsAt;) sink += await loop(1000);
   const roughly = await bytesOf(loop, 1000);
   const operations = Math.floor(Math.min(MOST_OPERATIONS, BATCH_BYTES / Math.max(roughly, 1)));
   const bytes: number[] = [];
-  for (let batch = 0; batch < BYTES_BATCHES; batch++) bytes.push(await bytesOf(loop, operations));
+  for (let batch = 0; batch < wanted; batch++) bytes.push(await bytesOf(loop, operations));
   return bytes;
 }
 
@@ -76,8 +77,9 @@ async function bytesOf(loop: Loop, operations: number): Promise<number> {
   return (getHeapStatistics().used_heap_size - before) / operations;
 }
 
-const [what, name] = process.argv.slice(2);
-const measure = what === "bytes" ? bytesPerOperation : timePerOperation;
-const batches = await measure(await loopOf(name));
+const [what, name, wanted] = process.argv.slice(2);
+const loop = await loopOf(name);
+const count = wanted === undefined ? undefined : Number(wanted);
+const batches = what === "bytes" ? await bytesPerOperation(loop, count) : await timePerOperation(loop);
 process.stdout.write(`${JSON.stringify({ batches, sink: Number.isNaN(sink) })}\n`);
 process.exit(0);

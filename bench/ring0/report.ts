@@ -14,7 +14,7 @@ interface Budget {
   readonly bytes: number;
 }
 
-const BUDGETS: Readonly<Record<string, Budget>> = {
+export const BUDGETS: Readonly<Record<string, Budget>> = {
   "whole decision and its result": { nanos: 150, bytes: 0 },
   "breaker: admit and record": { nanos: 30, bytes: 0 },
   cursor: { nanos: 10, bytes: 0 },
@@ -45,7 +45,7 @@ export const ring0: Bench<Ring0Result> = {
     let clockBytes = 0;
     for (const name of names) {
       const nanos = await runLoop("time", name, []);
-      const bytes = median(await runLoop("bytes", name, ["--expose-gc", ...NURSERY]));
+      const bytes = median(await bytesPerOperation(name));
       if (name === CLOCK_ALONE) clockBytes = bytes;
       const ownBytes = bytes - (usesClock(name) ? clockBytes : 0);
       rows.push({ name, nanos: median(nanos), nanosRange: range(nanos), bytes: ownBytes });
@@ -59,8 +59,14 @@ export const ring0: Bench<Ring0Result> = {
   },
 };
 
+/** What each of some batches leaves on the heap, by operation. */
+export function bytesPerOperation(name: string, batches?: number): Promise<readonly number[]> {
+  const wanted = batches === undefined ? [] : [String(batches)];
+  return runLoop("bytes", name, ["--expose-gc", ...NURSERY], wanted);
+}
+
 /** The bench's own clock allocates a number now and then; that is not the subject's doing. */
-function usesClock(name: string): boolean {
+export function usesClock(name: string): boolean {
   return name in BUDGETS && name !== "cursor";
 }
 
@@ -68,9 +74,10 @@ async function runLoop(
   what: "time" | "bytes",
   name: string,
   flags: readonly string[],
+  rest: readonly string[] = [],
 ): Promise<readonly number[]> {
   const file = fileURLToPath(new URL("loops.ts", import.meta.url));
-  const { stdout } = await promisify(execFile)(process.execPath, [...flags, file, what, name]);
+  const { stdout } = await promisify(execFile)(process.execPath, [...flags, file, what, name, ...rest]);
   const { batches }: { batches: readonly number[] } = JSON.parse(stdout);
   return batches;
 }

@@ -5,13 +5,14 @@ import { admitCall, createBreaker, recordResult, type BreakerOptions } from "../
 import { createBulkhead, enterBulkhead, leaveBulkhead } from "../../src/resilience/bulkhead.ts";
 import { SampleFate } from "../../src/resilience/concurrency-limit.ts";
 import { createShedLoop, passesCursor } from "../../src/resilience/cursor.ts";
-import { isHopeless } from "../../src/resilience/deadline.ts";
+import { deadlineAt, isHopeless, tryTimeoutMs } from "../../src/resilience/deadline.ts";
 import { levelOfUser, positionWithinLevel } from "../../src/resilience/level.ts";
 import { Outcome } from "../../src/resilience/outcome.ts";
 import { createPermits, returnPermit, takePermit } from "../../src/resilience/permits.ts";
 import { createRandom } from "../../src/resilience/random.ts";
 import { createRateLimit, takeRate } from "../../src/resilience/rate-limit.ts";
 import { NO_TARGET, chooseTarget } from "../../src/resilience/target-choice.ts";
+import { createTenantShare, returnTenantShare, takeTenantShare } from "../../src/resilience/tenant-share.ts";
 import type { TryResult } from "../../src/resilience/upstream-control.ts";
 import {
   LEASE_SLACK_MS,
@@ -25,6 +26,7 @@ import {
   settleRequest,
   takeUpstreamPermit,
 } from "../../src/resilience/upstream-control.ts";
+import { regionPermitsOf } from "../../src/resilience/upstream-loops.ts";
 
 type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
 
@@ -48,6 +50,7 @@ const BREAKER: BreakerOptions = {
 const DEADLINE_MS = 30_000;
 const TIMEOUT_MS = 10_000;
 const MAX = 1000;
+const TENANT_SHARE = 0.5;
 const USERS = 256;
 /** A busy isolate: this many decisions share a millisecond. */
 const PER_MS = 4;
@@ -96,7 +99,7 @@ function wholeDecision(): () => number {
   });
   const rateLimit = createRateLimit({ rate: 1e6, perMs: 1000, burst: 1e6, cost: 1 });
   const tenant = createPermits(MAX);
-  const share = createPermits(MAX);
+  const share = createTenantShare();
   const route = createBulkhead({
     max: MAX,
     waiting: 64,
@@ -118,28 +121,35 @@ function wholeDecision(): () => number {
     const now = clock.next();
     const user = request++ % USERS;
     const level = levelOfUser(1, users[user], now);
-    const hopeless = isHopeless(control.deadlines, DEADLINE_MS, control.medianMs, control.latencies, now);
+    const deadline = deadlineAt(now, DEADLINE_MS, null);
+    const remainingMs = deadline - now;
+    const hopeless = isHopeless(control.deadlines, remainingMs, control.medianMs, control.latencies, now);
     if (hopeless || takeRate(rateLimit, user, now) > 0) return 0;
     noteArrival(control, level, now);
     const position = level === control.shed.cursor ? positionWithinLevel(users[user]) : 0;
     if (!admitLevel(control, level, position)) return 1;
-    const tenantPermit = takePermit(tenant, now, DEADLINE_MS + LEASE_SLACK_MS);
-    share.limit = Math.max(1, Math.floor(0.5 * control.bulkhead.permits.limit));
-    const sharePermit = takePermit(share, now, DEADLINE_MS + LEASE_SLACK_MS);
+    const ttlMs = deadline - now + LEASE_SLACK_MS;
+    const tenantPermit = takePermit(tenant, now, ttlMs);
+    const most = TENANT_SHARE * regionPermitsOf(control, now);
+    const part = TENANT_SHARE * control.bulkhead.permits.limit;
+    const sharePermit = takeTenantShare(share, part, most, now, ttlMs);
     const routePermit = enterBulkhead(route, now, 1);
     noteOriginal(control, now);
     refreshTargets(control, now);
+    if (control.targets.totalWeight <= 0) return 2;
     const token = admitTry(control, now);
     const permit = takeUpstreamPermit(control, 1, now);
+    const inflight = control.bulkhead.permits.inUse;
     const target = chooseTarget(control.targets, random, NO_TARGET);
-    const slot = takePermit(control.targets.inflight[target], now, TIMEOUT_MS + LEASE_SLACK_MS);
+    const timeoutMs = tryTimeoutMs(TIMEOUT_MS, deadline - now);
+    const slot = takePermit(control.targets.inflight[target], now, timeoutMs + LEASE_SLACK_MS);
+    returnPermit(control.targets.inflight[target], slot);
     result.target = target;
     result.startedAt = now;
-    result.inflight = control.bulkhead.permits.inUse;
+    result.inflight = inflight;
     finishTry(control, token, permit, result, now, random);
-    returnPermit(control.targets.inflight[target], slot);
     leaveBulkhead(route, routePermit, now);
-    returnPermit(share, sharePermit);
+    returnTenantShare(share, sharePermit, now);
     returnPermit(tenant, tenantPermit);
     settleRequest(control, true);
     return permit;

@@ -118,7 +118,8 @@ export function recordResult(
   random: number,
 ): void {
   const state = breaker.state;
-  if (Math.floor(token / LEASE_NUMBERS) !== state.generation) return;
+  const lease = token - state.generation * LEASE_NUMBERS;
+  if (lease < 0 || lease >= LEASE_NUMBERS) return;
   if (outcome === Outcome.ok) breaker.goodAt = now;
   switch (state.phase) {
     case "closed":
@@ -128,7 +129,7 @@ export function recordResult(
       recordRamp(breaker, state, outcome, slow, now, random);
       return;
     case "half-open":
-      recordProbe(breaker, state, token, outcome, slow, now, random);
+      recordProbe(breaker, state, lease, outcome, slow, now, random);
       return;
     case "open":
       return;
@@ -232,7 +233,7 @@ function recordRamp(
 function recordProbe(
   breaker: Breaker,
   state: Extract<BreakerState, { phase: "half-open" }>,
-  token: number,
+  lease: number,
   outcome: Outcome,
   slow: boolean,
   now: number,
@@ -240,10 +241,10 @@ function recordProbe(
 ): void {
   if (breaker.regional !== null && isRegionInCharge(breaker, now)) {
     const good = outcome === Outcome.ignored ? null : outcome === Outcome.ok && !slow;
-    noteRegionalProbe(breaker.regional, token % LEASE_NUMBERS, good);
+    noteRegionalProbe(breaker.regional, lease, good);
     return;
   }
-  if (!returnLease(state.leases, token % LEASE_NUMBERS) || outcome === Outcome.ignored) return;
+  if (!returnLease(state.leases, lease) || outcome === Outcome.ignored) return;
   recordCall(breaker.window, outcome, slow, now);
   if (outcome !== Outcome.ok || slow) {
     openBreaker(breaker, now, random, "probe-failed");

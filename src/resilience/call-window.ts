@@ -30,7 +30,10 @@ export function createCallWindow(windowMs: number): CallWindow {
 
 /** Drops the slots that `now` has left behind. */
 export function advanceWindow(window: CallWindow, now: number): void {
-  if (now < window.slotEndsAt) return;
+  if (now >= window.slotEndsAt) dropPassedSlots(window, now);
+}
+
+function dropPassedSlots(window: CallWindow, now: number): void {
   const { slotMs } = window;
   const slotsPassed = Math.floor((now - window.slotEndsAt) / slotMs) + 1;
   const cleared = Math.min(slotsPassed, WINDOW_SLOTS);

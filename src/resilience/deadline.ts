@@ -41,7 +41,7 @@ export function isHopeless(
   }
   guard.seen++;
   if (remainingMs <= 0) return true;
-  if (latencies < MINIMUM_LATENCIES || remainingMs >= medianMs) return false;
+  if (remainingMs >= medianMs || latencies < MINIMUM_LATENCIES) return false;
   if (guard.refused + 1 > MAXIMUM_ESTIMATED_SHARE * guard.seen) return false;
   guard.refused++;
   return true;

@@ -2,21 +2,27 @@
 // cancelled may never come back to return it; expired permits are taken back when room is needed. A
 // permit is returned by its token, and a late return of one that was taken back changes nothing.
 // Taking and returning allocate nothing (the table doubles when it must grow).
+//
+//   token = stamp * 2^14 + slot     a slot's stamp is another one each time that it is taken; 2^16 of them
+//
+// A slot that is taken keeps its token; one that is free keeps its stamp with the next free slot.
 
+const SLOT_BITS = 14;
 /** No bulkhead can be larger: a token keeps the slot in 14 bits. */
-export const MAX_PERMITS = 16_384;
+export const MAX_PERMITS = 1 << SLOT_BITS;
 export const NO_PERMIT = -1;
-const STAMPS = 65_536;
+const SLOT_MASK = MAX_PERMITS - 1;
+const STAMP_MASK = 0xffff << SLOT_BITS;
 const FIRST_CAPACITY = 16;
 
 export interface Permits {
   /** How many may be out at a time; may change while some are. */
   limit: number;
   inUse: number;
+  /** By slot; 0: it is free. */
   expiries: Float64Array;
-  stamps: Int32Array;
-  free: Int32Array;
-  freeCount: number;
+  tokens: Int32Array;
+  firstFree: number;
   /** No permit expires before then. */
   earliestExpiry: number;
 }
@@ -26,9 +32,8 @@ export function createPermits(limit: number): Permits {
     limit,
     inUse: 0,
     expiries: new Float64Array(0),
-    stamps: new Int32Array(0),
-    free: new Int32Array(0),
-    freeCount: 0,
+    tokens: new Int32Array(0),
+    firstFree: 0,
     earliestExpiry: Number.POSITIVE_INFINITY,
   };
   grow(permits, FIRST_CAPACITY);
@@ -41,38 +46,40 @@ export function createPermits(limit: number): Permits {
  */
 export function takePermit(permits: Permits, now: number, ttlMs: number, extra = 0): number {
   if (!hasRoom(permits, now, extra)) return NO_PERMIT;
-  if (permits.freeCount === 0) grow(permits, permits.expiries.length * 2);
-  const slot = permits.free[--permits.freeCount];
+  if (permits.inUse === permits.tokens.length) grow(permits, permits.inUse * 2);
+  const { tokens, firstFree: slot } = permits;
+  const token = (tokens[slot] & STAMP_MASK) | slot;
+  permits.firstFree = tokens[slot] & SLOT_MASK;
+  tokens[slot] = token;
   const expiry = now + ttlMs;
   permits.expiries[slot] = expiry;
   if (expiry < permits.earliestExpiry) permits.earliestExpiry = expiry;
   permits.inUse++;
-  return permits.stamps[slot] * MAX_PERMITS + slot;
+  return token;
 }
 
 /** Whether a permit could be taken now; takes expired ones back first when none could. */
 export function hasRoom(permits: Permits, now: number, extra = 0): boolean {
-  const limit = Math.min(permits.limit + extra, MAX_PERMITS);
-  if (permits.inUse < limit) return true;
+  if (isBelow(permits, permits.limit + extra)) return true;
   reclaimExpired(permits, now);
-  return permits.inUse < limit;
+  return isBelow(permits, permits.limit + extra);
+}
+
+function isBelow({ inUse }: Permits, limit: number): boolean {
+  return inUse < limit && inUse <= SLOT_MASK;
 }
 
 /** False when the token's permit had been taken back, or returned before. */
 export function returnPermit(permits: Permits, token: number): boolean {
-  if (token < 0) return false;
-  const slot = token % MAX_PERMITS;
-  if (permits.expiries[slot] === 0 || permits.stamps[slot] !== Math.floor(token / MAX_PERMITS)) return false;
-  freeSlot(permits, slot);
+  if (!isTaken(permits, token)) return false;
+  freeSlot(permits, token & SLOT_MASK);
   return true;
 }
 
 /** A permit that is not returned but ends by itself at `until`, if it has not by then. */
 export function restPermit(permits: Permits, token: number, until: number): void {
-  if (token < 0) return;
-  const slot = token % MAX_PERMITS;
-  if (permits.expiries[slot] === 0 || permits.stamps[slot] !== Math.floor(token / MAX_PERMITS)) return;
-  permits.expiries[slot] = until;
+  if (!isTaken(permits, token)) return;
+  permits.expiries[token & SLOT_MASK] = until;
   if (until < permits.earliestExpiry) permits.earliestExpiry = until;
 }
 
@@ -89,24 +96,30 @@ export function reclaimExpired(permits: Permits, now: number): void {
   permits.earliestExpiry = earliest;
 }
 
+function isTaken({ tokens, expiries }: Permits, token: number): boolean {
+  if (token < 0) return false;
+  const slot = token & SLOT_MASK;
+  return tokens[slot] === token && expiries[slot] !== 0;
+}
+
 function freeSlot(permits: Permits, slot: number): void {
+  const { tokens } = permits;
   permits.expiries[slot] = 0;
-  permits.stamps[slot] = (permits.stamps[slot] + 1) % STAMPS;
-  permits.free[permits.freeCount++] = slot;
+  tokens[slot] = ((tokens[slot] + MAX_PERMITS) & STAMP_MASK) | permits.firstFree;
+  permits.firstFree = slot;
   permits.inUse--;
 }
 
+/** More slots; to be called when none is free. */
 function grow(permits: Permits, wanted: number): void {
-  const before = permits.expiries.length;
+  const before = permits.tokens.length;
   const capacity = Math.min(wanted, MAX_PERMITS);
   const expiries = new Float64Array(capacity);
-  const stamps = new Int32Array(capacity);
-  const free = new Int32Array(capacity);
+  const tokens = new Int32Array(capacity);
   expiries.set(permits.expiries);
-  stamps.set(permits.stamps);
-  free.set(permits.free);
+  tokens.set(permits.tokens);
+  for (let slot = before; slot < capacity; slot++) tokens[slot] = (slot + 1) & SLOT_MASK;
   permits.expiries = expiries;
-  permits.stamps = stamps;
-  permits.free = free;
-  for (let slot = capacity - 1; slot >= before; slot--) permits.free[permits.freeCount++] = slot;
+  permits.tokens = tokens;
+  permits.firstFree = before;
 }

@@ -18,15 +18,16 @@ export function createRandom(seed: number): RandomSource {
 
 /** The next 32 random bits as an unsigned integer. */
 export function nextUint32(random: RandomSource): number {
-  const w = random.words;
-  const scrambled = Math.imul(rotateLeft(Math.imul(w[1], 5), 7), 9);
-  const shifted = w[1] << 9;
-  w[2] ^= w[0];
-  w[3] ^= w[1];
-  w[1] ^= w[2];
-  w[0] ^= w[3];
-  w[2] ^= shifted;
-  w[3] = rotateLeft(w[3], 11);
+  const { words } = random;
+  const w0 = words[0];
+  const w1 = words[1];
+  const w2 = words[2] ^ w0;
+  const w3 = words[3] ^ w1;
+  words[0] = w0 ^ w3;
+  words[1] = w1 ^ w2;
+  words[2] = w2 ^ (w1 << 9);
+  words[3] = rotateLeft(w3, 11);
+  const scrambled = Math.imul(rotateLeft(Math.imul(w1, 5), 7), 9);
   return scrambled >>> 0;
 }
 

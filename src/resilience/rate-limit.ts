@@ -6,10 +6,12 @@
 //
 // One number per key. Keys live in two generations: one that has not been touched for as long as a full
 // recovery takes is as good as new, so dropping the older generation then forgets nothing; when more
-// than MAX_KEYS_PER_GENERATION arrive before that, the oldest keys start afresh. A known key costs no
+// than MAX_KEYS_PER_GENERATION arrive before that, the oldest keys start afresh. Up to FEW_KEYS are kept:
+// to move them from one generation to the next would cost more than they do. A known key costs no
 // allocation.
 
 export const MAX_KEYS_PER_GENERATION = 32_768;
+export const FEW_KEYS = 1024;
 /** Rounding of large clock values, in units, must not refuse the last unit of a burst. */
 const ROUNDING = 1e-6;
 
@@ -23,6 +25,7 @@ export interface RateLimitOptions {
 export interface RateLimit {
   readonly options: RateLimitOptions;
   readonly intervalMs: number;
+  readonly costMs: number;
   readonly toleranceMs: number;
   young: Generation;
   old: Generation;
@@ -43,6 +46,7 @@ export function createRateLimit(options: RateLimitOptions): RateLimit {
   return {
     options,
     intervalMs,
+    costMs: options.cost * intervalMs,
     toleranceMs: intervalMs * options.burst,
     young: createGeneration(),
     old: createGeneration(),
@@ -57,11 +61,12 @@ export function createRateLimit(options: RateLimitOptions): RateLimit {
  * could be; then nothing was. `remaining` and `resetMs` hold the numbers for the answer.
  */
 export function takeRate(limit: RateLimit, key: string | number, now: number): number {
-  const generation = rotate(limit, now);
-  const slot = slotOf(limit, generation, key);
+  if (now >= limit.rotateAt || limit.young.slots.size >= MAX_KEYS_PER_GENERATION) rotate(limit, now);
+  const generation = limit.young;
+  const slot = generation.slots.get(key) ?? addKey(limit, generation, key);
   const stored = generation.arrivalTimes[slot];
-  const arrival = stored > now ? stored : now;
-  const next = arrival + limit.options.cost * limit.intervalMs;
+  const arrival = Math.max(stored, now);
+  const next = arrival + limit.costMs;
   const excessMs = next - now - limit.toleranceMs;
   const conforms = excessMs <= limit.intervalMs * ROUNDING;
   if (conforms) generation.arrivalTimes[slot] = next;
@@ -74,21 +79,19 @@ export function takeRate(limit: RateLimit, key: string | number, now: number): n
 /** Gives back what the last `takeRate` for this key took: the request was refused for another reason. */
 export function returnRate(limit: RateLimit, key: string | number): void {
   const slot = limit.young.slots.get(key);
-  if (slot !== undefined) limit.young.arrivalTimes[slot] -= limit.options.cost * limit.intervalMs;
+  if (slot !== undefined) limit.young.arrivalTimes[slot] -= limit.costMs;
 }
 
-function rotate(limit: RateLimit, now: number): Generation {
-  if (now >= limit.rotateAt || limit.young.slots.size >= MAX_KEYS_PER_GENERATION) {
+function rotate(limit: RateLimit, now: number): void {
+  if (limit.young.slots.size > FEW_KEYS) {
     limit.old = limit.young;
     limit.young = createGeneration();
-    limit.rotateAt = now + Math.max(limit.toleranceMs, limit.options.perMs);
   }
-  return limit.young;
+  limit.rotateAt = now + Math.max(limit.toleranceMs, limit.options.perMs);
 }
 
-function slotOf(limit: RateLimit, generation: Generation, key: string | number): number {
-  const known = generation.slots.get(key);
-  if (known !== undefined) return known;
+/** The slot of a key that is not known, or of the older generation. */
+function addKey(limit: RateLimit, generation: Generation, key: string | number): number {
   const slot = generation.slots.size;
   if (slot === generation.arrivalTimes.length) {
     const larger = new Float64Array(slot * 2);

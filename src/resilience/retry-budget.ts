@@ -70,7 +70,10 @@ export function backoffMs(retry: number, delayMs: number, maxDelayMs: number, ra
 }
 
 function advance(budget: RetryBudget, now: number): void {
-  if (now < budget.slotEndsAt) return;
+  if (now >= budget.slotEndsAt) dropPassedSlots(budget, now);
+}
+
+function dropPassedSlots(budget: RetryBudget, now: number): void {
   const passed = Math.floor((now - budget.slotEndsAt) / SLOT_MS) + 1;
   for (let step = 0; step < Math.min(passed, SLOTS); step++) {
     budget.slotIndex = (budget.slotIndex + 1) % SLOTS;

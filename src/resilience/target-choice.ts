@@ -64,24 +64,25 @@ function sumWeights(loads: TargetLoads, inSpiteOfShares: boolean): void {
 export function chooseTarget(loads: TargetLoads, random: RandomSource, avoid: number): number {
   if (loads.totalWeight <= 0) return NO_TARGET;
   if (loads.weights.length === 1) return 0;
-  const isOnly = avoid !== NO_TARGET && loads.weights[avoid] >= loads.totalWeight;
+  const isOnly = avoid >= 0 && loads.weights[avoid] >= loads.totalWeight;
   const avoided = isOnly ? NO_TARGET : avoid;
   const one = draw(loads, nextRandom(random), avoided);
   const other = draw(loads, nextRandom(random), avoided);
   return loadOf(loads, other) < loadOf(loads, one) ? other : one;
 }
 
-function draw(loads: TargetLoads, uniform: number, avoid: number): number {
-  const avoided = avoid === NO_TARGET ? 0 : loads.weights[avoid];
-  let remaining = uniform * (loads.totalWeight - avoided);
-  let last = NO_TARGET;
-  for (let index = 0; index < loads.weights.length; index++) {
-    if (index === avoid || loads.weights[index] === 0) continue;
-    last = index;
-    remaining -= loads.weights[index];
-    if (remaining < 0) return index;
+function draw({ weights, totalWeight }: TargetLoads, uniform: number, avoid: number): number {
+  let remaining = uniform * (avoid < 0 ? totalWeight : totalWeight - weights[avoid]);
+  // There is another one than `avoid`, or that would not be avoided.
+  let drawn = avoid;
+  for (let index = 0; index < weights.length; index++) {
+    const weight = weights[index];
+    if (index === avoid || weight === 0) continue;
+    drawn = index;
+    remaining -= weight;
+    if (remaining < 0) break;
   }
-  return last;
+  return drawn;
 }
 
 function loadOf(loads: TargetLoads, index: number): number {

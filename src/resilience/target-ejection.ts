@@ -76,15 +76,25 @@ export function noteTargetResult(
   random: RandomSource,
 ): boolean {
   if (outcome === Outcome.ignored) return false;
+  if (outcome !== Outcome.ok) return noteFailure(ejections, call, outcome, now, random);
+  const own = ejections.health[call.target];
+  if (call.startedAt < own.ejectedUntil) return false;
+  recordCall(own.window, outcome, false, now);
+  if (own.isWatched) noteGood(ejections, own, now);
+  return false;
+}
+
+function noteFailure(
+  ejections: TargetEjections,
+  { target, startedAt }: TargetCall,
+  outcome: Outcome,
+  now: number,
+  random: RandomSource,
+): boolean {
   const { loads, health } = ejections;
-  const { target } = call;
   const own = health[target];
-  const isLate = call.startedAt < own.ejectedUntil;
+  const isLate = startedAt < own.ejectedUntil;
   if (!isLate) recordCall(own.window, outcome, false, now);
-  if (outcome === Outcome.ok) {
-    if (!isLate && own.isWatched) noteGood(ejections, own, now);
-    return false;
-  }
   followTargets(ejections, now);
   if (isLate) return own.place === "ejected" && loads.weights[target] === 0;
   own.isWatched = true;

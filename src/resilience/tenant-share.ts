@@ -40,12 +40,16 @@ export function takeTenantShare(
   ttlMs: number,
 ): number {
   noteMean(share, now);
-  const { mean } = share;
-  const room = Math.max(0, 1 - mean / part);
-  const scattered = mean + room * (SCATTER * Math.sqrt(mean) + LEAST_EXTRA);
-  const bound = room > 0 ? Math.max(part, Math.min(most, scattered)) : part;
-  share.permits.limit = Math.max(1, Math.floor(bound));
+  // An isolate that is alone has nothing beyond its own part to give.
+  const bound = most > part ? Math.min(most, scatteredOf(share.mean, part)) : part;
+  share.permits.limit = Math.max(1, Math.floor(Math.max(part, bound)));
   return takePermit(share.permits, now, ttlMs);
+}
+
+/** What a mean scatters to, the less the nearer it is to the tenant's part. */
+function scatteredOf(mean: number, part: number): number {
+  const room = 1 - mean / part;
+  return room > 0 ? mean + room * (SCATTER * Math.sqrt(mean) + LEAST_EXTRA) : 0;
 }
 
 export function returnTenantShare(share: TenantShare, token: number, now: number): void {

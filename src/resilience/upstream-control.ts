@@ -172,7 +172,7 @@ export function noteOverload(control: UpstreamControl): void {
 /** Asks the breaker for one call; see `admitCall`. Without a breaker every call is admitted. */
 export function admitTry(control: UpstreamControl, now: number): number {
   if (control.breaker === null) return 0;
-  return admitCall(control.breaker, now, control.options.timeoutMs + LEASE_SLACK_MS);
+  return admitCall(control.breaker, now, control.bulkhead.permitTtlMs);
 }
 
 /** A breaker token goes back unused: the try was not made. */
@@ -279,7 +279,11 @@ function recordBreaker(
   // Only an opening is jittered, and a good call opens nothing.
   const jitter = outcome === Outcome.ok && !slow ? 0 : nextRandom(random);
   recordResult(breaker, token, outcome, slow, now, jitter);
-  if (breaker.state.phase === before) return;
+  if (breaker.state.phase !== before) followBreaker(control, breaker, now);
+}
+
+/** The breaker has moved. */
+function followBreaker(control: UpstreamControl, breaker: Breaker, now: number): void {
   if (breaker.state.phase === "ramp" && !isLoadRegional(control.regional, now)) {
     control.limit.forget();
     resizeBulkhead(control.bulkhead, control.limit.current, now);

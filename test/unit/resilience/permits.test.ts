@@ -11,6 +11,8 @@ import {
 import { fc, test } from "./property.ts";
 
 const TTL_MS = 1000;
+/** After so many uses of a slot its tokens come again. */
+const STAMPS = 65_536;
 
 type Step =
   | { readonly kind: "take"; readonly ttlMs: number }
@@ -140,5 +142,31 @@ describe("permits", () => {
     for (let use = 0; use < 60_000; use++) returnPermit(permits, takePermit(permits, 0, TTL_MS));
     takePermit(permits, 0, TTL_MS);
     expect(returnPermit(permits, old)).toBe(false);
+  });
+
+  it("a slot that has been used more often than there are stamps is still one slot", ({ expect }) => {
+    const permits = createPermits(1);
+    const first = takePermit(permits, 0, TTL_MS);
+    returnPermit(permits, first);
+    const sameAgain: number[] = [];
+    let isOne = true;
+    for (let use = 1; use < 2 * STAMPS; use++) {
+      const token = takePermit(permits, 0, TTL_MS);
+      if (token === first) sameAgain.push(use);
+      isOne &&= returnPermit(permits, token) && !returnPermit(permits, token) && permits.inUse === 0;
+    }
+    expect(isOne).toBe(true);
+    expect(sameAgain).toEqual([STAMPS]);
+  });
+
+  it("a full table that empties and fills again gives each slot once", ({ expect }) => {
+    const permits = createPermits(MAX_PERMITS);
+    const fill = (): number[] => Array.from({ length: MAX_PERMITS }, () => takePermit(permits, 0, TTL_MS));
+    const before = fill();
+    expect(before.toReversed().every((token) => returnPermit(permits, token))).toBe(true);
+    const after = fill();
+    expect(new Set(after.map((token) => token % MAX_PERMITS)).size).toBe(MAX_PERMITS);
+    expect(before.some((token) => returnPermit(permits, token))).toBe(false);
+    expect(takePermit(permits, 0, TTL_MS)).toBe(NO_PERMIT);
   });
 });

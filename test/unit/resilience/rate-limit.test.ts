@@ -1,6 +1,7 @@
 import { describe, it } from "vitest";
 import type { RateLimitOptions } from "../../../src/resilience/rate-limit.ts";
 import {
+  FEW_KEYS,
   MAX_KEYS_PER_GENERATION,
   createRateLimit,
   returnRate,
@@ -106,13 +107,33 @@ describe("the rate limit", () => {
 
   it("remembers a key over a change of generations, and no longer than its recovery takes", ({ expect }) => {
     const limit = createRateLimit({ rate: 1, perMs: 10_000, burst: 3, cost: 1 });
+    const takeMany = (now: number): void => {
+      for (let index = 0; index < FEW_KEYS; index++) takeRate(limit, index, now);
+    };
+    takeMany(START_MS);
     takeRate(limit, "early", START_MS);
     for (let take = 0; take < 3; take++) takeRate(limit, "a", START_MS + 29_000);
     expect(takeRate(limit, "a", START_MS + 31_000)).toBeGreaterThan(0);
+    expect(limit.old.slots.has("a")).toBe(true);
     expect(takeRate(limit, "a", START_MS + 60_000)).toBe(0);
+    takeMany(START_MS + 200_000);
     takeRate(limit, "b", START_MS + 200_000);
     takeRate(limit, "b", START_MS + 300_000);
     expect(limit.old.slots.has("early") || limit.young.slots.has("early")).toBe(false);
+  });
+
+  it("keeps a few keys where they are, whose numbers recover all the same", ({ expect }) => {
+    const limit = createRateLimit({ rate: 1, perMs: 1000, burst: 2, cost: 1 });
+    const first = limit.young;
+    for (let index = 0; index < FEW_KEYS; index++) takeRate(limit, index, START_MS);
+    takeRate(limit, 0, START_MS + 60_000);
+    takeRate(limit, 0, START_MS + 60_000);
+    expect(takeRate(limit, 0, START_MS + 60_000)).toBe(1000);
+    expect(limit.young).toBe(first);
+    takeRate(limit, "one more", START_MS + 60_000);
+    takeRate(limit, 0, START_MS + 120_000);
+    expect(limit.old).toBe(first);
+    expect(limit.young.slots.size).toBe(1);
   });
 
   it("a flood of keys is bounded, and takes no more memory than two generations", ({ expect }) => {
