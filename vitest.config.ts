@@ -1,12 +1,16 @@
 // Kinds of tests. `unit`: pure code and seeded simulations, no network. `workers`: Durable Objects with real
-// storage, inside workerd. `integration` and `conformance`: the gateway as a black box behind `tidegate start`,
-// against real HTTP servers; `conformance` one file at a time, because times count in it.
+// storage, inside workerd. `integration` and `timed`: the gateway as a black box behind `tidegate start`, against
+// real HTTP servers; `timed` one file at a time, because times count in it.
 import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
 import { DOUBLE_TOKEN, gatewayDouble } from "./test/examples/gateway-double.ts";
 
-/** Of those that hold the contract: what waits for something, however long that takes. */
-const PATIENT_CONFORMANCE = "test/conformance/{queued-*,regions-counters,regions-overrides}.test.ts";
+/** Of those that run the whole gateway: in which it counts how long something takes. All others wait for it. */
+const TIMED = [
+  "test/conformance/{hostile-clients,limits,observability,overload,resilience,target-ejection}.test.ts",
+  "test/conformance/regions-{breakers,faults,limits}.test.ts",
+  "test/integration/sidecar/{drain,outbound,outbound-breaking}.test.ts",
+];
 
 export default defineConfig({
   test: {
@@ -66,8 +70,8 @@ export default defineConfig({
       {
         test: {
           name: "integration",
-          include: ["test/integration/**/*.test.ts", PATIENT_CONFORMANCE],
-          exclude: ["test/integration/sidecar/**"],
+          include: ["test/{integration,conformance}/**/*.test.ts"],
+          exclude: TIMED,
           environment: "node",
           testTimeout: 60_000,
           hookTimeout: 60_000,
@@ -78,9 +82,8 @@ export default defineConfig({
       },
       {
         test: {
-          name: "conformance",
-          include: ["test/conformance/**/*.test.ts", "test/integration/sidecar/**/*.test.ts"],
-          exclude: [PATIENT_CONFORMANCE],
+          name: "timed",
+          include: TIMED,
           environment: "node",
           testTimeout: 30_000,
           hookTimeout: 30_000,
