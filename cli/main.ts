@@ -55,8 +55,26 @@ async function run(name: string, args: string[]): Promise<number | null> {
     report(`tidegate: unknown command ${JSON.stringify(name)}; there are ${known} and help`);
     return USAGE_ERROR;
   }
-  const command = await COMMANDS[name].load();
-  return await command(args);
+  try {
+    const command = await COMMANDS[name].load();
+    return await command(args);
+  } catch (error) {
+    const missing = missingPackage(error);
+    if (missing === null) throw error;
+    report(`tidegate: the package ${missing} is not installed: run ${installCommand()} first`);
+    return 1;
+  }
+}
+
+/** The package that an import did not find; null: the error is another one. */
+function missingPackage(error: unknown): string | null {
+  const message = error instanceof Error ? error.message : "";
+  return /^Cannot find package '([^']+)'/.exec(message)?.[1] ?? null;
+}
+
+/** In production npm leaves the tools of development out, and most commands are such tools. */
+function installCommand(): string {
+  return process.env.NODE_ENV === "production" ? "npm ci --include=dev" : "npm ci";
 }
 
 function helpText(): string {

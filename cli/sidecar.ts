@@ -35,7 +35,7 @@ async function run(options: SidecarOptions): Promise<readonly string[] | null> {
   if (!validated.ok) return validated.errors;
   const { plan } = validated;
   const secrets = resolveSecrets(plan.secrets, { given: options.env, vars: {}, environment: process.env });
-  const wrong = [...sidecarErrors(plan), ...missingSecretErrors(plan.secrets, secrets)];
+  const wrong = [...sidecarErrors(plan), ...missingSecretErrors(plan.secrets, secrets, "")];
   if (wrong.length > 0) return wrong;
   if (config !== null) reportAll(adviseConfig(plan, outbound !== null), "warning: ");
   const started = await startSidecar({

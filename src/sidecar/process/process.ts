@@ -174,6 +174,8 @@ function listenError(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   if (!("code" in error && "address" in error && "port" in error)) return error.message;
   const { code, address, port } = error;
-  if (code === "EADDRINUSE") return `port ${String(port)} on ${String(address)} is in use`;
+  if (code === "EADDRINUSE") {
+    return `port ${String(port)} on ${String(address)} is in use: end what listens there or give another`;
+  }
   return `cannot listen on ${String(address)} port ${String(port)}: ${String(code)}`;
 }
