@@ -18,8 +18,9 @@ const EXTENSIONS = [".ts", ".mjs", ".js", ".json"];
 export async function loadConfigFile(file: string): Promise<LoadedConfig> {
   const path = resolve(file);
   const fail = (...errors: string[]): LoadedConfig => ({ ok: false, errors, inputs: [path] });
-  if (!existsSync(path) || !statSync(path).isFile())
+  if (!existsSync(path) || !statSync(path).isFile()) {
     return fail(`${file}: no such file; --config takes the path of one`);
+  }
   if (!EXTENSIONS.includes(extname(path))) {
     return fail(`${file}: must end in one of ${EXTENSIONS.join(" ")}`);
   }

@@ -42,6 +42,18 @@ function configFor(target: string, more: object = {}): object {
   return { upstreams: { app: { targets: [target] } }, routes: [{ path: "/*", upstream: "app" }], ...more };
 }
 
+/** The project's own files in a folder of their own, with what is installed or without. */
+function cloneWith(name: string, { isInstalled }: { readonly isInstalled: boolean }): string {
+  const clone = join(folder, name);
+  for (const part of ["cli", "src", "durable-objects", "package.json", "wrangler.toml"]) {
+    cpSync(join(PROJECT_ROOT, part), join(clone, part), { recursive: true });
+  }
+  if (isInstalled) {
+    symlinkSync(realpathSync(join(PROJECT_ROOT, "node_modules")), join(clone, "node_modules"));
+  }
+  return join(clone, "cli/tidegate.mjs");
+}
+
 function compileRoute(name: string, upstream: string): RunningCommand["ended"] {
   const config = configFor("http://127.0.0.1:9", { routes: [{ path: "/*", upstream }] });
   return runCommand(["check", "--compile", "--config", fileWith(name, JSON.stringify(config))]).ended;
@@ -103,18 +115,6 @@ describe("command line", () => {
 });
 
 describe("a clone", () => {
-  /** The project's own files in a folder of their own, with what is installed or without. */
-  function cloneWith(name: string, { isInstalled }: { readonly isInstalled: boolean }): string {
-    const clone = join(folder, name);
-    for (const part of ["cli", "src", "durable-objects", "package.json", "wrangler.toml"]) {
-      cpSync(join(PROJECT_ROOT, part), join(clone, part), { recursive: true });
-    }
-    if (isInstalled) {
-      symlinkSync(realpathSync(join(PROJECT_ROOT, "node_modules")), join(clone, "node_modules"));
-    }
-    return join(clone, "cli/tidegate.mjs");
-  }
-
   it.for([["start"], ["check"]])("without npm ci says so in one line: %s", async ([command], { expect }) => {
     const clone = cloneWith(`bare-${command}`, { isInstalled: false });
     for (const [mode, advised] of [
