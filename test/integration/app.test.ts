@@ -53,6 +53,21 @@ describe("createGateway", () => {
     expect((await handler.fetch(get("/elsewhere"), {}, context)).status).toBe(404);
   });
 
+  it("takes the host of the URL where a request has no host field, as one through a service binding has none", async ({
+    expect,
+  }) => {
+    const [route] = config([]).routes;
+    const routes = [{ ...route, hosts: ["gateway.test"] }];
+    const { handler } = createGateway({ ...config([upstreamUrl()]), routes });
+    const statusAt = async (url: string, headers = {}): Promise<number> =>
+      (await handler.fetch(new Request(url, { headers }), {}, context)).status;
+    expect(await statusAt("http://gateway.test/v1/a")).toBe(200);
+    expect(await statusAt("https://GATEWAY.test:8443/v1/a")).toBe(200);
+    expect(await statusAt("http://other.test/v1/a")).toBe(404);
+    expect(await statusAt("http://gateway.test/v1/a", { host: "other.test" })).toBe(404);
+    expect(await statusAt("http://gateway.test/v1/a", { host: "gateway.test/v1" })).toBe(400);
+  });
+
   it("takes a compiled configuration as well", async ({ expect }) => {
     const { handler } = createGateway(compileForWorker(config([upstreamUrl()])));
     const response = await handler.fetch(get("/v1/a?b=1"), {}, context);
