@@ -17,6 +17,16 @@ const CONFIG = {
   subscriptions: { audit: { events: ["order.*"], deliver: { pull: true } } },
 };
 
+const worker = (name: string, code: string, options: V4WorkerOptions, bindings: Record<string, string>) => ({
+  ...options,
+  name,
+  modulesRoot: "/",
+  modules: [{ type: "ESModule" as const, path: "/index.mjs", contents: code }],
+  modulesRules: undefined,
+  bindings,
+  unsafeDirectSockets: [{ host: "127.0.0.1", port: 0 }],
+});
+
 describe("the example of an outbox of one's own", () => {
   let runtime: Miniflare;
   let orders: URL;
@@ -34,20 +44,6 @@ describe("the example of an outbox of one's own", () => {
       external: ["cloudflare:*"],
     });
     if (!tidegate.ok || !own.ok) throw new Error("not bundled");
-    const worker = (
-      name: string,
-      code: string,
-      options: V4WorkerOptions,
-      bindings: Record<string, string>,
-    ) => ({
-      ...options,
-      name,
-      modulesRoot: "/",
-      modules: [{ type: "ESModule" as const, path: "/index.mjs", contents: code }],
-      modulesRules: undefined,
-      bindings,
-      unsafeDirectSockets: [{ host: "127.0.0.1", port: 0 }],
-    });
     runtime = new Miniflare(
       convertV4MiniflareOptions({
         host: "127.0.0.1",
