@@ -1,5 +1,6 @@
 // Dispatches `tidegate <command>`. A command returns its exit code, or null when it goes on running.
-import { outputWritten, print, report, surviveClosedOutput } from "./output.ts";
+import { outputWritten, print, report, reportAll, surviveClosedOutput } from "./output.ts";
+import { projectProblems } from "./project-problems.ts";
 
 /** Exit code for a command line that was not understood. */
 export const USAGE_ERROR = 2;
@@ -59,22 +60,11 @@ async function run(name: string, args: string[]): Promise<number | null> {
     const command = await COMMANDS[name].load();
     return await command(args);
   } catch (error) {
-    const missing = missingPackage(error);
-    if (missing === null) throw error;
-    report(`tidegate: the package ${missing} is not installed: run ${installCommand()} first`);
+    const problems = projectProblems(error);
+    if (problems === null) throw error;
+    reportAll(problems);
     return 1;
   }
-}
-
-/** The package that an import did not find; null: the error is another one. */
-function missingPackage(error: unknown): string | null {
-  const message = error instanceof Error ? error.message : "";
-  return /^Cannot find package '([^']+)'/.exec(message)?.[1] ?? null;
-}
-
-/** In production npm leaves the tools of development out, and most commands are such tools. */
-function installCommand(): string {
-  return process.env.NODE_ENV === "production" ? "npm ci --include=dev" : "npm ci";
 }
 
 function helpText(): string {

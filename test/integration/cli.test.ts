@@ -139,6 +139,24 @@ describe("a clone", () => {
     const args = [clone, "check", "--config", other];
     expect((await runProcess(process.execPath, args).ended).code).toBe(0);
   });
+
+  it.for([
+    ["[[broken", /wrangler\.toml:\d+:\d+: .*TOML/],
+    ["send_metrics = 5", /^wrangler\.toml: .*"send_metrics"/],
+    [null, /wrangler\.toml/],
+  ] as const)("with a wrangler.toml that cannot be read says where: %s", async ([text, line], { expect }) => {
+    const clone = cloneWith(`toml-${text?.length ?? 0}`, { isInstalled: true });
+    const toml = join(clone, "../../wrangler.toml");
+    // Before the first table: it stands for the whole file.
+    if (text === null) rmSync(toml);
+    else writeFileSync(toml, `${text}\n${readFileSync(toml, "utf8")}`);
+    const file = fileWith("any.json", JSON.stringify(configFor("http://127.0.0.1:9")));
+    const args = [clone, "start", "--port", "0", "--config", file];
+    const { code, stdout, stderr } = await runProcess(process.execPath, args).ended;
+    expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
+    expect(stderr.trim().split("\n")).toHaveLength(1);
+    expect(stderr).toMatch(line);
+  });
 });
 
 describe("configuration files", () => {
