@@ -37,7 +37,9 @@ async function run(options: SidecarOptions): Promise<readonly string[] | null> {
   const secrets = resolveSecrets(plan.secrets, { given: options.env, vars: {}, environment: process.env });
   const wrong = [...sidecarErrors(plan), ...missingSecretErrors(plan.secrets, secrets, "")];
   if (wrong.length > 0) return wrong;
-  if (config !== null) reportAll(adviseConfig(plan, outbound !== null), "warning: ");
+  const areClientsKnown = certificates !== null && certificates.clientCa !== null;
+  const surroundings = { areUpstreamsCalled: outbound !== null, areClientsKnown };
+  if (config !== null) reportAll(adviseConfig(plan, surroundings), "warning: ");
   const started = await startSidecar({
     plan,
     secrets,

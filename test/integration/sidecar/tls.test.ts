@@ -45,7 +45,13 @@ describe.skipIf(!HAS_OPENSSL)("the inbound side with mutual TLS", () => {
     copyFileSync(authority.cert, files.clientCa);
     const tls = ["--tls-cert", files.cert, "--tls-key", files.key, "--client-ca", files.clientCa];
     const args = ["--inbound", "127.0.0.1:0", "--app", app.url, ...tls];
-    sidecar = await new SidecarProcess(args).ready();
+    // Nobody gets in without a certificate, so P0 is nobody's to take: no advice.
+    const routes = [
+      { path: "/pay", upstream: "app", priority: "P0" },
+      { path: "/*", upstream: "app" },
+    ];
+    sidecar = await new SidecarProcess(args, { routes }).ready();
+    expect(sidecar.errors).toEqual([]);
   });
 
   afterAll(async () => {
