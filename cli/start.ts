@@ -59,7 +59,9 @@ async function run(options: StartOptions): Promise<readonly string[] | null> {
     return [`--persist ${options.persist} is no folder that can be written to: give another`];
   }
   reportAll(prepared.advice, "warning: ");
-  const adminToken = options.adminToken ?? secrets.ADMIN_TOKEN ?? LOCAL_ADMIN_TOKEN;
+  // Set but empty is how an environment says that there is none.
+  const given = options.adminToken ?? secrets.ADMIN_TOKEN ?? "";
+  const adminToken = given === "" ? LOCAL_ADMIN_TOKEN : given;
   const bindings: Record<string, string> = {
     ...secrets,
     ADMIN_TOKEN: adminToken,

@@ -19,6 +19,7 @@ import { COMPILED_CONFIG_FILE, PROJECT_ROOT } from "../../cli/project.ts";
 import { unpackPlan } from "../../src/config/compiled-config.ts";
 import {
   COMMAND,
+  readyUrl,
   runCommand,
   runProcess,
   startGateway,
@@ -304,6 +305,17 @@ describe("start", () => {
     const { code, stderr } = await runCommand(args).ended;
     expect(code).toBe(1);
     expect(stderr).toBe(`--persist ${file} is no folder that can be written to: give another\n`);
+  });
+
+  it("has its default admin token where the environment has an empty one", async ({ expect }) => {
+    const args = ["start", "--port", "0", "--no-demo", "--config", gateway.configFile];
+    const command = runCommand(args, { ADMIN_TOKEN: "" });
+    const url = await readyUrl(command);
+    expect(command.stderr()).toContain("admin token: local-admin\n");
+    const headers = { authorization: "Bearer local-admin" };
+    expect((await fetch(`${url}/_gateway/state`, { headers })).status).toBe(200);
+    command.child.kill("SIGTERM");
+    expect((await command.ended).code).toBe(0);
   });
 
   it("names a secret that nobody gave, and takes it from --env or the environment", async ({ expect }) => {
