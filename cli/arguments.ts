@@ -20,7 +20,10 @@ export function parseOptions<T extends OptionSpecs>(command: string, args: strin
     const reason = error instanceof Error ? error.message : String(error);
     const known = Object.keys(options).map((name) => `--${name}`);
     const exists = known.length === 0 ? "it takes no options" : `it takes ${known.join(" ")}`;
-    return { ok: false, error: `tidegate ${command}: ${firstSentence(reason)}; ${exists}` };
+    const hint = isSwallowedByNpm(command, reason)
+      ? `: give npm its -- first, npm ${command} -- --port 9000`
+      : "";
+    return { ok: false, error: `tidegate ${command}: ${firstSentence(reason)}; ${exists}${hint}` };
   }
 }
 
@@ -29,6 +32,11 @@ export function parseWhole(option: string, text: string, min: number, max: numbe
   const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
   if (value >= min && value <= max) return value;
   return `--${option} must be a whole number from ${min} to ${max}, got ${JSON.stringify(text)}`;
+}
+
+/** Of `npm start --port 9000` npm keeps the option for itself and passes its value on. */
+function isSwallowedByNpm(command: string, reason: string): boolean {
+  return process.env.npm_lifecycle_event === command && reason.startsWith("Unexpected argument");
 }
 
 // Node's messages go on with advice about positional arguments, which none of the commands take.

@@ -18,7 +18,9 @@ const EXTENSIONS = [".ts", ".mjs", ".js", ".json"];
 export async function loadConfigFile(file: string): Promise<LoadedConfig> {
   const path = resolve(file);
   const fail = (...errors: string[]): LoadedConfig => ({ ok: false, errors, inputs: [path] });
-  if (!existsSync(path) || !statSync(path).isFile()) return fail(`${file}: no such file`);
+  if (!existsSync(path) || !statSync(path).isFile()) {
+    return fail(`${file}: no such file; --config takes the path of one`);
+  }
   if (!EXTENSIONS.includes(extname(path))) {
     return fail(`${file}: must end in one of ${EXTENSIONS.join(" ")}`);
   }
@@ -45,7 +47,11 @@ async function loadModule(path: string, file: string): Promise<LoadedConfig> {
   try {
     const module: Record<string, unknown> = await import(bundled.specifier);
     if (module.default === undefined) {
-      return { ok: false, errors: [`${file}: has no default export`], inputs };
+      return {
+        ok: false,
+        errors: [`${file}: has no default export; write export default defineGateway({ ... })`],
+        inputs,
+      };
     }
     return { ok: true, config: module.default, inputs };
   } catch (error) {

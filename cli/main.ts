@@ -1,5 +1,6 @@
 // Dispatches `tidegate <command>`. A command returns its exit code, or null when it goes on running.
-import { outputWritten, print, report, surviveClosedOutput } from "./output.ts";
+import { outputWritten, print, report, reportAll, surviveClosedOutput } from "./output.ts";
+import { projectProblems } from "./project-problems.ts";
 
 /** Exit code for a command line that was not understood. */
 export const USAGE_ERROR = 2;
@@ -55,8 +56,15 @@ async function run(name: string, args: string[]): Promise<number | null> {
     report(`tidegate: unknown command ${JSON.stringify(name)}; there are ${known} and help`);
     return USAGE_ERROR;
   }
-  const command = await COMMANDS[name].load();
-  return await command(args);
+  try {
+    const command = await COMMANDS[name].load();
+    return await command(args);
+  } catch (error) {
+    const problems = projectProblems(error);
+    if (problems === null) throw error;
+    reportAll(problems);
+    return 1;
+  }
 }
 
 function helpText(): string {

@@ -32,15 +32,13 @@ export function resolveSecrets(names: readonly string[], sources: SecretSources)
   return { ...resolved, ...sources.vars, ...sources.given };
 }
 
-/** One line for each secret that nobody gave. */
+/** One line for each secret that nobody gave. `files`: what else is read for them. */
 export function missingSecretErrors(
   names: readonly string[],
   available: Readonly<Record<string, string>>,
+  files: ", in .dev.vars" | "" = ", in .dev.vars",
 ): string[] {
   return names
     .filter((name) => !Object.hasOwn(available, name))
-    .map(
-      (name) =>
-        `env:${name} has no value: give it with --env ${name}=..., in .dev.vars or in the environment`,
-    );
+    .map((name) => `env:${name} has no value: give it with --env ${name}=...${files} or in the environment`);
 }

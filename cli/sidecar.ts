@@ -35,9 +35,11 @@ async function run(options: SidecarOptions): Promise<readonly string[] | null> {
   if (!validated.ok) return validated.errors;
   const { plan } = validated;
   const secrets = resolveSecrets(plan.secrets, { given: options.env, vars: {}, environment: process.env });
-  const wrong = [...sidecarErrors(plan), ...missingSecretErrors(plan.secrets, secrets)];
+  const wrong = [...sidecarErrors(plan), ...missingSecretErrors(plan.secrets, secrets, "")];
   if (wrong.length > 0) return wrong;
-  if (config !== null) reportAll(adviseConfig(plan, outbound !== null), "warning: ");
+  const areClientsKnown = certificates !== null && certificates.clientCa !== null;
+  const surroundings = { areUpstreamsCalled: outbound !== null, areClientsKnown };
+  if (config !== null) reportAll(adviseConfig(plan, surroundings), "warning: ");
   const started = await startSidecar({
     plan,
     secrets,

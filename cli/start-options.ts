@@ -55,6 +55,7 @@ export function parseStartOptions(args: string[]): ParsedStart {
   if (new Set(regions).size < regions.length || regions.length > MAX_REGIONS) {
     return fail(`${REGIONS_RULE}, each once and at most ${MAX_REGIONS}, got "${regions.join(",")}"`);
   }
+  if (values.host === "") return fail("--host must not be empty");
   if (values["admin-token"] === "") return fail("--admin-token must not be empty");
   const env: Record<string, string> = {};
   for (const text of values.env) {

@@ -1,6 +1,7 @@
 // `tidegate start`: the gateway on this machine. One process: workerd, the demo upstreams, and the watch
 // over the configuration file. Standard output gets one line, once requests are answered.
 import { Console } from "node:console";
+import { accessSync, constants, mkdirSync, statSync } from "node:fs";
 import { relative } from "node:path";
 import type { CompiledConfig } from "../src/config/compiled-config.ts";
 import { databaseErrors, localDatabases } from "./databases.ts";
@@ -54,8 +55,13 @@ async function run(options: StartOptions): Promise<readonly string[] | null> {
   });
   const missing = [...missingSecretErrors(plan.secrets, secrets), ...databaseErrors(plan.relays, databases)];
   if (missing.length > 0) return missing;
+  if (options.persist !== undefined && !canHoldData(options.persist)) {
+    return [`--persist ${options.persist} is no folder that can be written to: give another`];
+  }
   reportAll(prepared.advice, "warning: ");
-  const adminToken = options.adminToken ?? secrets.ADMIN_TOKEN ?? LOCAL_ADMIN_TOKEN;
+  // Set but empty is how an environment says that there is none.
+  const given = options.adminToken ?? secrets.ADMIN_TOKEN ?? "";
+  const adminToken = given === "" ? LOCAL_ADMIN_TOKEN : given;
   const bindings: Record<string, string> = {
     ...secrets,
     ADMIN_TOKEN: adminToken,
@@ -147,6 +153,17 @@ function describePortProblem({ host, port }: StartOptions, problem: string): str
     return `port ${port} on ${host} is in use: end what listens there or give --port`;
   }
   return `cannot listen on ${host} port ${port}: ${problem}`;
+}
+
+/** Makes the folder where there is none. */
+function canHoldData(folder: string): boolean {
+  try {
+    mkdirSync(folder, { recursive: true });
+    accessSync(folder, constants.W_OK);
+    return statSync(folder).isDirectory();
+  } catch {
+    return false;
+  }
 }
 
 function runtimeProblem(error: unknown): string {

@@ -18,7 +18,7 @@ export function runTool(tool: string, ...args: string[]): Promise<boolean> {
       },
     });
     child.on("error", (error) => {
-      process.stderr.write(`${tool}: ${error.message}\n`);
+      process.stderr.write(`${tool} cannot be run: ${error.message}; run npm ci first\n`);
       resolve(false);
     });
     child.on("exit", (code) => resolve(code === 0));

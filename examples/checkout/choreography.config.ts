@@ -5,7 +5,7 @@
 //   payment.failed  -> void   -> payment.voided   \
 //   shipment.failed -> refund -> payment.refunded  -> release -> order.cancelled
 //
-// Start the services with `node examples/checkout/run.ts`, then the gateway:
+// Start the services with `npx node examples/checkout/run.ts`, then the gateway:
 //   npm start -- --config examples/checkout/choreography.config.ts --no-demo
 import { defineGateway } from "tidegate";
 

@@ -1,6 +1,6 @@
 // A checkout over four services: reserve the goods, then charge and make a label side by side, hand the
 // parcel over, and send a mail. The parcel is the pivot: what has been handed over is not taken back.
-// Start the services with `node examples/checkout/run.ts`, then the gateway:
+// Start the services with `npx node examples/checkout/run.ts`, then the gateway:
 //   npm start -- --config examples/checkout/tidegate.config.ts --no-demo
 import { defineGateway } from "tidegate";
 

@@ -121,9 +121,9 @@ function renderEjections(text: PrometheusText, { upstreams }: Engine): void {
   for (const { labels, withheld: count } of samples) text.sample(withheld, labels, count);
 }
 
-/** What this isolate has asked of its hub: the calls to objects that requests cost. */
+/** What an isolate has asked of its hub: the calls to objects that requests cost. */
 function renderLink(text: PrometheusText, { link }: WorkerHub): void {
-  text.metric("tidegate_hub_calls_total", "counter", "Calls of this isolate to its region's hub, by reason.");
+  text.metric("tidegate_hub_calls_total", "counter", "Calls of isolates to their region's hub, by reason.");
   text.sample("tidegate_hub_calls_total", { reason: "sync" }, link.tally.syncs);
   text.sample("tidegate_hub_calls_total", { reason: "lease" }, link.tally.asks);
   text.metric("tidegate_hub_calls_failed_total", "counter", "Calls to the hub without an answer.");

@@ -21,13 +21,21 @@ const SAFE_METHODS: ReadonlySet<string> = new Set([
   "SEARCH",
 ]);
 
-/**
- * Warnings, each one line that begins with the path of what it is about. `areUpstreamsCalled`: a service may
- * call every upstream, whether a route names it or not.
- */
-export function adviseConfig(plan: Plan, areUpstreamsCalled = false): readonly string[] {
+/** What a configuration alone does not tell. */
+export interface Surroundings {
+  /** A service may call every upstream, whether a route names it or not. */
+  readonly areUpstreamsCalled?: boolean;
+  /** Nobody gets in without a certificate. */
+  readonly areClientsKnown?: boolean;
+}
+
+/** Warnings, each one line that begins with the path of what it is about. */
+export function adviseConfig(
+  plan: Plan,
+  { areUpstreamsCalled = false, areClientsKnown = false }: Surroundings = {},
+): readonly string[] {
   return [
-    ...plan.routes.flatMap((route) => routeAdvice(plan, route)),
+    ...plan.routes.flatMap((route) => routeAdvice(plan, route, areClientsKnown)),
     ...classAdvice(plan.routes),
     ...plan.limits.flatMap(limitAdvice),
     ...plan.sagas.flatMap(adviseSaga),
@@ -37,7 +45,7 @@ export function adviseConfig(plan: Plan, areUpstreamsCalled = false): readonly s
   ];
 }
 
-function routeAdvice(plan: Plan, route: RoutePlan): string[] {
+function routeAdvice(plan: Plan, route: RoutePlan, areClientsKnown: boolean): string[] {
   const path = formatPath(["routes", route.index]);
   const advice: string[] = [];
   const isCall = isCallRoute(route);
@@ -47,7 +55,7 @@ function routeAdvice(plan: Plan, route: RoutePlan): string[] {
   if (shadow !== undefined) {
     advice.push(`${path}: never reached, routes[${shadow.index}] takes all of its requests first`);
   }
-  if (route.priority === P0 && route.auth === null && !isCall) {
+  if (route.priority === P0 && route.auth === null && !isCall && !areClientsKnown) {
     advice.push(`${path}.auth: anybody can send P0 requests, which are shed last; set auth: true`);
   }
   if (route.auth === "any" && plan.consumers.length === 0) {

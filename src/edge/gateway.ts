@@ -2,7 +2,6 @@
 // that a Worker exports. What a team adds to `app` before the first request runs in front of it.
 
 import { validateConfig } from "#validator";
-import { Hono } from "hono";
 import { answerOwnPath } from "../admin/own-paths.ts";
 import { renderCounters } from "../admin/metrics.ts";
 import { bucketOf, consumeBatch } from "../delivery/consumer.ts";
@@ -23,6 +22,8 @@ import { Telemetry } from "../telemetry/telemetry.ts";
 import { createTracer } from "../telemetry/tracer.ts";
 import { regionOfRequest } from "../region/placement.ts";
 import { WorkerHub, objectBindingsOf } from "../region/worker-hub.ts";
+import type { GatewayApp } from "./app.ts";
+import { createApp } from "./app.ts";
 import type { Bindings, Engine, EngineIdentity } from "./engine.ts";
 import { createEngine, missingFromBindings, textOf } from "./engine.ts";
 import { FETCH_CARRIER } from "./fetch-carrier.ts";
@@ -33,8 +34,6 @@ import { ANYBODY } from "./shell.ts";
 import { createUpstreamSource } from "./upstream-source.ts";
 import { runPipeline } from "./pipeline.ts";
 import { RelayWaker, wakeAll } from "./wakes.ts";
-
-export type GatewayApp = Hono<{ Bindings: Record<string, unknown> }>;
 
 /** The part of an execution context that Workers and Node have in common. */
 export interface RequestContext {
@@ -94,22 +93,17 @@ export function createGateway(config: GatewayConfig | CompiledConfig): Gateway {
   const validation = planOf(config);
   if (!validation.ok) throw new InvalidConfigError(validation.errors);
   const isolate = new Isolate(validation.plan);
-  const app: GatewayApp = new Hono();
+  const app = createApp((request, bindings, context) => isolate.handle(request, bindings, context));
   app.onError((error) => answerBug(error));
-  let isOpen = true;
-  let isBare = true;
+  let isBare: boolean | null = null;
   return {
     app,
     engine: (bindings, region) => isolate.engineOf(region, bindings),
     plan: () => isolate.plan,
     handler: {
       fetch(request, bindings, context) {
-        if (isOpen) {
-          isOpen = false;
-          isBare = app.routes.length === 0;
-          if (!isBare) app.all("*", (c) => isolate.handle(c.req.raw, c.env, c.executionCtx));
-        }
         // With nothing added to the app there is nothing to dispatch to.
+        isBare ??= app.routes.length === 0;
         return isBare ? isolate.handle(request, bindings, context) : app.fetch(request, bindings, context);
       },
       queue: (batch, bindings, context) => isolate.consume(batch, bindings, context),

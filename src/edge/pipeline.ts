@@ -8,6 +8,7 @@
 // Stages answer with a verdict, 0 to go on. A refusal gives back what the stages before it took. Until
 // the first await everything is decided from the isolate's own state, without I/O.
 
+import { hostOfUrl } from "../http/hosts.ts";
 import { isGatewayPath } from "../http/paths.ts";
 import { passCursor, returnPermits, settleArrival, takeRoutePermit, takeTenantPermits } from "./admission.ts";
 import { answerRefusal, passAnswer } from "./answer.ts";
@@ -131,6 +132,8 @@ function openExchange(engine: Engine, request: Request, shell: Shell): Exchange 
   const { address, host } = shell.caller;
   if (address !== null) inbound.clientAddress = address;
   if (host !== null) inbound.host = host;
+  // From the network there is one, or its runtime refuses the request; a service binding sends none.
+  else if (inbound.host === null) inbound.host = hostOfUrl(request.url);
   const explanation = asksWhy(engine, inbound) ? new Explanation() : null;
   const identity = identify(inbound, engine.random, engine.telemetry.tracer);
   return new Exchange(engine, request, inbound, Date.now(), identity, shell, explanation);

@@ -10,7 +10,7 @@ import type { Verdict } from "./verdict.ts";
 export interface Caller {
   /** The client's address; null: `cf-connecting-ip` tells it, which Cloudflare sets. */
   readonly address: string | null;
-  /** The host that it asks for; null: its `host` field tells it. */
+  /** The host that it asks for; null: its `host` field tells it, or the URL of a request without one. */
   readonly host: string | null;
   /** Its requests are at most this important; 0 lowers nothing. */
   readonly leastClass: TrafficClass;

@@ -19,6 +19,11 @@ export function isValidHost(host: string): boolean {
   return bracketed !== null && parseIpv6(bracketed[1]) !== null && isPort(bracketed[2]);
 }
 
+/** The host of a URL, with its port unless that is the scheme's own; null for what is no URL. */
+export function hostOfUrl(url: string): string | null {
+  return URL.canParse(url) ? new URL(url).host : null;
+}
+
 /** The name to match routes on: lower case, without port and without the root's trailing dot. */
 export function hostName(host: string): string {
   const afterBracket = host.lastIndexOf("]");

@@ -3,6 +3,7 @@
 
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
+import { Hono } from "hono";
 import { afterAll, beforeAll, describe, it } from "vitest";
 import { compileForWorker } from "../../cli/prepare.ts";
 import { InvalidConfigError, createGateway } from "../../src/edge/gateway.ts";
@@ -51,6 +52,45 @@ describe("createGateway", () => {
     expect(await (await handler.fetch(get("/own"), {}, context)).text()).toBe("mine");
     expect((await handler.fetch(get("/_gateway/health"), {}, context)).status).toBe(200);
     expect((await handler.fetch(get("/elsewhere"), {}, context)).status).toBe(404);
+  });
+
+  it("runs the pipeline in the app itself, as Hono's own ways to call one do", async ({ expect }) => {
+    const { app, handler } = createGateway(config([upstreamUrl()]));
+    app.use("/v1/*", async (c, next) => {
+      await next();
+      c.res.headers.set("x-added", String(c.res.status));
+    });
+    const outer = new Hono().mount("/", app.fetch);
+    const answers = [
+      await app.request("http://gateway.test/v1/a"),
+      await app.fetch(get("/v1/a"), {}, context),
+      await outer.fetch(get("/v1/a"), {}, context),
+      await handler.fetch(get("/v1/a"), {}, context),
+    ];
+    for (const answer of answers) {
+      expect(answer.headers.get("x-added")).toBe("200");
+      expect(await answer.json()).toEqual({ path: "/v1/a", via: "1.1 tidegate" });
+    }
+    const elsewhere = await app.request("http://gateway.test/elsewhere");
+    expect(elsewhere.status).toBe(404);
+    expect(await elsewhere.json()).toMatchObject({ code: "route_not_found" });
+    const bare = createGateway(config([upstreamUrl()])).app;
+    expect((await bare.request("http://gateway.test/v1/a")).status).toBe(200);
+  });
+
+  it("takes the host of the URL where a request has no host field, as one through a service binding has none", async ({
+    expect,
+  }) => {
+    const [route] = config([]).routes;
+    const routes = [{ ...route, hosts: ["gateway.test"] }];
+    const { handler } = createGateway({ ...config([upstreamUrl()]), routes });
+    const statusAt = async (url: string, headers = {}): Promise<number> =>
+      (await handler.fetch(new Request(url, { headers }), {}, context)).status;
+    expect(await statusAt("http://gateway.test/v1/a")).toBe(200);
+    expect(await statusAt("https://GATEWAY.test:8443/v1/a")).toBe(200);
+    expect(await statusAt("http://other.test/v1/a")).toBe(404);
+    expect(await statusAt("http://gateway.test/v1/a", { host: "other.test" })).toBe(404);
+    expect(await statusAt("http://gateway.test/v1/a", { host: "gateway.test/v1" })).toBe(400);
   });
 
   it("takes a compiled configuration as well", async ({ expect }) => {

@@ -1,16 +1,27 @@
 // The commands as processes: what they print, how they fail, and that nothing outlives them.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, it } from "vitest";
-import { COMPILED_CONFIG_FILE } from "../../cli/project.ts";
+import { COMPILED_CONFIG_FILE, PROJECT_ROOT } from "../../cli/project.ts";
 import { unpackPlan } from "../../src/config/compiled-config.ts";
 import {
   COMMAND,
+  readyUrl,
   runCommand,
+  runProcess,
   startGateway,
   startUpstream,
   until,
@@ -30,6 +41,18 @@ function fileWith(name: string, text: string): string {
 
 function configFor(target: string, more: object = {}): object {
   return { upstreams: { app: { targets: [target] } }, routes: [{ path: "/*", upstream: "app" }], ...more };
+}
+
+/** The project's own files in a folder of their own, with what is installed or without. */
+function cloneWith(name: string, { isInstalled }: { readonly isInstalled: boolean }): string {
+  const clone = join(folder, name);
+  for (const part of ["cli", "src", "durable-objects", "package.json", "wrangler.toml"]) {
+    cpSync(join(PROJECT_ROOT, part), join(clone, part), { recursive: true });
+  }
+  if (isInstalled) {
+    symlinkSync(realpathSync(join(PROJECT_ROOT, "node_modules")), join(clone, "node_modules"));
+  }
+  return join(clone, "cli/tidegate.mjs");
 }
 
 function compileRoute(name: string, upstream: string): RunningCommand["ended"] {
@@ -58,6 +81,7 @@ describe("command line", () => {
   it.for([
     [["start", "--port", "70000"], "--port"],
     [["start", "--env", "noequals"], "NAME=VALUE"],
+    [["start", "--host", ""], "--host"],
     [["start", "--regions", "weur,West"], '"West"'],
     [["start", "--regions", "weur,,enam"], '""'],
     [["start", "--regions", ""], '""'],
@@ -74,6 +98,16 @@ describe("command line", () => {
     expect(stderr).toContain(named);
   });
 
+  it("says how npm is told that an option is not its own", async ({ expect }) => {
+    // What is left of `npm start --port 9000`.
+    const { code, stderr } = await runCommand(["start", "9000"], { npm_lifecycle_event: "start" }).ended;
+    expect(code).toBe(2);
+    expect(stderr.trim().split("\n")).toHaveLength(1);
+    expect(stderr).toContain("npm start -- --port 9000");
+    const direct = await runCommand(["start", "9000"], { npm_lifecycle_event: "" }).ended;
+    expect(direct.stderr).not.toContain("npm");
+  });
+
   it("lists the commands in its help", async ({ expect }) => {
     const { code, stdout } = await runCommand(["help"]).ended;
     expect(code).toBe(0);
@@ -81,11 +115,56 @@ describe("command line", () => {
   });
 });
 
+describe("a clone", () => {
+  it.for([["start"], ["check"]])("without npm ci says so in one line: %s", async ([command], { expect }) => {
+    const clone = cloneWith(`bare-${command}`, { isInstalled: false });
+    for (const [mode, advised] of [
+      ["", "npm ci first"],
+      ["production", "npm ci --include=dev first"],
+    ]) {
+      const ran = await runProcess(process.execPath, [clone, command], { NODE_ENV: mode }).ended;
+      expect(ran.code).toBe(1);
+      expect(ran.stderr.trim().split("\n")).toHaveLength(1);
+      expect(ran.stderr).toContain(advised);
+    }
+  });
+
+  it("without its configuration file says which one, and runs with another", async ({ expect }) => {
+    const clone = cloneWith("no-config", { isInstalled: true });
+    const { code, stderr } = await runProcess(process.execPath, [clone, "start", "--port", "0"]).ended;
+    expect(code).toBe(1);
+    expect(stderr.trim().split("\n")).toHaveLength(1);
+    expect(stderr).toContain("tidegate.config.ts: no such file");
+    expect(stderr).toContain("--config");
+    const other = fileWith("other.json", JSON.stringify(configFor("http://127.0.0.1:9")));
+    const args = [clone, "check", "--config", other];
+    expect((await runProcess(process.execPath, args).ended).code).toBe(0);
+  });
+
+  it.for([
+    ["[[broken", /wrangler\.toml:\d+:\d+: .*TOML/],
+    ["send_metrics = 5", /^wrangler\.toml: .*"send_metrics"/],
+    [null, /wrangler\.toml/],
+  ] as const)("with a wrangler.toml that cannot be read says where: %s", async ([text, line], { expect }) => {
+    const clone = cloneWith(`toml-${text?.length ?? 0}`, { isInstalled: true });
+    const toml = join(clone, "../../wrangler.toml");
+    // Before the first table: it stands for the whole file.
+    if (text === null) rmSync(toml);
+    else writeFileSync(toml, `${text}\n${readFileSync(toml, "utf8")}`);
+    const file = fileWith("any.json", JSON.stringify(configFor("http://127.0.0.1:9")));
+    const args = [clone, "start", "--port", "0", "--config", file];
+    const { code, stdout, stderr } = await runProcess(process.execPath, args).ended;
+    expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
+    expect(stderr.trim().split("\n")).toHaveLength(1);
+    expect(stderr).toMatch(line);
+  });
+});
+
 describe("configuration files", () => {
   it.for([
-    ["missing.ts", null, "no such file"],
+    ["missing.ts", null, "no such file; --config"],
     ["syntax.ts", "export default {", "syntax.ts:1:"],
-    ["no-default.ts", "export const config = {};", "has no default export"],
+    ["no-default.ts", "export const config = {};", "write export default defineGateway"],
     ["throws.mjs", "throw new Error('on purpose');", "on purpose"],
     ["broken.json", "{", "broken.json"],
     ["notes.txt", "{}", ".json"],
@@ -218,6 +297,25 @@ describe("start", () => {
     expect(code).toBe(1);
     expect(stdout).toBe("");
     expect(stderr).toBe(`port ${port} on 127.0.0.1 is in use: end what listens there or give --port\n`);
+  });
+
+  it("says in one line that its data cannot be kept there", async ({ expect }) => {
+    const file = fileWith("no-folder", "");
+    const args = ["start", "--port", "0", "--config", gateway.configFile, "--persist", file];
+    const { code, stderr } = await runCommand(args).ended;
+    expect(code).toBe(1);
+    expect(stderr).toBe(`--persist ${file} is no folder that can be written to: give another\n`);
+  });
+
+  it("has its default admin token where the environment has an empty one", async ({ expect }) => {
+    const args = ["start", "--port", "0", "--no-demo", "--config", gateway.configFile];
+    const command = runCommand(args, { ADMIN_TOKEN: "" });
+    const url = await readyUrl(command);
+    expect(command.stderr()).toContain("admin token: local-admin\n");
+    const headers = { authorization: "Bearer local-admin" };
+    expect((await fetch(`${url}/_gateway/state`, { headers })).status).toBe(200);
+    command.child.kill("SIGTERM");
+    expect((await command.ended).code).toBe(0);
   });
 
   it("names a secret that nobody gave, and takes it from --env or the environment", async ({ expect }) => {

@@ -184,7 +184,8 @@ export class Listener {
   #run(message: IncomingMessage, incoming: Incoming): Response | Promise<Response> {
     const caller: Caller = {
       address: this.#options.isForNetwork ? plainAddress(message.socket.remoteAddress) : null,
-      host: null,
+      // HTTP/1.0 can do without one; the URL here is made up and names none.
+      host: incoming.headers.has("host") ? null : "",
       leastClass: 0,
       // Who has proved who it is may say that its requests matter less; so may the service beside us.
       mayNameClass: incoming.identity !== null || !this.#options.isForNetwork,

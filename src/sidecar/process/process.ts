@@ -22,6 +22,9 @@ import { Listener, SERVER_OPTIONS } from "./listener.ts";
 import { LOCAL_REGION, startLocalHub } from "./local-hub.ts";
 import { addProxy, refuseTunnel } from "./proxy.ts";
 
+/** What a 405 names (RFC 9110 15.5.6) where every method but CONNECT is the service's own matter. */
+const PASSED_METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+
 export interface ProcessOptions {
   readonly plan: Plan;
   /** Secrets by name, ADMIN_TOKEN and METRICS_TOKEN among them. */
@@ -131,7 +134,9 @@ function inboundOn(
     isForNetwork: true,
     secure: secure?.server ?? null,
   });
-  listener.server.on("connect", (_, socket: Duplex) => refuseTunnel(socket, "method_not_allowed", {}));
+  listener.server.on("connect", (_, socket: Duplex) =>
+    refuseTunnel(socket, "method_not_allowed", {}, { allow: PASSED_METHODS }),
+  );
   return listener;
 }
 
@@ -174,6 +179,8 @@ function listenError(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   if (!("code" in error && "address" in error && "port" in error)) return error.message;
   const { code, address, port } = error;
-  if (code === "EADDRINUSE") return `port ${String(port)} on ${String(address)} is in use`;
+  if (code === "EADDRINUSE") {
+    return `port ${String(port)} on ${String(address)} is in use: end what listens there or give another`;
+  }
   return `cannot listen on ${String(address)} port ${String(port)}: ${String(code)}`;
 }

@@ -223,11 +223,17 @@ function refuseOpen(response: ServerResponse, retryAfterMs: number): void {
   refuse(response, "circuit_open", retryMembers(retryAfterMs));
 }
 
-/** Answers a CONNECT that leads nowhere, and ends its connection. */
-export function refuseTunnel(socket: Duplex, code: ProblemCode, members: Members): void {
+/** Answers a CONNECT that leads nowhere, and ends its connection. `more`: fields besides the problem's. */
+export function refuseTunnel(
+  socket: Duplex,
+  code: ProblemCode,
+  members: Members,
+  more: Record<string, string> = {},
+): void {
   const { fields, body } = problem(code, members);
   const { status, title } = PROBLEMS[code];
-  const lines = Object.entries({ ...fields, "content-length": Buffer.byteLength(body), connection: "close" });
+  const about = { "content-length": Buffer.byteLength(body), connection: "close" };
+  const lines = Object.entries({ ...fields, ...more, ...about });
   const written = lines.map(([name, value]) => `${name}: ${value}\r\n`).join("");
   socket.end(`HTTP/1.1 ${status} ${title}\r\n${written}\r\n${body}`);
 }

@@ -85,6 +85,7 @@ describe("the binding", () => {
             PLAIN: service({}),
             LOW: service({ class: "P3" }),
             WRONG: service({ class: "P9" }),
+            GATEWAY: { name: "tidegate" },
           }),
           worker("shop", shop.code, { SIDECAR: service({ class: "P1" }) }),
         ],
@@ -130,6 +131,16 @@ describe("the binding", () => {
     expect(headers.traceparent).toMatch(/^00-/);
     expect(Number(headers["x-tidegate-deadline-ms"])).toBeGreaterThan(29_000);
     expect(answer.headers.get("x-request-id")).toBe(headers["x-request-id"]);
+  });
+
+  it("is not needed to call the gateway's own routes: the gateway can be bound as it is", async () => {
+    const answer = await call("GATEWAY", "https://api.example.com/public/x?a=1");
+    expect(answer.status).toBe(200);
+    expect(await answer.json()).toEqual(["/public/x?a=1"]);
+    expect(payments.requests[0].headers).toMatchObject({ "x-forwarded-host": "api.example.com" });
+    expect((await call("GATEWAY", "http://api.example.com/_gateway/health")).status).toBe(200);
+    // Nor does it lead where the network cannot go.
+    expect((await call("GATEWAY", "http://payments.upstream/report")).status).toBe(404);
   });
 
   it("has its spans in the trace of the Worker that calls", async () => {

@@ -77,6 +77,25 @@ describe("the inbound side", () => {
     };
   }
 
+  it("opens no tunnel for others: 405 with what it passes", async () => {
+    const reply = await new Promise<IncomingMessage>((resolve, reject) => {
+      const { port } = new URL(sidecar.url("inbound"));
+      request({ host: "127.0.0.1", port, method: "CONNECT", path: "example.com:443", agent: false })
+        .on("connect", (answer, socket) => {
+          socket.destroy();
+          resolve(answer);
+        })
+        .on("error", reject)
+        .end();
+    });
+    expect(reply.statusCode).toBe(405);
+    expect(reply.headers).toMatchObject({
+      allow: "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
+      "content-type": "application/problem+json",
+    });
+    expect(app.requests).toEqual([]);
+  });
+
   it("hands on the host, path and fields that the client sent", async () => {
     await ask({
       path: "/a%20b//c?d=%27e%27",

@@ -45,7 +45,11 @@ describe.skipIf(!HAS_OPENSSL)("the inbound side with mutual TLS", () => {
     copyFileSync(authority.cert, files.clientCa);
     const tls = ["--tls-cert", files.cert, "--tls-key", files.key, "--client-ca", files.clientCa];
     const args = ["--inbound", "127.0.0.1:0", "--app", app.url, ...tls];
-    sidecar = await new SidecarProcess(args).ready();
+    const routes = [
+      { path: "/pay", upstream: "app", priority: "P0" },
+      { path: "/*", upstream: "app" },
+    ];
+    sidecar = await new SidecarProcess(args, { routes }).ready();
   });
 
   afterAll(async () => {
@@ -68,6 +72,10 @@ describe.skipIf(!HAS_OPENSSL)("the inbound side with mutual TLS", () => {
   }
 
   const identitySeen = (): unknown => app.requests.at(-1)?.headers["x-forwarded-client-cert"];
+
+  it("gives no advice on P0: nobody can take it without a certificate", () => {
+    expect(sidecar.errors).toEqual([]);
+  });
 
   it("lets a client of the authority in and tells the service who it is", async () => {
     expect(await call({ ...readPair(client), path: "/hello" })).toBe(200);

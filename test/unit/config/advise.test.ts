@@ -50,12 +50,14 @@ describe("advice", () => {
       minimalConfig({ upstreams: { a: { targets: ["http://a"] }, b: { targets: ["http://b"] } } }),
     );
     expect(adviseConfig(plan)).toEqual(["upstreams.b: no route uses it"]);
-    expect(adviseConfig(plan, true)).toEqual([]);
+    expect(adviseConfig(plan, { areUpstreamsCalled: true })).toEqual([]);
   });
 
   it("warns of P0 without auth", ({ expect }) => {
     const line = "routes[0].auth: anybody can send P0 requests, which are shed last; set auth: true";
     expect(adviceFor(withRoute({ priority: "P0" }))).toEqual([line]);
+    const plan = planOf(withRoute({ priority: "P0" }));
+    expect(adviseConfig(plan, { areClientsKnown: true })).toEqual([]);
     expect(
       adviceFor(withConsumer({}, { routes: [{ path: "/*", upstream: "a", priority: "P0", auth: true }] })),
     ).toEqual([]);

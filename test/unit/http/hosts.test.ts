@@ -1,5 +1,5 @@
 import { describe, it } from "vitest";
-import { hostName, isValidHost } from "../../../src/http/hosts.ts";
+import { hostName, hostOfUrl, isValidHost } from "../../../src/http/hosts.ts";
 
 describe("isValidHost", () => {
   it("accepts names and addresses, with and without port", ({ expect }) => {
@@ -54,5 +54,14 @@ describe("hostName", () => {
     expect(hostName("api.example.com")).toBe("api.example.com");
     expect(hostName("[2001:DB8::1]:80")).toBe("[2001:db8::1]");
     expect(hostName("[::1]")).toBe("[::1]");
+  });
+});
+
+describe("hostOfUrl", () => {
+  it("gives host and port as a Host field would", ({ expect }) => {
+    expect(hostOfUrl("https://API.example.com:443/x")).toBe("api.example.com");
+    expect(hostOfUrl("http://api.example.com:8080/x?y")).toBe("api.example.com:8080");
+    expect(hostOfUrl("http://user@[::1]:1/")).toBe("[::1]:1");
+    expect(hostOfUrl("/x")).toBeNull();
   });
 });
