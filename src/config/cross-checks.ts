@@ -169,7 +169,10 @@ const DESTINATIONS = ["upstream", "queue", "saga", "event"];
 function routeIssues(config: Fields, route: Fields, path: ConfigPath): ConfigIssue[] {
   const given = DESTINATIONS.filter((key) => route[key] !== undefined);
   const issues: ConfigIssue[] = [];
-  if (given.length === 0) issues.push({ path: [...path, "upstream"], rule: REQUIRED });
+  if (given.length === 0) {
+    const rule = `${REQUIRED}, or a queue, saga or event in its place`;
+    issues.push({ path: [...path, "upstream"], rule });
+  }
   if (given.length > 1) issues.push({ path, rule: `must go to one of ${given.join(", ")}, not to several` });
   issues.push(...referenceIssue(config.upstreams, route.upstream, [...path, "upstream"], "is no upstream"));
   issues.push(...referenceIssue(config.sagas, route.saga, [...path, "saga"], "is no saga"));

@@ -41,7 +41,7 @@ function isInside(issue: core.$ZodIssue): boolean {
 /** One line for an issue of `input`. */
 export function formatIssue(input: unknown, issue: ConfigIssue): string {
   const start = `${formatPath(issue.path)}: ${issue.rule}`;
-  if (issue.rule === REQUIRED || issue.rule.startsWith(UNKNOWN_KEY)) {
+  if (issue.rule.startsWith(REQUIRED) || issue.rule.startsWith(UNKNOWN_KEY)) {
     return start;
   }
   return `${start} (got ${shownValue(issue.path, issue.value ?? valueAt(input, issue.path))})`;

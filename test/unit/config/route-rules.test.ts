@@ -94,7 +94,10 @@ describe("routes: what matches", () => {
 
 describe("routes: what they refer to", () => {
   expectLines([
-    ["routes[0].upstream: is required", withRoute({ upstream: undefined })],
+    [
+      "routes[0].upstream: is required, or a queue, saga or event in its place",
+      withRoute({ upstream: undefined }),
+    ],
     ['routes[0].upstream: is no upstream (got "b")', withRoute({ upstream: "b" })],
     ['routes[0].upstream: is no upstream (got "toString")', withRoute({ upstream: "toString" })],
     ["routes[0].upstream: must be the name of an upstream (got 5)", withRoute({ upstream: 5 })],
