@@ -161,6 +161,7 @@ export function refuseHopeless(x: Exchange): Verdict {
 export function checkBodySize(x: Exchange): Verdict {
   const declared = x.inbound.contentLength;
   if (declared === null && takesNoBody(x.request.method) && x.request.body !== null) {
+    x.problem = { detail: "Send the body of a GET or HEAD with a content-length, or none." };
     return note(x, "body", Verdict.badRequest);
   }
   if (declared === null || x.route === null || Number(declared) <= x.route.bodyLimitBytes) {
