@@ -181,21 +181,9 @@ function ownUse(view: LimitView, now: number): number {
   return own;
 }
 
-/** Whole units left, and ms until there are more: for the answer's fields. */
+/** Whole units left: for the answer's fields. When there are more: limit-waits.ts. */
 export function remainingUnits(view: LimitView, now: number): number {
   return Math.max(0, Math.floor(view.terms.units - usedInView(view, now) + 1e-6));
-}
-
-export function resetMs(view: LimitView, now: number): number {
-  if (view.terms.consistency === "capped") {
-    return (spanAt(now, view.terms.windowMs) + 1) * view.terms.windowMs - now;
-  }
-  return view.resetAt > now ? view.resetAt - now : view.cellMs;
-}
-
-/** Ms after which a refused request may try again. */
-export function retryMs(view: LimitView, now: number): number {
-  return view.retryAt > now ? view.retryAt - now : Math.max(DENY_MS, view.terms.windowMs / view.terms.units);
 }
 
 /**
