@@ -137,7 +137,15 @@ export function setDeadline(x: Exchange): Verdict {
   const wished = inbound.deadline === null ? null : parseDeadlineMs(inbound.deadline);
   x.deadlineAt = deadlineAt(x.startedAt, route.deadlineMs, wished);
   x.deadlineShortened = wished !== null && wished < route.deadlineMs;
-  return x.upstream === null ? Verdict.admit : refuseHopeless(x);
+  return x.upstream === null ? refuseOver(x) : refuseHopeless(x);
+}
+
+/** Of what is stored for later nobody can say how long it takes: refused is what has no time at all. */
+function refuseOver(x: Exchange): Verdict {
+  const remainingMs = x.deadlineAt - x.startedAt;
+  const verdict = remainingMs > 0 ? Verdict.admit : Verdict.deadlineExceeded;
+  x.explanation?.note("deadline", verdictName(verdict), { remainingMs });
+  return verdict;
 }
 
 /** Refuses what its upstream cannot be expected to answer by the deadline. */

@@ -106,9 +106,10 @@ function takeShared(
     takes.push({ ...take, waiting: true });
     return Verdict.admit;
   }
+  const passes = outcome === "taken" || (outcome === "ask" && takeAlone(view, plan.cost, x.startedAt));
+  // What was taken just now is told along, or the hub would lease it once more.
   hub.link.prefetch(view);
   hub.keepBegun(x.shell);
-  const passes = outcome === "taken" || (outcome === "ask" && takeAlone(view, plan.cost, x.startedAt));
   return concludeShared(x, plan, view, passes, () => takes.push(take));
 }
 

@@ -142,6 +142,20 @@ describe("what a limit admits", () => {
     const last = await ask("/shadow", { "x-caller": "shady" });
     expect(told(last.header("ratelimit")).map(({ policy }) => policy)).toEqual(["wide"]);
   });
+
+  it("is counted in the shadow from the first request on", async ({ expect }) => {
+    const explained = {
+      "x-caller": "shadowed",
+      "x-tidegate-admin": gateway.adminToken,
+      "x-tidegate-explain": "1",
+    };
+    const decisions: (string | null)[] = [];
+    for (let index = 0; index < 3; index++) {
+      decisions.push((await ask("/shadow", explained)).header("x-tidegate-decision"));
+    }
+    const verdicts = decisions.map((decision) => /limit=(\w+);policy=shadow/.exec(decision ?? "")?.[1]);
+    expect(verdicts).toEqual(["ok", "shadow", "shadow"]);
+  });
 });
 
 describe("who shares a limit", () => {
