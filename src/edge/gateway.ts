@@ -18,11 +18,11 @@ import type { Validation } from "../config/validate.ts";
 import { acceptJob } from "../delivery/accept.ts";
 import { Outboxes, outboxBindingsOf } from "../delivery/outboxes.ts";
 import { startSaga } from "../saga/start.ts";
-import { problemBody } from "../http/problem.ts";
 import { Telemetry } from "../telemetry/telemetry.ts";
 import { createTracer } from "../telemetry/tracer.ts";
 import { regionOfRequest } from "../region/placement.ts";
 import { WorkerHub, objectBindingsOf } from "../region/worker-hub.ts";
+import { answerBug, answerThrown, withRequestId } from "./app-answers.ts";
 import type { Bindings, Engine, EngineIdentity } from "./engine.ts";
 import { createEngine, missingFromBindings, textOf } from "./engine.ts";
 import { FETCH_CARRIER } from "./fetch-carrier.ts";
@@ -95,7 +95,7 @@ export function createGateway(config: GatewayConfig | CompiledConfig): Gateway {
   if (!validation.ok) throw new InvalidConfigError(validation.errors);
   const isolate = new Isolate(validation.plan);
   const app: GatewayApp = new Hono();
-  app.onError((error) => answerBug(error));
+  app.onError((error, c) => answerThrown(error, c.req.raw));
   let isOpen = true;
   let isBare = true;
   return {
@@ -110,7 +110,11 @@ export function createGateway(config: GatewayConfig | CompiledConfig): Gateway {
           if (!isBare) app.all("*", (c) => isolate.handle(c.req.raw, c.env, c.executionCtx));
         }
         // With nothing added to the app there is nothing to dispatch to.
-        return isBare ? isolate.handle(request, bindings, context) : app.fetch(request, bindings, context);
+        if (isBare) return isolate.handle(request, bindings, context);
+        const answer = app.fetch(request, bindings, context);
+        return answer instanceof Promise
+          ? answer.then((response) => withRequestId(response, request))
+          : withRequestId(answer, request);
       },
       queue: (batch, bindings, context) => isolate.consume(batch, bindings, context),
       scheduled: (_event, bindings) => wakeAll(isolate.plan, bindings),
@@ -123,15 +127,6 @@ export function createGateway(config: GatewayConfig | CompiledConfig): Gateway {
 function planOf(config: unknown): Validation {
   const plan = unpackPlan(config);
   return plan === null ? validateConfig(config) : { ok: true, plan };
-}
-
-/** A bug outside the pipeline, or bindings that are missing: logged with its stack, answered without it. */
-function answerBug(error: Error): Response {
-  const requestId = crypto.randomUUID();
-  const time = new Date().toISOString();
-  console.error(JSON.stringify({ time, level: "error", event: "bug", requestId, stack: error.stack }));
-  const headers = { "content-type": "application/problem+json", "x-request-id": requestId };
-  return new Response(problemBody("internal_error", requestId, {}), { status: 500, headers });
 }
 
 /** What lives as long as the isolate: the engine in use, until a configuration replaces it. */
@@ -162,7 +157,7 @@ class Isolate {
     try {
       this.#inbound ??= inboundOf(this.#engineFor(request, bindings));
     } catch (error) {
-      return answerBug(error instanceof Error ? error : new Error(String(error)));
+      return answerBug(error, request);
     }
     if (this.#plan.relays.length > 0) this.#waker.wake(this.#plan, bindings, context);
     return this.#run(this.#inbound, request, bindings, context, ANYBODY);
@@ -177,7 +172,7 @@ class Isolate {
     try {
       this.#outbound ??= outboundOf(this.#engineFor(request, bindings));
     } catch (error) {
-      return answerBug(error instanceof Error ? error : new Error(String(error)));
+      return answerBug(error, request);
     }
     return this.#run(this.#outbound, request, bindings, context, caller);
   }

@@ -3,6 +3,8 @@
 
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
+import { bearerAuth } from "hono/bearer-auth";
+import { cors } from "hono/cors";
 import { afterAll, beforeAll, describe, it } from "vitest";
 import { compileForWorker } from "../../cli/prepare.ts";
 import { InvalidConfigError, createGateway } from "../../src/edge/gateway.ts";
@@ -51,6 +53,27 @@ describe("createGateway", () => {
     expect(await (await handler.fetch(get("/own"), {}, context)).text()).toBe("mine");
     expect((await handler.fetch(get("/_gateway/health"), {}, context)).status).toBe(200);
     expect((await handler.fetch(get("/elsewhere"), {}, context)).status).toBe(404);
+  });
+
+  it("hands on what was thrown as an answer, and names every answer", async ({ expect }) => {
+    const { app, handler } = createGateway(config([upstreamUrl()]));
+    app.use("/locked/*", bearerAuth({ token: "right" }));
+    app.use("/v1/*", cors());
+    app.get("/own", (c) => c.text("mine"));
+    app.get("/own/redirect", () => Response.redirect("http://elsewhere.test/", 302));
+    const locked = await handler.fetch(get("/locked/x"), {}, context);
+    expect([locked.status, locked.headers.get("www-authenticate")]).toEqual([401, 'Bearer realm=""']);
+    const preflight = new Request(get("/v1/a"), { method: "OPTIONS" });
+    for (const request of [get("/locked/x"), get("/own"), get("/own/redirect"), preflight, get("/v1/a")]) {
+      request.headers.set("x-request-id", "mine");
+      const answer = await handler.fetch(request, {}, context);
+      expect(answer.status).toBeLessThan(500);
+      expect(answer.headers.get("x-request-id")).toBe("mine");
+      request.headers.set("x-request-id", "not acceptable");
+      expect((await handler.fetch(request, {}, context)).headers.get("x-request-id")).toMatch(
+        /^[0-9a-f-]{32,36}$/,
+      );
+    }
   });
 
   it("takes a compiled configuration as well", async ({ expect }) => {
