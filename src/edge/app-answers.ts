@@ -9,7 +9,7 @@ interface ThrownAnswer extends Error {
   getResponse(): Response;
 }
 
-/** The answer that was thrown; or a bug, or bindings that are missing: logged, and answered without its stack. */
+/** The answer that was thrown, or that to a bug. */
 export function answerThrown(error: Error | ThrownAnswer, request: Request): Response {
   return "getResponse" in error ? error.getResponse() : answerBug(error, request);
 }
