@@ -2,12 +2,11 @@
 
 import { describe, expect, it } from "vitest";
 import type { LeaseAnswer } from "../../../src/hub/protocol.ts";
+import { acceptAnswer, askFor } from "../../../src/region/limit-asks.ts";
 import type { LimitView } from "../../../src/region/limit-view.ts";
 import {
   DENY_MS,
   RETURN_AFTER_MS,
-  acceptAnswer,
-  askFor,
   createLimitView,
   freezeReturn,
   freezeUses,
