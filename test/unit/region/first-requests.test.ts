@@ -88,7 +88,7 @@ function play(world: World, requests: number): string {
     conclude(outcome === "taken");
   };
   time.after(0, ask);
-  time.run(30_000);
+  time.run(55_000);
   return seen;
 }
 
@@ -100,7 +100,7 @@ const worlds = fc.record({
   startMs: fc.constantFrom(...MS),
   storeMs: fc.constantFrom(0, 20, 40),
   upstreamMs: fc.constantFrom(...MS),
-  pauseMs: fc.constantFrom(0, 1, 3, 10, 30),
+  pauseMs: fc.constantFrom(0, 1, 3, 10, 30, 300, 1_100),
 });
 
 describe("the first requests of a limit", () => {
