@@ -1,6 +1,12 @@
 // From a configuration file to a configuration that may be served: loaded, validated, its bindings known.
 import { adviseConfig } from "../src/config/advise.ts";
-import { adviseBindings, missingBindings, type DeclaredBindings } from "../src/config/bindings.ts";
+import {
+  adviseBindings,
+  missingBindings,
+  missingNamedBindings,
+  namedBindings,
+  type DeclaredBindings,
+} from "../src/config/bindings.ts";
 import { packPlan, type CompiledConfig } from "../src/config/compiled-config.ts";
 import type { Plan } from "../src/config/plan.ts";
 import { validateConfig } from "../src/config/validate.ts";
@@ -29,13 +35,19 @@ export async function prepareConfig(
   if (!loaded.ok) return loaded;
   const { config, inputs } = loaded;
   const validated = validateConfig(config);
-  if (!validated.ok) return { ok: false, errors: validated.errors, inputs };
+  if (!validated.ok) return { ok: false, errors: await allErrors(config, validated.errors), inputs };
   const { plan } = validated;
   const declared = usesBindings(plan) ? await declaredBindings() : null;
   const errors = declared === null ? [] : missingBindings(plan, withDatabases(declared, plan, databases));
   if (errors.length > 0) return { ok: false, errors, inputs };
   const advice = [...adviseConfig(plan), ...(declared === null ? [] : adviseBindings(plan, declared))];
   return { ok: true, config, plan, advice, inputs };
+}
+
+/** What is wrong with a configuration, and with the bindings that it names nevertheless. */
+async function allErrors(config: unknown, errors: readonly string[]): Promise<readonly string[]> {
+  if (namedBindings(config).length === 0) return errors;
+  return [...errors, ...missingNamedBindings(config, await declaredBindings())];
 }
 
 /** What the Worker gets of a configuration that was prepared, whatever addresses were put in since. */

@@ -6,6 +6,7 @@ import { Hono } from "hono";
 import { gatewayPath } from "../http/paths.ts";
 import { makeProblem, sign } from "../edge/answer.ts";
 import { equalSecrets } from "../edge/api-keys.ts";
+import { takesNoBody } from "../edge/checks.ts";
 import type { Engine } from "../edge/engine.ts";
 import type { Exchange } from "../edge/exchange.ts";
 import type { HubDescription } from "../hub/description.ts";
@@ -46,7 +47,8 @@ let app: Hono<OwnPathContext> | null = null;
 export async function answerOwnPath(x: Exchange, replaceConfig: ReplaceConfig): Promise<Response> {
   app ??= createOwnPaths();
   const url = `http://gateway${gatewayPath(x.path)}${x.query}`;
-  const { method, headers, body } = x.request;
+  const { method, headers } = x.request;
+  const body = takesNoBody(method) ? null : x.request.body;
   const request = new Request(url, { method, headers, body, ...(body === null ? {} : { duplex: "half" }) });
   const response = await app.fetch(request, { x, replaceConfig });
   return sign(x, new Response(response.body, response));

@@ -1,8 +1,11 @@
 // Bindings that the configuration needs but the Worker does not have.
 
 import { formatIssue } from "./error-lines.ts";
-import type { ConfigIssue } from "./error-lines.ts";
+import type { ConfigIssue, ConfigPath } from "./error-lines.ts";
+import { BINDING_PATTERN } from "./fields.ts";
 import type { Plan } from "./plan.ts";
+
+const NO_FETCHER = "is no binding with a fetch in wrangler.toml";
 
 /** The names that wrangler.toml declares, by what can be done with them. */
 export interface DeclaredBindings {
@@ -43,12 +46,52 @@ export function missingBindings(plan: Plan, declared: DeclaredBindings): readonl
   ];
 }
 
+/**
+ * The same of a configuration that has other errors, and so no plan: one line for each binding with a fetch
+ * that it names and that is missing.
+ */
+export function missingNamedBindings(input: unknown, { fetchers }: DeclaredBindings): readonly string[] {
+  return namedBindings(input)
+    .filter(({ value }) => !fetchers.has(value))
+    .map(({ path, value }) => formatIssue(null, { path, rule: NO_FETCHER, value }));
+}
+
+interface NamedBinding {
+  readonly path: ConfigPath;
+  readonly value: string;
+}
+
+/** What a configuration says of bindings with a fetch, wherever it is well formed. */
+export function namedBindings(input: unknown): readonly NamedBinding[] {
+  const config = fieldsOf(input);
+  const ofTargets = Object.entries(fieldsOf(config["upstreams"])).flatMap(([name, upstream]) => {
+    const { targets } = fieldsOf(upstream);
+    return (Array.isArray(targets) ? targets : []).flatMap((target: unknown, index) =>
+      bindingAt(["upstreams", name, "targets", index], target),
+    );
+  });
+  const ofSubscriptions = Object.entries(fieldsOf(config["subscriptions"])).flatMap(([name, subscription]) =>
+    bindingAt(["subscriptions", name, "deliver"], fieldsOf(subscription)["deliver"]),
+  );
+  return [...ofTargets, ...ofSubscriptions];
+}
+
+function bindingAt(path: ConfigPath, value: unknown): NamedBinding[] {
+  const { binding } = fieldsOf(value);
+  const isName = typeof binding === "string" && BINDING_PATTERN.test(binding);
+  return isName ? [{ path: [...path, "binding"], value: binding }] : [];
+}
+
+function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value) ? { ...value } : {};
+}
+
 function targetIssues(plan: Plan, { fetchers }: DeclaredBindings): ConfigIssue[] {
   return plan.upstreams.flatMap((upstream) =>
     upstream.targets.flatMap(({ binding }, index): ConfigIssue[] => {
       if (binding === null || fetchers.has(binding)) return [];
       const path = ["upstreams", upstream.name, "targets", index, "binding"];
-      return [{ path, rule: "is no binding with a fetch in wrangler.toml", value: binding }];
+      return [{ path, rule: NO_FETCHER, value: binding }];
     }),
   );
 }
@@ -57,7 +100,7 @@ function subscriptionIssues({ subscriptions }: Plan, { fetchers }: DeclaredBindi
   return subscriptions.flatMap(({ name, deliver }): ConfigIssue[] => {
     if (deliver.kind !== "binding" || fetchers.has(deliver.binding)) return [];
     const path = ["subscriptions", name, "deliver", "binding"];
-    return [{ path, rule: "is no binding with a fetch in wrangler.toml", value: deliver.binding }];
+    return [{ path, rule: NO_FETCHER, value: deliver.binding }];
   });
 }
 

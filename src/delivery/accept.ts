@@ -40,7 +40,7 @@ export async function acceptJob(x: Exchange, queue: QueuePlan): Promise<Verdict>
     prefer: x.inbound.prefer,
     orderKey: queue.orderBy === null ? null : x.request.headers.get(queue.orderBy),
   });
-  if (read.kind === "key-required") return noteIntake(x, Verdict.idempotencyKeyRequired, read.kind);
+  if (read.kind === "key-required") return noteIntake(x, Verdict.idempotencyKeyRequired);
   if (read.kind === "malformed") return refuse(x, Verdict.badRequest, read.detail);
   const request = storedRequest(x, queue);
   const tooLong = checkSize(x, request);
@@ -124,7 +124,7 @@ function checkSize(x: Exchange, { path, headers }: Omit<JobRequest, "body">): Ve
     return refuse(x, Verdict.badRequest, `Send a path and query of at most ${MAX_PATH_CHARS} characters.`);
   }
   const chars = headers.reduce((sum, [name, value]) => sum + name.length + value.length, 0);
-  return chars > MAX_HEADER_CHARS ? noteIntake(x, Verdict.headersTooLarge, "headers") : Verdict.admit;
+  return chars > MAX_HEADER_CHARS ? noteIntake(x, Verdict.headersTooLarge) : Verdict.admit;
 }
 
 function originOf(

@@ -4,7 +4,7 @@
 
 import { className } from "../edge/checks.ts";
 import type { Exchange } from "../edge/exchange.ts";
-import { Verdict } from "../edge/verdict.ts";
+import { Verdict, problemOf } from "../edge/verdict.ts";
 import type { Submitted } from "./accept-batches.ts";
 import type { ReadBody } from "./accept-body.ts";
 
@@ -16,15 +16,15 @@ type TooLarge = Extract<Unread, { kind: "too-large" }>;
 export function refuseSubmitted(x: Exchange, submitted: NotStored, tooLarge: Verdict): Verdict {
   switch (submitted.kind) {
     case "conflict":
-      return Verdict.idempotencyConflict;
+      return noteIntake(x, Verdict.idempotencyConflict);
     case "in-flight":
-      return Verdict.idempotencyInFlight;
+      return noteIntake(x, Verdict.idempotencyInFlight);
     case "backlog-full":
       return refuseFull(x, submitted.retryAfterMs);
     case "unanswered":
-      return Verdict.notAccepted;
+      return noteIntake(x, Verdict.notAccepted);
     case "too-large":
-      return tooLarge;
+      return noteIntake(x, tooLarge);
     case "malformed":
       throw new Error(`an outbox did not understand ${submitted.field}`);
   }
@@ -34,33 +34,34 @@ export function refuseSubmitted(x: Exchange, submitted: NotStored, tooLarge: Ver
 export function refuseBody(x: Exchange, body: Unread, detail: (body: TooLarge) => string | null): Verdict {
   switch (body.kind) {
     case "broken":
-      return noteIntake(x, Verdict.badRequest, body.kind);
+      return noteIntake(x, Verdict.badRequest);
     case "too-slow":
-      return noteIntake(x, Verdict.deadlineExceeded, body.kind);
+      return noteIntake(x, Verdict.deadlineExceeded);
     case "busy":
-      return noteIntake(x, Verdict.notAccepted, body.kind);
+      return noteIntake(x, Verdict.notAccepted);
     case "too-large": {
       const said = detail(body);
       x.problem = { limitBytes: body.limitBytes, ...(said === null ? {} : { detail: said }) };
-      return noteIntake(x, Verdict.bodyTooLarge, body.kind);
+      return noteIntake(x, Verdict.bodyTooLarge);
     }
   }
 }
 
 export function refuseFull(x: Exchange, retryAfterMs: number): Verdict {
   x.retryAfterMs = retryAfterMs;
-  return noteIntake(x, Verdict.backlogFull, "backlog-full");
+  return noteIntake(x, Verdict.backlogFull);
 }
 
 export function refuse(x: Exchange, verdict: Verdict, detail: string): Verdict {
   x.problem = { detail };
-  return noteIntake(x, verdict, "refused");
+  return noteIntake(x, verdict);
 }
 
-/** Notes the verdict for whoever asked for an explanation, and gives it back. */
-export function noteIntake(x: Exchange, verdict: Verdict, said: string): Verdict {
+/** Notes the verdict for whoever asked for an explanation, and gives it back. `taken`: how it was taken. */
+export function noteIntake(x: Exchange, verdict: Verdict, taken = "accepted"): Verdict {
   const stage = x.queue !== null ? "queue" : x.saga !== null ? "saga" : "event";
   const name = x.queue?.name ?? x.saga?.name ?? x.event ?? "";
+  const said = verdict === Verdict.admit ? taken : problemOf(verdict);
   x.explanation?.note(stage, said, { [stage]: name, class: className(x.trafficClass) });
   return verdict;
 }

@@ -4,6 +4,7 @@
 
 import { Hono } from "hono";
 import type { Context } from "hono";
+import { answerThrown, withRequestId } from "./app-answers.ts";
 
 /** The part of an execution context that the pipeline needs. */
 export interface WaitingContext {
@@ -21,6 +22,7 @@ export function createApp(
   ) => Response | Promise<Response>,
 ): GatewayApp {
   const app: GatewayApp = new Hono();
+  app.onError((error, c) => answerThrown(error, c.req.raw));
   const dispatch = app.fetch;
   let isOpen = true;
   app.fetch = (...call) => {
@@ -28,7 +30,11 @@ export function createApp(
       isOpen = false;
       app.all("*", (c) => handle(c.req.raw, bindingsOf(c), contextOf(c)));
     }
-    return dispatch(...call);
+    const answer = dispatch(...call);
+    const [request] = call;
+    return answer instanceof Promise
+      ? answer.then((response) => withRequestId(response, request))
+      : withRequestId(answer, request);
   };
   return app;
 }

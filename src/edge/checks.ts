@@ -137,7 +137,15 @@ export function setDeadline(x: Exchange): Verdict {
   const wished = inbound.deadline === null ? null : parseDeadlineMs(inbound.deadline);
   x.deadlineAt = deadlineAt(x.startedAt, route.deadlineMs, wished);
   x.deadlineShortened = wished !== null && wished < route.deadlineMs;
-  return x.upstream === null ? Verdict.admit : refuseHopeless(x);
+  return x.upstream === null ? refuseOver(x) : refuseHopeless(x);
+}
+
+/** Of what is stored for later nobody can say how long it takes: refused is what has no time at all. */
+function refuseOver(x: Exchange): Verdict {
+  const remainingMs = x.deadlineAt - x.startedAt;
+  const verdict = remainingMs > 0 ? Verdict.admit : Verdict.deadlineExceeded;
+  x.explanation?.note("deadline", verdictName(verdict), { remainingMs });
+  return verdict;
 }
 
 /** Refuses what its upstream cannot be expected to answer by the deadline. */
@@ -161,6 +169,7 @@ export function refuseHopeless(x: Exchange): Verdict {
 export function checkBodySize(x: Exchange): Verdict {
   const declared = x.inbound.contentLength;
   if (declared === null && takesNoBody(x.request.method) && x.request.body !== null) {
+    x.problem = { detail: "Send the body of a GET or HEAD with a content-length, or none." };
     return note(x, "body", Verdict.badRequest);
   }
   if (declared === null || x.route === null || Number(declared) <= x.route.bodyLimitBytes) {

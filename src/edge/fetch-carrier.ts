@@ -1,7 +1,9 @@
 // Sending as Workers do it: by `fetch`, the network's or a binding's.
 
 import type { Carrier } from "./carrier.ts";
-import { createOutboundBody } from "./outbound-body.ts";
+import { takesNoBody } from "./checks.ts";
+import type { BodyRules } from "./outbound-body.ts";
+import { createOutboundBody, createPassedBody } from "./outbound-body.ts";
 import type { RequestBuilder } from "./outbound-request.ts";
 import { upstreamRequest } from "./outbound-request.ts";
 import { within } from "./timeout.ts";
@@ -10,10 +12,19 @@ import { within } from "./timeout.ts";
 type UpgradeInit = ResponseInit & { webSocket?: unknown };
 
 export const FETCH_CARRIER: Carrier = {
-  bodyOf: (x, rules) => createOutboundBody(x.request.body, rules),
+  bodyOf: (x, rules) => {
+    // The runtime takes a GET with a body only as the request that it came with.
+    const { body, method } = x.request;
+    if (!takesNoBody(method)) return createOutboundBody(body, rules);
+    return body === null || isEmpty(rules) ? createOutboundBody(null, rules) : createPassedBody(body);
+  },
   send: sendByFetch(upstreamRequest),
   receive: (answer) => (answer.status === 101 ? acceptUpgrade(answer) : new Response(answer.body, answer)),
 };
+
+function isEmpty({ contentLength }: BodyRules): boolean {
+  return contentLength !== null && Number(contentLength) === 0;
+}
 
 /** Sends what `build` makes of a try. */
 export function sendByFetch(build: RequestBuilder): Carrier["send"] {

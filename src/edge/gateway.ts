@@ -17,13 +17,13 @@ import type { Validation } from "../config/validate.ts";
 import { acceptJob } from "../delivery/accept.ts";
 import { Outboxes, outboxBindingsOf } from "../delivery/outboxes.ts";
 import { startSaga } from "../saga/start.ts";
-import { problemBody } from "../http/problem.ts";
 import { Telemetry } from "../telemetry/telemetry.ts";
 import { createTracer } from "../telemetry/tracer.ts";
 import { regionOfRequest } from "../region/placement.ts";
 import { WorkerHub, objectBindingsOf } from "../region/worker-hub.ts";
 import type { GatewayApp } from "./app.ts";
 import { createApp } from "./app.ts";
+import { answerBug } from "./app-answers.ts";
 import type { Bindings, Engine, EngineIdentity } from "./engine.ts";
 import { createEngine, missingFromBindings, textOf } from "./engine.ts";
 import { FETCH_CARRIER } from "./fetch-carrier.ts";
@@ -94,7 +94,6 @@ export function createGateway(config: GatewayConfig | CompiledConfig): Gateway {
   if (!validation.ok) throw new InvalidConfigError(validation.errors);
   const isolate = new Isolate(validation.plan);
   const app = createApp((request, bindings, context) => isolate.handle(request, bindings, context));
-  app.onError((error) => answerBug(error));
   let isBare: boolean | null = null;
   return {
     app,
@@ -117,15 +116,6 @@ export function createGateway(config: GatewayConfig | CompiledConfig): Gateway {
 function planOf(config: unknown): Validation {
   const plan = unpackPlan(config);
   return plan === null ? validateConfig(config) : { ok: true, plan };
-}
-
-/** A bug outside the pipeline, or bindings that are missing: logged with its stack, answered without it. */
-function answerBug(error: Error): Response {
-  const requestId = crypto.randomUUID();
-  const time = new Date().toISOString();
-  console.error(JSON.stringify({ time, level: "error", event: "bug", requestId, stack: error.stack }));
-  const headers = { "content-type": "application/problem+json", "x-request-id": requestId };
-  return new Response(problemBody("internal_error", requestId, {}), { status: 500, headers });
 }
 
 /** What lives as long as the isolate: the engine in use, until a configuration replaces it. */
@@ -156,7 +146,7 @@ class Isolate {
     try {
       this.#inbound ??= inboundOf(this.#engineFor(request, bindings));
     } catch (error) {
-      return answerBug(error instanceof Error ? error : new Error(String(error)));
+      return answerBug(error, request);
     }
     if (this.#plan.relays.length > 0) this.#waker.wake(this.#plan, bindings, context);
     return this.#run(this.#inbound, request, bindings, context, ANYBODY);
@@ -171,7 +161,7 @@ class Isolate {
     try {
       this.#outbound ??= outboundOf(this.#engineFor(request, bindings));
     } catch (error) {
-      return answerBug(error instanceof Error ? error : new Error(String(error)));
+      return answerBug(error, request);
     }
     return this.#run(this.#outbound, request, bindings, context, caller);
   }

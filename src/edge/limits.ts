@@ -10,7 +10,8 @@ import type { LimitTerms } from "../hub/protocol.ts";
 import { joinItems, rateLimitItem } from "../http/rate-limit-fields.ts";
 import { returnRate, takeRate } from "../resilience/rate-limit.ts";
 import type { LimitView } from "../region/limit-view.ts";
-import { remainingUnits, resetMs, retryMs, takeAlone } from "../region/limit-view.ts";
+import { remainingUnits, takeAlone } from "../region/limit-view.ts";
+import { resetMs, retryMs } from "../region/limit-waits.ts";
 import type { WorkerHub } from "../region/worker-hub.ts";
 import { takeLedgerUnits } from "./exact-limits.ts";
 import type { Exchange } from "./exchange.ts";
@@ -105,9 +106,10 @@ function takeShared(
     takes.push({ ...take, waiting: true });
     return Verdict.admit;
   }
+  const passes = outcome === "taken" || (outcome === "ask" && takeAlone(view, plan.cost, x.startedAt));
+  // What was taken just now is told along, or the hub would lease it once more.
   hub.link.prefetch(view);
   hub.keepBegun(x.shell);
-  const passes = outcome === "taken" || (outcome === "ask" && takeAlone(view, plan.cost, x.startedAt));
   return concludeShared(x, plan, view, passes, () => takes.push(take));
 }
 
@@ -119,7 +121,7 @@ function concludeShared(
   passes: boolean,
   keep: () => void,
 ): Verdict {
-  const waitMs = passes ? 0 : retryMs(view, x.startedAt);
+  const waitMs = passes ? 0 : retryMs(view, plan.cost, x.startedAt);
   noteLimit(x, plan, passes, passes ? remainingUnits(view, x.startedAt) : 0, waitMs);
   if (passes) keep();
   return passes || plan.shadow ? Verdict.admit : refuseByLimit(x, plan, waitMs);

@@ -51,6 +51,11 @@ export function createOutboundBody(body: ReadableStream<Uint8Array> | null, rule
   }
   if (rules.contentLength === null) return createCountedBody(body, rules);
   if (Number(rules.contentLength) <= MAX_KEPT_BYTES) return createKeptBody(body);
+  return createPassedBody(body);
+}
+
+/** A body that is sent once, as the stream that came in. */
+export function createPassedBody(body: ReadableStream<Uint8Array>): OutboundBody {
   return {
     next: () => body,
     signal: null,

@@ -6,7 +6,6 @@ import { NO_TARGET } from "../resilience/target-choice.ts";
 import { nextRandom } from "../resilience/random.ts";
 import { backoffMs } from "../resilience/retry-budget.ts";
 import { noteOriginal, scheduleRetry } from "../resilience/upstream-control.ts";
-import { takesNoBody } from "./checks.ts";
 import type { Upstream } from "./engine.ts";
 import type { Exchange } from "./exchange.ts";
 import type { OutboundBody } from "./outbound-body.ts";
@@ -64,8 +63,8 @@ export async function runTries(x: Exchange, upstream: Upstream): Promise<Verdict
 /** How many tries a request may have: one, unless doing it twice does no harm. */
 function attemptsOf(x: Exchange, upstream: Upstream): number {
   const { retry } = upstream.plan;
-  const { method, body } = x.request;
-  if (retry === null || isUpgrade(x) || (takesNoBody(method) && body !== null)) return 1;
+  const { method } = x.request;
+  if (retry === null || isUpgrade(x)) return 1;
   return IDEMPOTENT.has(method) || x.inbound.idempotencyKey !== null ? retry.attempts : 1;
 }
 

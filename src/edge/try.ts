@@ -22,6 +22,7 @@ import {
 } from "../resilience/upstream-control.ts";
 import type { Exchange } from "./exchange.ts";
 import { newSpanId } from "./identity.ts";
+import { isUpgrade } from "./outbound-request.ts";
 import { TIMED_OUT } from "./timeout.ts";
 import { waited } from "./trace.ts";
 import type { Attempt } from "./tries.ts";
@@ -156,7 +157,8 @@ async function fetchTarget(
 /** 5xx is the upstream's failure; Cloudflare's own 520 to 530 are ours; anything below 500 is an answer. */
 function judgeAnswer(x: Exchange, response: Response, target: number, latencyMs: number): Fetched {
   const { status } = response;
-  const isValid = status === 101 || (status >= 200 && status <= 599);
+  // A switch of protocols that nobody asked for is no answer either.
+  const isValid = status === 101 ? isUpgrade(x) : status >= 200 && status <= 599;
   x.explanation?.note("try", isValid ? "answered" : "upstream_invalid", { status, target, ms: latencyMs });
   if (!isValid) {
     return { verdict: Verdict.upstreamInvalid, outcome: Outcome.failRemote, fate: null, response: null };

@@ -6,6 +6,7 @@
 //   a sync begins behind a response; what it leaves behind is flushed once, SYNC_MS later
 
 import type { LimitTerms, SyncReply, SyncRequest } from "../hub/protocol.ts";
+import { markAsk } from "./limit-asks.ts";
 import type { LimitView } from "./limit-view.ts";
 import {
   DENY_MS,
@@ -210,6 +211,7 @@ export class HubLink {
     const askedAt = this.#ports.now();
     if (view.asking && askedAt - view.askedAt < ASK_LOST_MS) return;
     this.tally.asks++;
+    const mark = markAsk(view);
     this.#ports.send(beginAsk(this.replica, view, need, askedAt), (reply) => {
       if (reply === null) {
         view.asking = false;
@@ -217,7 +219,7 @@ export class HubLink {
         this.#failWaiters(view);
         return;
       }
-      endAsk(this.replica, view, reply, askedAt, this.#ports.now());
+      endAsk(this.replica, view, reply, askedAt, this.#ports.now(), mark);
       this.#serveWaiters(view);
     });
   }
@@ -251,7 +253,8 @@ export class HubLink {
   /** The hub has not answered in time: it may be slow, or gone without our knowing yet. */
   #takeUnanswered(view: LimitView, cost: number): boolean {
     const now = this.#ports.now();
-    if (isAlone(this.replica)) return takeAlone(view, cost, now);
+    const isOnlyOne = this.#sharing(view) === 1;
+    if (isAlone(this.replica) || isOnlyOne) return takeAlone(view, cost, now);
     if (takeFree(view, cost, this.#sharing(view), now)) return true;
     view.retryAt = Math.max(view.retryAt, now + DENY_MS);
     return false;

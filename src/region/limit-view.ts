@@ -8,7 +8,7 @@
 // goes by the view; a capped one passes nothing without rights, because its cap must hold under any fault.
 
 import { LEASE_MS } from "../hub/limit-book.ts";
-import type { LeaseAnswer, LeaseAsk, LimitTerms, ReturnEntry, UseEntry } from "../hub/protocol.ts";
+import type { LimitTerms, ReturnEntry, UseEntry } from "../hub/protocol.ts";
 import type { Demand } from "../hub/demand.ts";
 import { createDemand, demandPerSecond, noteDemand } from "../hub/demand.ts";
 import { cellsOf } from "../hub/window-cells.ts";
@@ -54,6 +54,14 @@ export interface LimitView {
   denyUntil: number;
   retryAt: number;
   readonly demand: Demand;
+  /** What the last request needed. */
+  need: number;
+  /** Units taken without a lease, ever: the hub has heard of none that were taken since it was asked. */
+  unleased: number;
+  /** Asks are numbered, those of their own and those along with a sync. */
+  asks: number;
+  /** The newest one that is answered: an older one's answer comes too late. */
+  answered: number;
   asking: boolean;
   /** The hub's last answer by its number, or 0. */
   seen: number;
@@ -80,6 +88,10 @@ export function createLimitView(terms: LimitTerms, now: number): LimitView {
     denyUntil: Number.NEGATIVE_INFINITY,
     retryAt: 0,
     demand: createDemand(now),
+    need: 1,
+    unleased: 0,
+    asks: 0,
+    answered: 0,
     asking: false,
     seen: 0,
     askedAt: Number.NEGATIVE_INFINITY,
@@ -92,6 +104,7 @@ export type TakeOutcome = "taken" | "refused" | "ask";
 /** Takes `cost` units if this isolate may decide it alone. `isolates`: how many share the limit. */
 export function takeUnits(view: LimitView, cost: number, isolates: number, now: number): TakeOutcome {
   noteDemand(view.demand, cost, now);
+  view.need = cost;
   return takeHeld(view, cost, isolates, now);
 }
 
@@ -133,6 +146,7 @@ export function takeFree(view: LimitView, cost: number, isolates: number, now: n
   view.free = Math.min(view.free, free);
   if (view.free < cost) return false;
   view.free -= cost;
+  view.unleased += cost;
   noteUse(view, cost, now);
   return true;
 }
@@ -140,6 +154,7 @@ export function takeFree(view: LimitView, cost: number, isolates: number, now: n
 /** Decides without the hub: by the view alone. A capped limit passes nothing. */
 export function takeAlone(view: LimitView, cost: number, now: number): boolean {
   if (view.terms.consistency === "capped" || usedInView(view, now) + cost > view.terms.units) return false;
+  view.unleased += cost;
   noteUse(view, cost, now);
   return true;
 }
@@ -181,21 +196,9 @@ function ownUse(view: LimitView, now: number): number {
   return own;
 }
 
-/** Whole units left, and ms until there are more: for the answer's fields. */
+/** Whole units left: for the answer's fields. When there are more: limit-waits.ts. */
 export function remainingUnits(view: LimitView, now: number): number {
   return Math.max(0, Math.floor(view.terms.units - usedInView(view, now) + 1e-6));
-}
-
-export function resetMs(view: LimitView, now: number): number {
-  if (view.terms.consistency === "capped") {
-    return (spanAt(now, view.terms.windowMs) + 1) * view.terms.windowMs - now;
-  }
-  return view.resetAt > now ? view.resetAt - now : view.cellMs;
-}
-
-/** Ms after which a refused request may try again. */
-export function retryMs(view: LimitView, now: number): number {
-  return view.retryAt > now ? view.retryAt - now : Math.max(DENY_MS, view.terms.windowMs / view.terms.units);
 }
 
 /**
@@ -208,43 +211,6 @@ export function wantsPrefetch(view: LimitView, isolates: number, now: number): b
   if (leaseLeft(view, now) > view.lastLease * PREFETCH_PART) return false;
   const isRefillable = Math.abs(now - view.freeAt) >= LEASE_MS;
   return !isRefillable || freeUnits(view, isolates, now) < 1;
-}
-
-/**
- * What to ask the hub for. `seq`: the newest report, which may arrive before the ask or after it; without one
- * the ask goes along with the report, so what is in flight is reported first.
- */
-export function askFor(view: LimitView, need: number, now: number, seq?: number): LeaseAsk {
-  const held = leaseLeft(view, now);
-  const pending = view.pending.reduce((sum, { units }) => sum + units, 0);
-  const ask = { terms: view.terms, need, want: demandPerSecond(view.demand, now), held, seen: view.seen };
-  if (seq === undefined) return { ...ask, unreported: pending };
-  return { ...ask, unreported: pending + view.inFlight, seq, inFlight: view.inFlight };
-}
-
-/** Takes the hub's answer in. `askedAt`: when the ask was sent, so that a lease never outlives the hub's. */
-export function acceptAnswer(view: LimitView, answer: LeaseAnswer, askedAt: number, now: number): void {
-  if (view.terms.consistency === "capped") {
-    // Clocks differ: rights may be for a period that has not begun here. Those of an older one are of no use.
-    if (answer.period < Math.max(view.leasePeriod, spanAt(now, view.terms.windowMs))) return;
-    if (view.leasePeriod !== answer.period && answer.units > 0) {
-      view.lease = 0;
-      view.leasePeriod = answer.period;
-    }
-  } else if (now >= view.leaseUntil) view.lease = 0;
-  view.lease += answer.units;
-  view.seen = answer.answer ?? 0;
-  if (answer.units > 0) {
-    view.lastLease = view.lease;
-    view.leaseUntil = askedAt + answer.forMs;
-    view.denyUntil = Number.NEGATIVE_INFINITY;
-  } else if (leaseLeft(view, now) === 0 && answer.retryMs > 0) {
-    view.denyUntil = now + Math.min(answer.retryMs, DENY_MS);
-    view.retryAt = now + answer.retryMs;
-  }
-  view.base = answer.used;
-  view.baseAt = now;
-  view.resetAt = now + answer.resetMs;
 }
 
 /** Takes what is to be reported; it counts as in flight from now on. */
@@ -272,7 +238,8 @@ export function isForgettable(view: LimitView, now: number): boolean {
   return isQuiet && !view.asking && view.pending.length === 0 && view.inFlight === 0;
 }
 
-function leaseLeft(view: LimitView, now: number): number {
+/** Units of the lease that may still be used. */
+export function leaseLeft(view: LimitView, now: number): number {
   if (view.terms.consistency === "capped") {
     return view.leasePeriod === spanAt(now, view.terms.windowMs) ? view.lease : 0;
   }

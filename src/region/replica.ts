@@ -6,7 +6,6 @@
 //   no answer: the isolate goes on alone with what it knows, and nothing that waits is lost
 
 import type {
-  LeaseAnswer,
   LeaseAsk,
   LimitTerms,
   OverrideTerms,
@@ -17,9 +16,10 @@ import type {
 } from "../hub/protocol.ts";
 import { MAX_REPORT_ENTRIES } from "../hub/protocol.ts";
 import { SESSION_RENEW_MS } from "../hub/sessions.ts";
-import { demandPerSecond } from "../hub/demand.ts";
 import type { LimitView } from "./limit-view.ts";
-import { acceptAnswer, askFor, createLimitView, isForgettable, isHeldBack } from "./limit-view.ts";
+import type { AskMark } from "./limit-asks.ts";
+import { acceptAnswer, askFor, isOvertaken, isRenewable, markAsk } from "./limit-asks.ts";
+import { createLimitView, isForgettable } from "./limit-view.ts";
 import { freezeReport } from "./report-batch.ts";
 import type { UpstreamSource } from "./upstream-source.ts";
 
@@ -50,6 +50,8 @@ export interface Replica {
   sentAt: number;
   ackedAt: number;
   failures: number;
+  /** What the last sync asked for. */
+  readonly renewed: Map<LimitView, AskMark>;
   /** Units of batches of which it is not known whether they were counted. */
   ambiguous: number;
 }
@@ -70,6 +72,7 @@ export function createReplica(region: string, session: string, config: string, n
     sentAt: Number.NEGATIVE_INFINITY,
     ackedAt: now,
     failures: 0,
+    renewed: new Map(),
     ambiguous: 0,
   };
 }
@@ -185,20 +188,23 @@ export function endSync(
     return;
   }
   if (frozen !== null && reply.seq >= frozen.seq) settleFrozen(replica);
-  takeReply(replica, reply, askedAt, now);
+  takeReply(replica, reply, askedAt, now, (view) => replica.renewed.get(view));
 }
 
-/** Takes the answer to an ask in. */
+/** Takes the answer to the ask in that was sent at `askedAt`, with this mark. */
 export function endAsk(
   replica: Replica,
   view: LimitView,
   reply: SyncReply,
   askedAt: number,
   now: number,
+  mark: AskMark = markAsk(view),
 ): void {
   view.asking = false;
   if (reply.kind !== "synced") return;
-  takeReply(replica, reply, askedAt, now);
+  const isLate = isOvertaken(view, mark);
+  takeReply(replica, reply, askedAt, now, () => mark);
+  if (isLate) return;
   // What is in flight was counted in what the hub says is used: it must not be added to that.
   const isCounted = replica.frozen !== null && replica.frozen.seq <= reply.seq;
   if (isCounted) view.base = Math.max(0, view.base - view.inFlight);
@@ -216,24 +222,24 @@ function takeReply(
   reply: Extract<SyncReply, { kind: "synced" }>,
   askedAt: number,
   now: number,
+  markOf: (view: LimitView) => AskMark | undefined,
 ): void {
   replica.snapshot = reply.snapshot;
   replica.snapshotAt = now;
-  for (const answer of reply.leases) acceptLease(replica, answer, askedAt, now);
-}
-
-function acceptLease(replica: Replica, answer: LeaseAnswer, askedAt: number, now: number): void {
-  const view = replica.views.get(`${answer.limit}\n${answer.key}`);
-  if (view !== undefined) acceptAnswer(view, answer, askedAt, now);
+  for (const answer of reply.leases) {
+    const view = replica.views.get(`${answer.limit}\n${answer.key}`);
+    if (view !== undefined) acceptAnswer(view, answer, askedAt, now, markOf(view));
+  }
 }
 
 /** Leases that are worth renewing along with a sync: of keys that are in use and not held back. */
 function renewals(replica: Replica, now: number): LeaseAsk[] {
   const asks: LeaseAsk[] = [];
+  replica.renewed.clear();
   for (const view of replica.views.values()) {
     if (asks.length >= MAX_REPORT_ENTRIES) break;
-    if (view.asking || isHeldBack(view, now) || demandPerSecond(view.demand, now) === 0) continue;
-    if (view.terms.consistency === "capped") continue;
+    if (!isRenewable(view, now)) continue;
+    replica.renewed.set(view, markAsk(view));
     asks.push(askFor(view, 1, now));
   }
   return asks;

@@ -50,7 +50,7 @@ export async function startSaga(x: Exchange, definition: SagaDefinition): Promis
   }
   const ledger = ledgerOf(ledgers, definition.name, region);
   const reply = await askLedger(ledger.start({ definition, key: key.value, input, ...startedBy(x) }));
-  if (reply === null) return noteIntake(x, Verdict.notAccepted, "unanswered");
+  if (reply === null) return noteIntake(x, Verdict.notAccepted);
   if (reply.kind === "full") return refuseFull(x, reply.retryAfterMs);
   x.sent = !reply.replayed;
   await answer(x, ledger, reply);

@@ -8,6 +8,7 @@ import {
   type RunningUpstream,
 } from "../integration/rig/index.ts";
 import { expectProblem, jsonObject, readAnswer, type Answer } from "./support/problems.ts";
+import { send } from "./support/raw-http.ts";
 import { parsePrometheus, type Sample } from "./support/prometheus.ts";
 
 const METRICS_TOKEN = "only-for-metrics";
@@ -106,6 +107,15 @@ describe("who may see what", () => {
       expect((await ask(path, undefined, { method })).status, method).toBe(401);
     }
   });
+
+  it.for(["/_gateway/health", "/_gateway/state", "/_gateway/problems/shed"])(
+    "%s pays no heed to the body of a GET",
+    async (target, { expect }) => {
+      const fields = [["Authorization", `Bearer ${gateway.adminToken}`]] as const;
+      expect((await send(gateway.url, { target, fields, body: "hello" })).status).toBe(200);
+      expect((await send(gateway.url, { target, fields, body: "" })).status).toBe(200);
+    },
+  );
 
   it("the token in another form opens nothing", async ({ expect }) => {
     for (const authorization of [

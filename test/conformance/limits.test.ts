@@ -47,6 +47,7 @@ beforeAll(async () => {
         narrow: { key: "header:x-caller", rate: 1, per: "1h" },
         dear: { key: "header:x-caller", rate: 10, per: "1m", burst: 10, cost: 4 },
         quick: { key: "header:x-caller", rate: 5, per: "1s", burst: 2, consistency: "local" },
+        soon: { key: "header:x-caller", rate: 3, per: "2s" },
         shadow: { key: "header:x-caller", rate: 1, per: "1h", burst: 1, shadow: true },
       },
       routes: [
@@ -60,6 +61,7 @@ beforeAll(async () => {
         { path: "/both", upstream: "main", limits: ["wide", "narrow"] },
         { path: "/dear", upstream: "main", limits: ["dear"] },
         { path: "/quick", upstream: "main", limits: ["quick"] },
+        { path: "/soon", upstream: "main", limits: ["soon"] },
         { path: "/shadow", upstream: "main", limits: ["shadow", "wide"] },
         { path: "/bulkhead/*", upstream: "main", limits: ["wide"], concurrency: { max: 1 } },
         { path: "/tenant-permit/*", upstream: "main", limits: ["wide"] },
@@ -139,6 +141,20 @@ describe("what a limit admits", () => {
     expect(await statuses(4, "/shadow", { "x-caller": "shady" })).toEqual([200, 200, 200, 200]);
     const last = await ask("/shadow", { "x-caller": "shady" });
     expect(told(last.header("ratelimit")).map(({ policy }) => policy)).toEqual(["wide"]);
+  });
+
+  it("is counted in the shadow from the first request on", async ({ expect }) => {
+    const explained = {
+      "x-caller": "shadowed",
+      "x-tidegate-admin": gateway.adminToken,
+      "x-tidegate-explain": "1",
+    };
+    const decisions: (string | null)[] = [];
+    for (let index = 0; index < 3; index++) {
+      decisions.push((await ask("/shadow", explained)).header("x-tidegate-decision"));
+    }
+    const verdicts = decisions.map((decision) => /limit=(\w+);policy=shadow/.exec(decision ?? "")?.[1]);
+    expect(verdicts).toEqual(["ok", "shadow", "shadow"]);
   });
 });
 
@@ -296,13 +312,32 @@ describe("what is told", () => {
     ]);
   });
 
-  it("after retry-after there is room again", async ({ expect }) => {
-    const headers = { "x-caller": "obedient" };
-    await statuses(2, "/quick", headers);
-    const refused = await ask("/quick", headers);
+  it.for([
+    ["quick", 2],
+    ["soon", 3],
+  ] as const)("after retry-after of %s there is room again", async ([limit, burst], { expect }) => {
+    const headers = { "x-caller": `obedient-${limit}` };
+    expect(await statuses(burst, `/${limit}`, headers)).toEqual(Array(burst).fill(200));
+    const refused = await ask(`/${limit}`, headers);
     expect(refused.status).toBe(429);
     await pause(Number(refused.header("retry-after")) * 1000);
-    expect((await ask("/quick", headers)).status).toBe(200);
+    expect((await ask(`/${limit}`, headers)).status).toBe(200);
+  });
+
+  it("right after a burst, the window: it was all used now", async ({ expect }) => {
+    const headers = { "x-caller": "bursting" };
+    expect(told((await ask("/header", headers)).header("ratelimit"))[0].parameters).toMatchObject({
+      r: 1,
+      t: 60,
+    });
+    await ask("/header", headers);
+    const refused = await ask("/header", headers);
+    expect(refused.status).toBe(429);
+    expect(Number(refused.header("retry-after"))).toBeGreaterThanOrEqual(58);
+    expect(told(refused.header("ratelimit"))[0].parameters).toEqual({
+      r: 0,
+      t: Number(refused.header("retry-after")),
+    });
   });
 
   it("nothing where no limit applies", async ({ expect }) => {

@@ -42,10 +42,13 @@ beforeAll(async () => {
       main: { targets: [main.url] },
       based: { targets: [`${main.url}/base/v2`] },
       narrow: { targets: [main.url], concurrency: { max: NARROW, adaptive: false, waiting: 0 } },
+      // Left alone by no breaker, whatever it answers.
+      frail: { targets: [main.url], breaker: false },
       weighted: { targets: [{ url: heavy.url, weight: 3 }, light.url] },
     },
     routes: [
       { path: "/narrow/*", upstream: "narrow", request: { path: "/*" } },
+      { path: "/frail/*", upstream: "frail", request: { path: "/*" } },
       { path: "/based/*", upstream: "based" },
       { path: "/moved/*", upstream: "main", request: { path: "/charge/*" } },
       { path: "/users/:id/posts/*", upstream: "main", request: { path: "/by-id/:id/p/*" } },
@@ -250,6 +253,39 @@ describe("bodies", () => {
     expect(main.requests.at(-1)?.headers["transfer-encoding"]).toBeUndefined();
   });
 
+  it.for(["GET", "HEAD"])("hands the body of a %s on, and tries it once", async (method, { expect }) => {
+    const received: string[] = [];
+    custom = (request, response) => {
+      let text = "";
+      request.on("data", (chunk: Buffer) => (text += chunk.toString()));
+      request.on("end", () => {
+        received.push(text);
+        response.writeHead(503).end();
+      });
+    };
+    const answer = await send(gateway.url, { method, target: "/frail/custom", body: "a query" });
+    expect(answer.status).toBe(503);
+    expect(received).toEqual(["a query"]);
+    expect(main.requests.at(-1)?.headers["content-length"]).toBe("7");
+  });
+
+  it.for(["GET", "HEAD"])(
+    "takes a %s that says that its body is empty for one without",
+    async (method, { expect }) => {
+      const before = main.requests.length;
+      const answer = await send(gateway.url, { method, target: "/frail/status?status=503", body: "" });
+      expect(answer.status).toBe(503);
+      expect(main.requests.length - before).toBe(2);
+    },
+  );
+
+  it("refuses the body of a GET that does not say how long it is", async ({ expect }) => {
+    const head = "GET /x HTTP/1.1\r\nHost: g\r\nTransfer-Encoding: chunked\r\n\r\n";
+    const answer = await sendBytes(gateway.url, Buffer.from(`${head}3\r\nabc\r\n0\r\n\r\n`));
+    expect(answer.status).toBe(400);
+    expect(answer.body.toString()).toContain("content-length");
+  });
+
   it("drops trailers both ways", async ({ expect }) => {
     let trailers: unknown = null;
     custom = (request, response) => {
@@ -343,6 +379,15 @@ describe("statuses", () => {
       expect(fieldOf(answer, "x-request-id")).not.toBeNull();
     },
   );
+
+  it("takes a switch of protocols that nobody asked for as no answer", async ({ expect }) => {
+    custom = (request) => {
+      request.socket.end("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n");
+    };
+    const answer = await send(gateway.url, { method: "POST", target: "/custom", body: "a" });
+    expect(answer.status).toBe(502);
+    expect(answer.body.toString()).toContain("upstream_invalid");
+  });
 
   it("keeps several set-cookie several", async ({ expect }) => {
     custom = (request, response) => {

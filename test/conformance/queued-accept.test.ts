@@ -324,7 +324,17 @@ describe("what every route has", () => {
   it("explains itself to an operator", async () => {
     const headers = { "x-tidegate-admin": gateway.adminToken, "x-tidegate-explain": "1" };
     const answer = await send(gateway, "/tasks/why", { headers });
-    expect(answer.header("x-tidegate-decision")).toMatch(/match=ok;.*queue=work.*,queue=accepted;queue=work/);
+    expect(answer.header("x-tidegate-decision")).toMatch(
+      /match=ok;.*queue=work.*,deadline=ok;remainingMs=30000.*,queue=accepted;queue=work/,
+    );
+    const refused = await send(gateway, "/strict", { headers });
+    expect(refused.header("x-tidegate-decision")).toMatch(/,queue=idempotency_key_required;queue=strict/);
+  });
+
+  it("stores nothing for a client that has no time left", async () => {
+    const answer = await send(gateway, "/tasks/late", { headers: { "x-tidegate-deadline-ms": "0" } });
+    expectProblem(expect, answer, { status: 504, code: "deadline_exceeded", waits: false });
+    expect(answer.header("location")).toBeNull();
   });
 });
 

@@ -4,6 +4,8 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { Hono } from "hono";
+import { bearerAuth } from "hono/bearer-auth";
+import { cors } from "hono/cors";
 import { afterAll, beforeAll, describe, it } from "vitest";
 import { compileForWorker } from "../../cli/prepare.ts";
 import { InvalidConfigError, createGateway } from "../../src/edge/gateway.ts";
@@ -91,6 +93,27 @@ describe("createGateway", () => {
     expect(await statusAt("http://other.test/v1/a")).toBe(404);
     expect(await statusAt("http://gateway.test/v1/a", { host: "other.test" })).toBe(404);
     expect(await statusAt("http://gateway.test/v1/a", { host: "gateway.test/v1" })).toBe(400);
+  });
+
+  it("hands on what was thrown as an answer, and names every answer", async ({ expect }) => {
+    const { app, handler } = createGateway(config([upstreamUrl()]));
+    app.use("/locked/*", bearerAuth({ token: "right" }));
+    app.use("/v1/*", cors());
+    app.get("/own", (c) => c.text("mine"));
+    app.get("/own/redirect", () => Response.redirect("http://elsewhere.test/", 302));
+    const locked = await handler.fetch(get("/locked/x"), {}, context);
+    expect([locked.status, locked.headers.get("www-authenticate")]).toEqual([401, 'Bearer realm=""']);
+    const preflight = new Request(get("/v1/a"), { method: "OPTIONS" });
+    for (const request of [get("/locked/x"), get("/own"), get("/own/redirect"), preflight, get("/v1/a")]) {
+      request.headers.set("x-request-id", "mine");
+      const answer = await handler.fetch(request, {}, context);
+      expect(answer.status).toBeLessThan(500);
+      expect(answer.headers.get("x-request-id")).toBe("mine");
+      request.headers.set("x-request-id", "not acceptable");
+      expect((await handler.fetch(request, {}, context)).headers.get("x-request-id")).toMatch(
+        /^[0-9a-f-]{32,36}$/,
+      );
+    }
   });
 
   it("takes a compiled configuration as well", async ({ expect }) => {

@@ -234,6 +234,17 @@ describe("configuration files", () => {
     expect(existsSync(COMPILED_CONFIG_FILE)).toBe(false);
   });
 
+  it("names a missing binding beside everything else that is wrong", async ({ expect }) => {
+    const upstreams = { app: { targets: [{ binding: "NOWHERE" }], timeot: 1 } };
+    const file = fileWith("binding-and-more.json", JSON.stringify(configFor("", { upstreams })));
+    const { code, stderr } = await runCommand(["check", "--config", file]).ended;
+    expect(code).toBe(1);
+    expect(stderr.trim().split("\n")).toEqual([
+      "upstreams.app.timeot: unknown key, did you mean timeout?",
+      'upstreams.app.targets[0].binding: is no binding with a fetch in wrangler.toml (got "NOWHERE")',
+    ]);
+  });
+
   it("refuses a target whose binding wrangler.toml does not name", async ({ expect }) => {
     const config = {
       upstreams: { a: { targets: [{ binding: "NOBODY" }] } },

@@ -2,7 +2,7 @@
 
 import { describe, it } from "vitest";
 import { adviseConfig } from "../../../src/config/advise.ts";
-import { missingBindings } from "../../../src/config/bindings.ts";
+import { missingBindings, missingNamedBindings, namedBindings } from "../../../src/config/bindings.ts";
 import { defineGateway } from "../../../src/tidegate.ts";
 import {
   declared,
@@ -102,6 +102,21 @@ describe("bindings", () => {
     expect(missingBindings(plan, declared({ fetchers: ["SHOP"] }))).toEqual([
       'upstreams.a.targets[1].binding: is no binding with a fetch in wrangler.toml (got "PAY")',
     ]);
+  });
+});
+
+describe("bindings that a broken configuration names", () => {
+  it("are found wherever they are well formed", ({ expect }) => {
+    const broken = {
+      upstreams: { a: { targets: ["http://a.test", { binding: "PAY" }, { binding: 5 }] }, b: null },
+      subscriptions: { s: { deliver: { binding: "SHOP" } }, t: { deliver: "x" } },
+      routes: "none",
+    };
+    expect(namedBindings(broken).map(({ value }) => value)).toEqual(["PAY", "SHOP"]);
+    expect(missingNamedBindings(broken, declared({ fetchers: ["PAY"] }))).toEqual([
+      'subscriptions.s.deliver.binding: is no binding with a fetch in wrangler.toml (got "SHOP")',
+    ]);
+    for (const none of [null, 5, [], {}, { upstreams: [] }]) expect(namedBindings(none)).toEqual([]);
   });
 });
 

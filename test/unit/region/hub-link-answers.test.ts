@@ -4,7 +4,8 @@ import { describe, it } from "vitest";
 import type { LimitTerms, SyncReply, SyncRequest } from "../../../src/hub/protocol.ts";
 import { HubLink } from "../../../src/region/hub-link.ts";
 import { createReplica } from "../../../src/region/replica.ts";
-import { acceptAnswer, createLimitView, giveBackUnits, takeUnits } from "../../../src/region/limit-view.ts";
+import { acceptAnswer } from "../../../src/region/limit-asks.ts";
+import { createLimitView, giveBackUnits, takeUnits } from "../../../src/region/limit-view.ts";
 
 const NOW = 1_900_000_000_000;
 const CAPPED: LimitTerms = {

@@ -2,26 +2,24 @@
 
 import { describe, expect, it } from "vitest";
 import type { LeaseAnswer } from "../../../src/hub/protocol.ts";
+import { acceptAnswer, askFor } from "../../../src/region/limit-asks.ts";
 import type { LimitView } from "../../../src/region/limit-view.ts";
 import {
   DENY_MS,
   RETURN_AFTER_MS,
-  acceptAnswer,
-  askFor,
   createLimitView,
   freezeReturn,
   freezeUses,
   giveBackUnits,
   isForgettable,
   remainingUnits,
-  resetMs,
-  retryMs,
   takeAlone,
   takeFree,
   takeHeld,
   takeUnits,
   usedInView,
 } from "../../../src/region/limit-view.ts";
+import { resetMs, retryMs } from "../../../src/region/limit-waits.ts";
 import { T0, termsOf } from "../hub/hubs.ts";
 import { fc } from "../resilience/property.ts";
 
@@ -96,7 +94,7 @@ describe("a refusal by the hub", () => {
     expect(takeUnits(view, 1, MANY, T0)).toBe("refused");
     expect(takeUnits(view, 1, MANY, T0 + DENY_MS - 1)).toBe("refused");
     expect(takeUnits(view, 1, MANY, T0 + DENY_MS)).toBe("ask");
-    expect(retryMs(view, T0)).toBe(10_000);
+    expect(retryMs(view, 1, T0)).toBe(10_000);
     const short = leased(0, termsOf(), { used: 100, retryMs: 50 });
     expect(takeUnits(short, 1, MANY, T0 + 50)).toBe("ask");
   });
@@ -128,7 +126,7 @@ describe("what an isolate knows of a limit", () => {
     expect(remainingUnits(view, T0)).toBe(0);
     expect(resetMs(view, T0)).toBe(700);
     expect(resetMs(view, T0 + 700)).toBeGreaterThan(0);
-    expect(retryMs(view, T0)).toBeGreaterThan(0);
+    expect(retryMs(view, 1, T0)).toBeGreaterThan(0);
   });
 
   it("lets it pass no more than the limit by itself when the hub is gone", () => {

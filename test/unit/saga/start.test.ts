@@ -14,8 +14,10 @@ const config = {
   consumers: { acme: { keys: [`sha256:${hashKey("acme-key")}` as const], tenant: "acme" } },
   routes: [
     { path: "/open/:shop", methods: ["POST"], saga: "checkout", bodyLimit: "1KiB" as const },
+    { path: "/few", methods: ["POST"], saga: "checkout", bodyLimit: "1KiB" as const, limits: ["few"] },
     { path: "/own", methods: ["POST"], saga: "checkout", auth: true, priority: "P0" as const },
   ],
+  limits: { few: { key: "route" as const, rate: 1, per: "1h" as const, consistency: "local" as const } },
   sagas: {
     checkout: {
       key: "{body.order}",
@@ -118,7 +120,7 @@ describe("a start that is not", () => {
     const response = await post("/open/berlin", ORDER, TRACE);
     expect(response.status).toBe(503);
     expect(response.headers.get("retry-after")).toBe("1");
-    expect(await response.json()).toMatchObject({ code: "not_accepted" });
+    expect(await response.json()).toMatchObject({ code: "not_accepted", retryAfter: 1 });
   });
 
   it("is backlog_full when too many are under way", async ({ expect }) => {
@@ -141,5 +143,15 @@ describe("a start that is not", () => {
     const response = await post("/open/berlin", body, TRACE);
     expect([response.status, await response.json()]).toMatchObject([status, { code }]);
     expect(told).toEqual([]);
+  });
+
+  it("uses nothing of a limit", async ({ expect }) => {
+    const { post } = play(started());
+    for (const body of ["{}", "{", JSON.stringify({ order: "o1", sku: "x".repeat(2000) })]) {
+      const refused = await post("/few", body, TRACE);
+      expect([refused.status >= 400, refused.headers.get("ratelimit")]).toEqual([true, null]);
+    }
+    expect((await post("/few", ORDER, TRACE)).status).toBe(202);
+    expect((await post("/few", ORDER, TRACE)).status).toBe(429);
   });
 });
