@@ -43,6 +43,8 @@ export default defineConfig({
         test: {
           name: "workers",
           include: ["test/workers/**/*.test.ts"],
+          maxWorkers: 3,
+          sequence: { groupOrder: 1 },
         },
       },
       {
@@ -65,6 +67,8 @@ export default defineConfig({
         test: {
           name: "outbox-object",
           include: ["test/examples/**/*.test.ts"],
+          maxWorkers: 3,
+          sequence: { groupOrder: 1 },
         },
       },
       {
