@@ -12,6 +12,9 @@ const TIMED = [
   "test/integration/sidecar/{drain,outbound,outbound-breaking}.test.ts",
 ];
 
+/** What waits for processes and objects more than it computes: some files at a time. */
+const WAITING = { maxWorkers: 3, sequence: { groupOrder: 1 } };
+
 export default defineConfig({
   test: {
     projects: [
@@ -43,8 +46,7 @@ export default defineConfig({
         test: {
           name: "workers",
           include: ["test/workers/**/*.test.ts"],
-          maxWorkers: 3,
-          sequence: { groupOrder: 1 },
+          ...WAITING,
         },
       },
       {
@@ -67,8 +69,7 @@ export default defineConfig({
         test: {
           name: "outbox-object",
           include: ["test/examples/**/*.test.ts"],
-          maxWorkers: 3,
-          sequence: { groupOrder: 1 },
+          ...WAITING,
         },
       },
       {
@@ -79,9 +80,7 @@ export default defineConfig({
           environment: "node",
           testTimeout: 60_000,
           hookTimeout: 60_000,
-          // They wait for processes more than they compute.
-          maxWorkers: 3,
-          sequence: { groupOrder: 1 },
+          ...WAITING,
         },
       },
       {
