@@ -24,8 +24,13 @@ import { writeStructured } from "../src/delivery/events/json-format.ts";
 import { ID_RANDOM_BYTES, uuidV7 } from "../src/delivery/events/event-id.ts";
 import { COLLECT_PAUSE_MS, COLLECT_ROWS } from "../src/delivery/relay/cursor.ts";
 import type { EventPublisher } from "../src/delivery/relay/publisher.ts";
+import { Failpoints } from "./failpoints.ts";
 import { emittedEvent, type Emit } from "./outbox-object/emission.ts";
-import { OBJECT_FAILPOINTS, ObjectFailpoints, type ObjectFailpoint } from "./outbox-object/failpoints.ts";
+import {
+  OBJECT_FAILPOINTS,
+  type ObjectFailpoint,
+  type ObjectFailpoints,
+} from "./outbox-object/failpoints.ts";
 import { ObjectRelay } from "./outbox-object/relay.ts";
 import { OutboxRows, type DeadEventRow } from "./outbox-object/rows.ts";
 
@@ -65,7 +70,8 @@ export abstract class OutboxObject<Env = unknown> extends DurableObject<Env> {
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     this.#rows = new OutboxRows(ctx.storage.sql);
-    this.#failpoints = new ObjectFailpoints(ctx);
+    const isLocal = (): boolean => Reflect.get(Object(this.env), "TIDEGATE_LOCAL") === "1";
+    this.#failpoints = new Failpoints(ctx, OBJECT_FAILPOINTS, isLocal);
     const { storage } = ctx;
     const [rows, failpoints] = [this.#rows, this.#failpoints];
     this.#relay = new ObjectRelay({ storage, rows, failpoints, publisher: () => this.publisher() });
@@ -162,10 +168,7 @@ export abstract class OutboxObject<Env = unknown> extends DurableObject<Env> {
 
   /** Kills this object once when it passes there; false where that is not local development. */
   failAt(name: ObjectFailpoint): boolean {
-    const isLocal = Reflect.get(Object(this.env), "TIDEGATE_LOCAL") === "1";
-    if (!isLocal || !OBJECT_FAILPOINTS.includes(name)) return false;
-    this.#failpoints.arm(name);
-    return true;
+    return this.#failpoints.set(name);
   }
 
   override async alarm(): Promise<void> {

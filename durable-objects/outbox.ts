@@ -147,7 +147,7 @@ export class Outbox extends DurableObject<OutboxBindings> implements OutboxCalls
     const { book, reads, endings } = this.#keeper;
     const now = readResult(book, reads, id, Date.now());
     if (now.kind !== "none" || now.job.endedAt !== null || waitMs === 0) return now;
-    await endings.ended(parseJobId(id)?.seq ?? 0, waitMs);
+    await endings.changed(parseJobId(id)?.seq ?? 0, waitMs);
     return readResult(book, reads, id, Date.now());
   }
 

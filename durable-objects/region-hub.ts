@@ -17,7 +17,7 @@ import { isInUse, announceUse } from "../src/hub/membership.ts";
 import { readOverrides, toOverrideTerms, writeOverride, type OverrideReading } from "../src/hub/overrides.ts";
 import type { AddReply, OverrideReply, OverrideTerms, Snapshot, SyncReply } from "../src/hub/protocol.ts";
 import { isKey, isPlainName } from "../src/hub/names.ts";
-import { beginRound, nextRoundMs, type RoundState } from "../src/hub/rounds.ts";
+import { beginRound, nextRoundMs } from "../src/hub/rounds.ts";
 import type { Commit } from "../src/hub/storage.ts";
 import { hasUnstored, readStoredHub, takeCommit } from "../src/hub/storage.ts";
 import { isSyncRequest } from "../src/hub/report.ts";
@@ -52,7 +52,6 @@ const TABLES = `
 export class RegionHub extends DurableObject<HubBindings> {
   readonly #hub: Hub;
   readonly #peers: HubPeers;
-  readonly #rounds: RoundState = { searchedAt: Number.NEGATIVE_INFINITY };
   #committing: Promise<void> | null = null;
   #foreignStoredAt = Date.now();
   /** When the next round is due; null: no alarm is set that this boot knows of. */
@@ -149,7 +148,6 @@ export class RegionHub extends DurableObject<HubBindings> {
   /** Looks for peers and catches up with them at once. */
   async wake(): Promise<void> {
     for (const peer of this.#hub.peers.values()) peer.failures = 0;
-    this.#rounds.searchedAt = Number.NEGATIVE_INFINITY;
     await this.#serve(false, () => {
       this.#round();
       for (const region of this.#hub.peers.keys()) this.#peers.exchange(region);
@@ -209,7 +207,7 @@ export class RegionHub extends DurableObject<HubBindings> {
   }
 
   #round(): void {
-    const { exchange, greet } = beginRound(this.#hub, this.#rounds, this.#universe(), ROUND_MS, Date.now());
+    const { exchange, greet } = beginRound(this.#hub, this.#universe(), ROUND_MS, Date.now());
     for (const region of exchange) this.#peers.exchange(region);
     for (const region of greet) this.#peers.greet(region);
     this.#peers.follow();

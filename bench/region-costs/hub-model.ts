@@ -8,7 +8,7 @@ import { NOTHING_STORED, bootHub } from "../../src/hub/hub.ts";
 import { isInUse, meetRegions } from "../../src/hub/membership.ts";
 import { peerOf } from "../../src/hub/peers.ts";
 import type { SyncReply, SyncRequest } from "../../src/hub/protocol.ts";
-import { beginRound, nextRoundMs, noteFailure, type RoundState } from "../../src/hub/rounds.ts";
+import { beginRound, nextRoundMs, noteFailure } from "../../src/hub/rounds.ts";
 import { hasUnstored, takeCommit } from "../../src/hub/storage.ts";
 import { serveSync } from "../../src/hub/sync.ts";
 import { EAGER_MS, PEER_TIMEOUT_MS } from "../../src/region/hub-peers.ts";
@@ -57,7 +57,6 @@ export class HubModel {
   readonly bill: Bill = { ...NO_BILL };
   readonly #world: World;
   readonly #hub: Hub;
-  readonly #rounds: RoundState = { searchedAt: Number.NEGATIVE_INFINITY };
   readonly #underWay = new Set<string>();
   #committing: (() => void)[] | null = null;
   #isAlarmSet = false;
@@ -101,7 +100,7 @@ export class HubModel {
     const { now } = this.#world.time;
     this.bill.alarms++;
     this.#isAlarmSet = false;
-    const { exchange, greet } = beginRound(this.#hub, this.#rounds, LOCATION_HINTS, ROUND_MS, now);
+    const { exchange, greet } = beginRound(this.#hub, LOCATION_HINTS, ROUND_MS, now);
     for (const region of exchange) this.#exchange(region);
     for (const region of greet) this.#greet(region);
     this.#follow();

@@ -3,7 +3,7 @@
 
 import type { Book } from "../../src/delivery/core/book.ts";
 import type { Pending, SubscriptionRoute } from "../../src/delivery/core/event-protocol.ts";
-import type { AcceptOutcome, AcceptReply } from "../../src/delivery/core/protocol.ts";
+import type { AcceptReply } from "../../src/delivery/core/protocol.ts";
 import type { PublishedEvent, Route, Routes } from "../../src/delivery/core/routes.ts";
 import {
   afterHandOver,
@@ -17,34 +17,34 @@ import {
 } from "../../src/delivery/core/routes.ts";
 import type { Write } from "../../src/delivery/core/storage.ts";
 import { readPage, readPending } from "./event-reads.ts";
-import type { Failpoints } from "./failpoints.ts";
+import type { OutboxFailpoints } from "./failpoints.ts";
 import type { OutboxLog } from "./log.ts";
-import { offerEvents, type OutboxNamespace } from "./offer.ts";
+import { lostOf, offerEvents, type OutboxNamespace } from "./offer.ts";
 import { EventReplays } from "./event-replays.ts";
+import { Gathering } from "./gathering.ts";
 
 /** Events that come within this time are handed on together. */
-export const GATHER_MS = 2;
-/** What nobody has then: see `HandOver`. */
-export const LOST: ReadonlySet<AcceptOutcome["kind"]> = new Set(["too-large", "malformed", "conflict"]);
+const GATHER_MS = 2;
 
 export interface HandOverParts {
   readonly book: Book;
   readonly routes: Routes;
   readonly state: DurableObjectState;
   readonly outboxes: () => OutboxNamespace | undefined;
-  readonly failpoints: Failpoints;
+  readonly failpoints: OutboxFailpoints;
   readonly commit: (writes: readonly Write[]) => void;
   readonly log: OutboxLog;
 }
 
 export class HandOver {
   readonly #parts: HandOverParts;
-  #isGathering = false;
+  readonly #gathering: Gathering;
   #config = "";
   readonly replays: EventReplays;
 
   constructor(parts: HandOverParts) {
     this.#parts = parts;
+    this.#gathering = new Gathering(parts.state, GATHER_MS, () => this.run());
     this.replays = new EventReplays(parts);
     parts.book.keptFrom = firstKept(parts.routes, parts.book.lastSeq);
   }
@@ -93,13 +93,7 @@ export class HandOver {
 
   /** Hands on shortly, together with what comes meanwhile. */
   soon(): void {
-    const { state } = this.#parts;
-    if (this.#isGathering || !this.#hasWork(Date.now())) return;
-    this.#isGathering = true;
-    setTimeout(() => {
-      this.#isGathering = false;
-      state.waitUntil(this.run());
-    }, GATHER_MS);
+    if (!this.#gathering.isWaiting && this.#hasWork(Date.now())) this.#gathering.soon();
   }
 
   /** Hands on what can be; never throws. */
@@ -147,7 +141,9 @@ export class HandOver {
         failpoints.pass("after_publish");
         failpoints.pass("before_mark");
         const writes = afterHandOver(route, page, reply, Date.now());
-        if (reply?.kind === "answered") this.#tellLost(route, page, reply);
+        for (const { index, kind } of lostOf(reply)) {
+          log.failure("event-refused", `${route.definition.name} refused ${page[index].id}: ${kind}`);
+        }
         book.counts.published += writes.length === 0 ? 0 : page.length;
         commit([...writes, ...endHandedOn(book, routes, Date.now())]);
         if (route.reason !== null) break;
@@ -166,17 +162,5 @@ export class HandOver {
     const items = page.map((event) => subscriptionItem(event, definition, now));
     const { region } = page[0].job;
     return offerEvents(outboxes(), { region, config: this.#config, definition, items }, log);
-  }
-
-  /** What a subscription's outbox takes as no event at all: only a fault of ours brings that about. */
-  #tellLost({ definition }: Route, page: readonly PublishedEvent[], reply: AcceptReply): void {
-    if (reply.kind !== "answered") return;
-    for (const [index, outcome] of reply.outcomes.entries()) {
-      if (!LOST.has(outcome.kind)) continue;
-      this.#parts.log.failure(
-        "event-refused",
-        `${definition.name} refused ${page[index].id}: ${outcome.kind}`,
-      );
-    }
   }
 }

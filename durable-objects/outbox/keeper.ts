@@ -13,11 +13,12 @@ import { outboxName, type OutboxName } from "../../src/delivery/core/job-id.ts";
 import { skipDisabled } from "../../src/delivery/core/endpoint.ts";
 import type { OutboxReads, Write } from "../../src/delivery/core/storage.ts";
 import { nextWakeAt, passTime } from "../../src/delivery/core/sweep.ts";
+import { Failpoints } from "../failpoints.ts";
+import { Waiters } from "../waiters.ts";
 import { BodyBin, type BodyBucket } from "./bodies.ts";
 import { applyWrite } from "./changes.ts";
-import { Endings } from "./endings.ts";
 import { readRoutes } from "./event-reads.ts";
-import { Failpoints } from "./failpoints.ts";
+import { FAILPOINTS, type OutboxFailpoints } from "./failpoints.ts";
 import { HandOver } from "./hand-over.ts";
 import { OutboxLog } from "./log.ts";
 import type { OutboxNamespace } from "./offer.ts";
@@ -44,8 +45,9 @@ export interface OutboxBindings {
 export class Keeper {
   readonly book: Book;
   readonly reads: OutboxReads;
-  readonly endings = new Endings();
-  readonly failpoints: Failpoints;
+  /** Who waits for a job to end. */
+  readonly endings = new Waiters();
+  readonly failpoints: OutboxFailpoints;
   /** Null: an outbox of jobs. */
   readonly handOver: HandOver | null;
   /** Null: an outbox that no reaction can have. */
@@ -66,7 +68,7 @@ export class Keeper {
     createTables(sql);
     this.#state = state;
     this.reads = outboxReads(sql);
-    this.failpoints = new Failpoints(state, () => bindings().TIDEGATE_LOCAL === "1");
+    this.failpoints = new Failpoints(state, FAILPOINTS, () => bindings().TIDEGATE_LOCAL === "1");
     const queue = bindings().TIDEGATE_LOCAL === "1" ? "forgets" : "keeps";
     this.book = bootBook(name, readStoredOutbox(sql), Date.now(), queue);
     this.#log = new OutboxLog(outboxName(name), this.book.alert.raised);
@@ -119,7 +121,7 @@ export class Keeper {
         this.#state.abort("what was decided could not be stored");
         throw error;
       }
-      for (const write of writes) if (write.kind === "end") this.endings.tell(write.seq);
+      for (const write of writes) if (write.kind === "end") this.endings.wake(write.seq);
     }
     // By what is stored now; after a crash in between the next commit does it.
     const skipped = skipDisabled(this.book, this.reads, Date.now());

@@ -6,11 +6,12 @@ import type { Pointer } from "../../src/delivery/core/protocol.ts";
 import { beginRelay, endRelay, failRelay, markPublished, takeBatch } from "../../src/delivery/core/relay.ts";
 import type { OutboxReads } from "../../src/delivery/core/storage.ts";
 import { pointersTo } from "./changes.ts";
-import type { Failpoints } from "./failpoints.ts";
+import type { OutboxFailpoints } from "./failpoints.ts";
+import { Gathering } from "./gathering.ts";
 import type { OutboxLog } from "./log.ts";
 
 /** Jobs that become ready within this time are published together. */
-export const GATHER_MS = 5;
+const GATHER_MS = 5;
 
 /** What is used of the Cloudflare Queue; without one nothing is published. */
 export interface PointerQueue {
@@ -21,7 +22,7 @@ export interface PublisherParts {
   readonly book: Book;
   readonly reads: OutboxReads;
   readonly state: DurableObjectState;
-  readonly failpoints: Failpoints;
+  readonly failpoints: OutboxFailpoints;
   readonly queue: () => PointerQueue | undefined;
   /** Called when something was sent or could not be. */
   readonly follow: () => void;
@@ -30,29 +31,26 @@ export interface PublisherParts {
 
 export class Publisher {
   readonly #parts: PublisherParts;
-  #isGathering = false;
+  readonly #gathering: Gathering;
 
   constructor(parts: PublisherParts) {
     this.#parts = parts;
+    this.#gathering = new Gathering(parts.state, GATHER_MS, () => this.publish().then(parts.follow));
   }
 
   /** Whether an alarm would find something to send that nobody is about to send. */
   get mayPublish(): boolean {
     const { book, queue } = this.#parts;
-    return queue() !== undefined && (!this.#isGathering || book.relay.notBefore > Date.now());
+    return queue() !== undefined && (!this.#gathering.isWaiting || book.relay.notBefore > Date.now());
   }
 
   /** Publishes shortly, together with what becomes ready meanwhile. */
   publishSoon(): void {
-    const { book, queue, state, follow } = this.#parts;
-    if (queue() === undefined || book.ready.length === 0 || this.#isGathering) return;
+    const { book, queue } = this.#parts;
+    if (queue() === undefined || book.ready.length === 0) return;
     // Whoever is sending goes on until nothing is ready.
     if (Math.max(book.relay.notBefore, book.relay.leaseUntil) > Date.now()) return;
-    this.#isGathering = true;
-    setTimeout(() => {
-      this.#isGathering = false;
-      state.waitUntil(this.publish().then(follow));
-    }, GATHER_MS);
+    this.#gathering.soon();
   }
 
   /** Sends pointers until none is ready. It never throws: what was not sent is sent again. */

@@ -16,12 +16,13 @@ import {
 import type { Sequel } from "../../src/delivery/core/storage.ts";
 import { REQUEST_KEY_EXTENSION } from "../../src/delivery/events/correlation.ts";
 import { EVENT_TERMS } from "../../src/delivery/events/event-terms.ts";
-import { LOST, type HandOverParts } from "./hand-over.ts";
-import { offerTo } from "./offer.ts";
+import { Gathering } from "./gathering.ts";
+import type { HandOverParts } from "./hand-over.ts";
+import { lostOf, offerTo } from "./offer.ts";
 import { oldestSequelAt, readSequels } from "./sequel-rows.ts";
 
 /** What ends within this time is published together. */
-export const GATHER_MS = 2;
+const GATHER_MS = 2;
 /** The hex digits of a hash that an event's id takes: 128 bits. */
 const ID_HEX_DIGITS = 32;
 
@@ -30,10 +31,11 @@ export type SequelsParts = Omit<HandOverParts, "routes">;
 export class Sequels {
   readonly #parts: SequelsParts;
   readonly #relay: SequelRelay = newSequelRelay();
-  #isGathering = false;
+  readonly #gathering: Gathering;
 
   constructor(parts: SequelsParts) {
     this.#parts = parts;
+    this.#gathering = new Gathering(parts.state, GATHER_MS, () => this.run());
     watchSequels(parts.book, this.#relay);
   }
 
@@ -49,14 +51,8 @@ export class Sequels {
 
   /** Publishes shortly, together with what comes meanwhile. */
   soon(): void {
-    const { state, book } = this.#parts;
-    watchSequels(book, this.#relay);
-    if (this.#isGathering || !this.#mayGo()) return;
-    this.#isGathering = true;
-    setTimeout(() => {
-      this.#isGathering = false;
-      state.waitUntil(this.run());
-    }, GATHER_MS);
+    watchSequels(this.#parts.book, this.#relay);
+    if (this.#mayGo()) this.#gathering.soon();
   }
 
   /** Publishes what can be; never throws. */
@@ -81,7 +77,7 @@ export class Sequels {
 
   /** False: there is nothing more, or nothing more is taken. */
   async #publishPage(): Promise<boolean> {
-    const { book, state, failpoints, commit } = this.#parts;
+    const { book, state, failpoints, commit, log } = this.#parts;
     const rows = readSequels(state.storage.sql);
     if (rows.length === 0) {
       book.sequels.waiting = 0;
@@ -93,9 +89,8 @@ export class Sequels {
     failpoints.pass("before_sequel");
     const reply = await this.#offer(page);
     failpoints.pass("after_sequel");
-    if (reply?.kind === "answered") this.#tellLost(page, reply);
-    const writes = afterOffer(book, this.#relay, page, reply, Date.now());
-    commit(writes);
+    for (const { index, kind } of lostOf(reply)) log.failure("sequel-refused", `${page[index].id}: ${kind}`);
+    commit(afterOffer(book, this.#relay, page, reply, Date.now()));
     return this.#relay.reason === null;
   }
 
@@ -106,13 +101,6 @@ export class Sequels {
     const { region } = page[0].sequel;
     const request = { region, config: "", terms: EVENT_TERMS, items, refused: 0 };
     return offerTo(outboxes(), outboxName(EVENTS_OUTBOX), request, log);
-  }
-
-  /** What the outbox of the events takes as no event at all: only a fault of ours brings that about. */
-  #tellLost(page: readonly NamedSequel[], reply: Extract<AcceptReply, { kind: "answered" }>): void {
-    for (const [index, { kind }] of reply.outcomes.entries()) {
-      if (LOST.has(kind)) this.#parts.log.failure("sequel-refused", `${page[index].id}: ${kind}`);
-    }
   }
 }
 

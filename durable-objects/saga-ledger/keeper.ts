@@ -24,7 +24,7 @@ import type { ExecutorWorkflow } from "./executors.ts";
 import { Executors } from "./executors.ts";
 import type { SagaRow } from "./rows.ts";
 import { SagaRows } from "./rows.ts";
-import { Waiters } from "./waiters.ts";
+import { Waiters } from "../waiters.ts";
 
 /** Until the alarm rings for ended instances alone. */
 const PRUNE_PAUSE_MS = 24 * 3600 * 1000;

@@ -7,6 +7,7 @@ import type { NewEvent } from "../../src/saga/core/event-log.ts";
 import type { SagaIdentity } from "../../src/saga/core/calls.ts";
 import type { SagaEvent, SagaOrigin } from "../../src/saga/core/protocol.ts";
 import type { SagaPhase, SagaState } from "../../src/saga/core/state.ts";
+import { PHASES, isActive } from "../../src/saga/core/state.ts";
 import { formatSagaId } from "../../src/saga/core/saga-id.ts";
 
 const TABLES = `
@@ -70,8 +71,10 @@ type Row = {
   due_at: number | null;
 };
 
-/** Phases in which an instance is under way. */
-const ACTIVE: ReadonlySet<SagaPhase> = new Set(["pending", "running", "compensating"]);
+/** The phases in which an instance is under way, for SQL. */
+const ACTIVE = PHASES.filter((phase) => isActive({ phase }))
+  .map((phase) => `'${phase}'`)
+  .join(", ");
 
 /** When the watchdog looks at an instance; null: never. */
 export type Due = number | null | "as it is";
@@ -220,17 +223,15 @@ export class SagaRows {
   /** Instances under way. Counted once, from an index; then kept up by `moved`. */
   activeCount(): number {
     this.#active ??= this.#sql
-      .exec<{ count: number }>(
-        "SELECT COUNT(*) AS count FROM sagas WHERE phase IN ('pending', 'running', 'compensating')",
-      )
+      .exec<{ count: number }>(`SELECT COUNT(*) AS count FROM sagas WHERE phase IN (${ACTIVE})`)
       .one().count;
     return this.#active;
   }
 
   /** An instance is stored in another phase; null: it is new. True: it is under way no more. */
   moved(from: SagaPhase | null, to: SagaPhase): boolean {
-    const was = from !== null && ACTIVE.has(from);
-    const is = ACTIVE.has(to);
+    const was = from !== null && isActive({ phase: from });
+    const is = isActive({ phase: to });
     if (this.#active !== null) this.#active += Number(is) - Number(was);
     return was && !is;
   }

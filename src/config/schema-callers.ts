@@ -72,6 +72,4 @@ export const limitSchema = exactObject({
 
 export const counterSchema = exactObject({ key: limitKey });
 
-export type ConsumerParsed = z.output<typeof consumerSchema>;
-export type TenantParsed = z.output<typeof tenantSchema>;
 export type LimitParsed = z.output<typeof limitSchema>;

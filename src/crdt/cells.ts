@@ -156,7 +156,7 @@ export function appendRow(cells: Cells, id: string, version: number): void {
   if (version > cells.version) cells.version = version;
 }
 
-export function everyWriter(): boolean {
+function everyWriter(): boolean {
   return true;
 }
 

@@ -1,6 +1,6 @@
 // The isolate's way to the outboxes.
 
-import type { Namespace } from "../region/object-calls.ts";
+import { isNamespace, type Namespace } from "../region/object-calls.ts";
 import type { OutboxCalls } from "./core/protocol.ts";
 
 export type OutboxNamespace = Namespace<OutboxCalls>;
@@ -8,14 +8,10 @@ export type OutboxNamespace = Namespace<OutboxCalls>;
 /** The binding OUTBOX; null where the Worker has none. */
 export function outboxesOf(bindings: Readonly<Record<string, unknown>>): OutboxNamespace | null {
   const { OUTBOX } = bindings;
-  return isNamespace(OUTBOX) ? OUTBOX : null;
+  return isNamespace<OutboxCalls>(OUTBOX) ? OUTBOX : null;
 }
 
 /** A stub for each use: one that has failed stays broken. */
 export function outboxNamed(outboxes: OutboxNamespace, name: string): OutboxCalls {
   return outboxes.get(outboxes.idFromName(name));
-}
-
-function isNamespace(value: unknown): value is OutboxNamespace {
-  return typeof value === "object" && value !== null && "idFromName" in value && "get" in value;
 }

@@ -6,9 +6,9 @@
 //   what fails on the way to an outbox is retried by the queue, and filed by its dead-letter queue in the end
 //   after MAX_CONSUME_MS no more jobs are begun; the sweep of their outbox publishes them again
 
+import type { Bindings } from "../edge/bindings.ts";
 import type { Engine } from "../edge/engine.ts";
 import type { Shell } from "../edge/shell.ts";
-import type { Bindings } from "../edge/engine.ts";
 import { ProbeQueue, askVerdicts, tellNews } from "./consumer-hub.ts";
 import type { QueueBatch } from "./consumer-batch.ts";
 import { regionIn, sortBatch } from "./consumer-batch.ts";

@@ -3,7 +3,8 @@
 // event was never a request, so of it the gateway says here that it has passed: a delivery that leads back to
 // the gateway is a loop.
 
-import { className, takesNoBody } from "../edge/checks.ts";
+import { takesNoBody } from "../edge/checks.ts";
+import { className } from "../edge/class-names.ts";
 import { consumerAt } from "../edge/engine.ts";
 import type { Exchange } from "../edge/exchange.ts";
 import type { RequestBuilder } from "../edge/outbound-request.ts";
@@ -17,7 +18,7 @@ export type RequestJob = ClaimedJob & { readonly target: RequestTarget };
 export const IDEMPOTENCY_KEY = "idempotency-key";
 
 /** The key of a job, the same for all its tries: the random part of its id. */
-export function deliveryKey(id: string): string {
+function deliveryKey(id: string): string {
   return parseJobId(id)?.secret ?? id;
 }
 

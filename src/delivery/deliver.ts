@@ -31,6 +31,9 @@ import { isFinal, outcomeOfAnswer, outcomeOfBug, outcomeOfRefusal } from "./deli
 import { buildDelivery, templateOf, type RequestJob } from "./deliver-request.ts";
 import { discard, readResult } from "./deliver-result.ts";
 
+/** A job whose body the bucket does not give now is put off for so long. */
+const NO_BODY_MS = 5_000;
+
 export interface DeliveryPlace {
   readonly engine: Engine;
   readonly queue: QueuePlan;
@@ -99,7 +102,7 @@ async function runStages(
     if (verdict !== Verdict.admit || x.upstream === null) return verdict;
     const loaded = await loadBody(job.target.request.body, place.bucket);
     if (loaded.kind === "lost") return { kind: "poison", error: loaded.error };
-    if (loaded.kind === "unavailable") return { kind: "deferred", forMs: 5_000, reason: loaded.error };
+    if (loaded.kind === "unavailable") return { kind: "deferred", forMs: NO_BODY_MS, reason: loaded.error };
     const attempt: Attempt = {
       upstream: x.upstream,
       path: job.target.request.path,

@@ -2,7 +2,7 @@
 // body or a store says no. Requests for a queue, requests that become events and those that start sagas share
 // it.
 
-import { className } from "../edge/checks.ts";
+import { className } from "../edge/class-names.ts";
 import type { Exchange } from "../edge/exchange.ts";
 import { Verdict, problemOf } from "../edge/verdict.ts";
 import type { Submitted } from "./accept-batches.ts";

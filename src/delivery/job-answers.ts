@@ -28,7 +28,7 @@ export interface JobBody {
   readonly links: JobLinks;
 }
 
-export function linksOf(id: string): JobLinks {
+function linksOf(id: string): JobLinks {
   return { self: `${JOBS_PATH}${id}`, result: `${JOBS_PATH}${id}/result` };
 }
 
@@ -49,7 +49,7 @@ export function pollSeconds(
   return retryAfterSeconds(Math.min(Math.max(waitMs, POLL_MS), MAX_POLL_MS));
 }
 
-/** 202: the request is stored. `isHead`: its client takes no body. */
+/** 202: the request is stored. `applied`: what `preference-applied` says; null: nothing was asked for. */
 export function acceptedAnswer(id: string, status: JobStatus, applied: string | null): Response {
   const links = linksOf(id);
   const headers = new Headers({

@@ -3,7 +3,7 @@
 
 import type { Plan, QueuePlan } from "../config/plan.ts";
 import type { Namespace } from "../region/object-calls.ts";
-import { answerWithin } from "../region/object-calls.ts";
+import { answerWithin, isNamespace } from "../region/object-calls.ts";
 import type { BatchPorts, Submitted } from "./accept-batches.ts";
 import { AcceptBatches } from "./accept-batches.ts";
 import type { ClaimStore } from "./accept-body.ts";
@@ -28,7 +28,7 @@ export interface OutboxBindings {
 /** What a Worker's bindings have for queues; null where there are no outboxes, as in a plain process. */
 export function outboxBindingsOf(bindings: Readonly<Record<string, unknown>>): OutboxBindings | null {
   const { OUTBOX, CLAIMS } = bindings;
-  if (!isNamespace(OUTBOX)) return null;
+  if (!isNamespace<OutboxCalls>(OUTBOX)) return null;
   return { outboxes: OUTBOX, claims: isClaimStore(CLAIMS) ? CLAIMS : null };
 }
 
@@ -155,8 +155,4 @@ function toldOfEvents({ eventTerms: terms, hash: config, subscriptions }: Plan):
     return { name, events, ordered, terms: own };
   });
   return { terms, config, subscriptions: routes };
-}
-
-function isNamespace(value: unknown): value is Namespace<OutboxCalls> {
-  return typeof value === "object" && value !== null && "idFromName" in value && "get" in value;
 }

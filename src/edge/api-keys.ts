@@ -7,7 +7,7 @@ import { bytesToHex, utf8ToBytes } from "@noble/hashes/utils.js";
 /** Keys remembered at a time; the older half is forgotten when they are more. */
 export const MAX_CACHED_KEYS = 2048;
 /** Longer keys are nobody's: hashing them would be work for an attacker's money. */
-export const MAX_KEY_LENGTH = 512;
+export const MAX_API_KEY_CHARS = 512;
 export const NOBODY = -1;
 
 export interface KeyRing {
@@ -24,7 +24,7 @@ export function createKeyRing(consumersByHash: ReadonlyMap<string, number>): Key
 export function consumerOfKey(ring: KeyRing, key: string): number {
   const cached = ring.young.get(key);
   if (cached !== undefined) return cached;
-  if (ring.consumersByHash.size === 0 || key.length > MAX_KEY_LENGTH) return NOBODY;
+  if (ring.consumersByHash.size === 0 || key.length > MAX_API_KEY_CHARS) return NOBODY;
   const consumer = ring.old.get(key) ?? ring.consumersByHash.get(hashKey(key)) ?? NOBODY;
   if (ring.young.size >= MAX_CACHED_KEYS / 2) {
     ring.old = ring.young;

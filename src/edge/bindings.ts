@@ -1,4 +1,4 @@
-// What a Worker's bindings, or a process's environment, hold: secrets are texts, targets have a `fetch`.
+// What is read of bindings, and a route's header edits with the secrets that they hold.
 
 import type { HeaderEdit } from "../config/plan.ts";
 

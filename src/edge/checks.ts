@@ -12,24 +12,12 @@ import { deadlineAt, isHopeless } from "../resilience/deadline.ts";
 import { levelOfNobody, levelOfUser } from "../resilience/level.ts";
 import { nextUint32 } from "../resilience/random.ts";
 import { NOBODY, consumerOfKey } from "./api-keys.ts";
+import { className, classOfName } from "./class-names.ts";
 import { consumerAt } from "./engine.ts";
 import type { Exchange } from "./exchange.ts";
 import { MAX_HEADER_BYTES } from "./inbound-headers.ts";
 import { findRoute, allowedMethods } from "./route-table.ts";
 import { Verdict, problemOf } from "./verdict.ts";
-
-const CLASS_NAMES = ["P0", "P1", "P2", "P3"] as const;
-
-/** The class of a name in any case; null for anything else. */
-export function classOfName(name: string): TrafficClass | null {
-  const index = CLASS_NAMES.findIndex((known) => known === name.toUpperCase());
-  return index === 0 || index === 1 || index === 2 || index === 3 ? index : null;
-}
-
-/** `P0` to `P3`. */
-export function className(trafficClass: TrafficClass): string {
-  return CLASS_NAMES[trafficClass];
-}
 
 /** Path, host and header size: what is malformed goes no further. */
 export function checkRequest(x: Exchange): Verdict {

@@ -35,8 +35,6 @@ import type { Carrier } from "./carrier.ts";
 import type { RouteTable } from "./route-table.ts";
 import { createRouteTable } from "./route-table.ts";
 
-export { textOf, type Bindings, type ResolvedEdit, type TargetFetcher } from "./bindings.ts";
-
 export interface Target {
   readonly baseUrl: string;
   /** null: the network. */

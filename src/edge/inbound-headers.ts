@@ -67,6 +67,7 @@ const FIELDS = new Map<string, Field>([
 
 const PRIVATE_PREFIX = "x-tidegate-";
 
+/** Where `readField` puts what it reads: a callback for each request would be an allocation for each. */
 let reading = new InboundHeaders();
 
 /** Reads everything that the pipeline wants to know. */

@@ -13,8 +13,9 @@ import type { Exchange } from "./exchange.ts";
 export const UNKNOWN_CALLER = "(unknown)";
 
 /** Header values that key a limit are told apart by this many characters. */
-export const MAX_KEY_LENGTH = 128;
+export const MAX_HEADER_KEY_CHARS = 128;
 
+/** What a request is counted under; by tenant, one without a tenant counts as its caller does. */
 export function keyOf(x: Exchange, key: LimitKey): string {
   switch (key.kind) {
     case "route":
@@ -26,7 +27,9 @@ export function keyOf(x: Exchange, key: LimitKey): string {
     case "ip":
       return addressKey(x);
     case "header":
-      return x.request.headers.get(key.header)?.slice(0, MAX_KEY_LENGTH).toWellFormed() || addressKey(x);
+      return (
+        x.request.headers.get(key.header)?.slice(0, MAX_HEADER_KEY_CHARS).toWellFormed() || addressKey(x)
+      );
   }
 }
 

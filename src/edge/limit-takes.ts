@@ -6,7 +6,7 @@ import { rateLimitItem } from "../http/rate-limit-fields.ts";
 import { retryAfterSeconds } from "../http/retry-after.ts";
 import type { LimitView } from "../region/limit-view.ts";
 import type { Exchange } from "./exchange.ts";
-import { Verdict } from "./verdict.ts";
+import { Verdict, problemOf } from "./verdict.ts";
 
 /** Where waiting helps but nobody can be asked how long. */
 export const UNAVAILABLE_RETRY_MS = 1_000;
@@ -31,9 +31,7 @@ export function refuseByLimit(x: Exchange, plan: LimitPlan, waitMs: number): Ver
   const { quotedName, policyItem } = x.engine.limitLabels[plan.index];
   x.rateLimit = rateLimitItem(quotedName, 0, retryAfterSeconds(waitMs));
   x.rateLimitPolicy = policyItem;
-  return plan.consistency === "capped" || plan.consistency === "exact"
-    ? Verdict.quotaExceeded
-    : Verdict.rateLimited;
+  return refusalOf(plan);
 }
 
 /** Tells telemetry and whoever asked for an explanation what one limit said. */
@@ -44,11 +42,12 @@ export function noteLimit(
   remaining: number,
   waitMs: number,
 ): void {
-  const verdict = passes ? "ok" : plan.shadow ? "shadow" : codeOf(plan);
+  const verdict = passes ? "ok" : plan.shadow ? "shadow" : problemOf(refusalOf(plan));
   x.explanation?.note("limit", verdict, { policy: plan.name, remaining, waitMs: Math.ceil(waitMs) });
   if (!passes) x.engine.telemetry.limitRefused(plan.index);
 }
 
-function codeOf({ consistency }: LimitPlan): string {
-  return consistency === "capped" || consistency === "exact" ? "quota_exceeded" : "rate_limited";
+/** What is counted to the unit is a quota, all else a rate. */
+function refusalOf({ consistency }: LimitPlan): Exclude<Verdict, 0> {
+  return consistency === "capped" || consistency === "exact" ? Verdict.quotaExceeded : Verdict.rateLimited;
 }

@@ -6,7 +6,7 @@ import { removeHopByHop } from "../http/hop-by-hop.ts";
 import { rewritePath } from "../http/paths.ts";
 import { appendVia } from "../http/via.ts";
 import { NOBODY } from "./api-keys.ts";
-import { className } from "./checks.ts";
+import { className } from "./class-names.ts";
 import { consumerAt } from "./engine.ts";
 import type { Exchange } from "./exchange.ts";
 import type { OutboundBody } from "./outbound-body.ts";

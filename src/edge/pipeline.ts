@@ -2,7 +2,7 @@
 //
 //   path check -> match -> consumer -> class -> deadline -> body size -> limits -> cursor
 //     -> tenant permits -> route permit -> limits that must be asked for
-//     -> a route to a queue or a saga: stored for later, else
+//     -> a route to a queue, a saga or an event: stored for later, else
 //     -> tries { breaker -> upstream permit -> fetch } -> answer -> usage, sync with the hub
 //
 // Stages answer with a verdict, 0 to go on. A refusal gives back what the stages before it took. Until

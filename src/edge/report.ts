@@ -1,12 +1,12 @@
 // Tells telemetry how a request ended.
 
 import { PROBLEMS } from "../http/problem.ts";
-import { className } from "./checks.ts";
+import { className } from "./class-names.ts";
 import { consumerAt } from "./engine.ts";
 import type { Exchange } from "./exchange.ts";
 import { Verdict, problemOf } from "./verdict.ts";
 
-/** The same of a delivery: what an answer does not have is the verdict's own. */
+/** `reportAnswer` for a delivery, whose client is gone: without an answer the status is the problem's. */
 export function reportDelivery(x: Exchange, verdict: Verdict, now: number): void {
   const refusal = verdict === Verdict.admit ? null : PROBLEMS[problemOf(verdict)].status;
   reportAnswer(x, verdict, refusal ?? x.response?.status ?? PROBLEMS.internal_error.status, now);

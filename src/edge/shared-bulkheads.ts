@@ -39,11 +39,12 @@ export function sharedBulkheads({ plan, tenantPermits, routeBulkheads }: Bounded
 export function askForBulkheads(shared: readonly SharedBulkhead[]): BulkheadAsk[] {
   return shared.flatMap(({ name, max, permits, bulkhead }) => {
     const waiting = bulkhead?.line.length ?? 0;
-    const isOf = permits.inUse + waiting > 0 || permits.limit < max;
-    return isOf ? [{ name, max, inUse: permits.inUse, waiting }] : [];
+    const isIdle = permits.inUse + waiting === 0 && permits.limit >= max;
+    return isIdle ? [] : [{ name, max, inUse: permits.inUse, waiting }];
   });
 }
 
+/** Takes the hub's word in: how much of each is this isolate's. */
 export function followBulkheads(
   shared: ReadonlyMap<string, SharedBulkhead>,
   answers: readonly BulkheadAnswer[],

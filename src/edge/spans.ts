@@ -9,7 +9,7 @@ import { methodLabel } from "../telemetry/http-method.ts";
 import type { TriedSpan } from "../telemetry/request-trace.ts";
 import type { Attributes, Span } from "../telemetry/span.ts";
 import { SpanKind } from "../telemetry/span.ts";
-import { className } from "./checks.ts";
+import { className } from "./class-names.ts";
 import type { Engine } from "./engine.ts";
 import { consumerAt } from "./engine.ts";
 import type { Exchange } from "./exchange.ts";

@@ -10,7 +10,7 @@ import type { Span } from "../telemetry/span.ts";
 import { SpanKind } from "../telemetry/span.ts";
 import { redactQuery } from "../telemetry/access-log.ts";
 import { methodLabel } from "../telemetry/http-method.ts";
-import { className } from "./checks.ts";
+import { className } from "./class-names.ts";
 import type { Engine } from "./engine.ts";
 import type { Exchange } from "./exchange.ts";
 import { newSpanId } from "./identity.ts";

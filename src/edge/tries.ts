@@ -17,7 +17,7 @@ import { Verdict } from "./verdict.ts";
 const IDEMPOTENT = new Set(["GET", "HEAD", "OPTIONS", "PUT", "DELETE"]);
 const NO_RETRY = -1;
 
-/** What stays the same over all tries of one request. */
+/** What all tries of one request share, and what the last one has left for the next. */
 export interface Attempt {
   readonly upstream: Upstream;
   readonly path: string;

@@ -5,7 +5,7 @@ import type { Plan } from "../config/plan.ts";
 import { outboxesOf } from "../delivery/consumer-outboxes.ts";
 import { outboxesOfPlan, wakeOutboxes } from "../delivery/watchdog.ts";
 import { WAKE_PAUSE_MS, relaysOf, wakeRelays } from "../delivery/relays/relays.ts";
-import type { Bindings } from "./engine.ts";
+import type { Bindings } from "./bindings.ts";
 
 /** Never rejects. */
 export async function wakeAll(plan: Plan, bindings: Bindings): Promise<void> {

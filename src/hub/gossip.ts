@@ -22,6 +22,7 @@ import { mergeIncoming } from "./incoming.ts";
 import { isInUse, meetRegions } from "./membership.ts";
 import type { Peer } from "./peers.ts";
 import { peerOf } from "./peers.ts";
+import { isFields, isWhole } from "./shapes.ts";
 
 /** Digests are compared this often. */
 export const DIGEST_MS = 60_000;
@@ -110,12 +111,12 @@ export function receiveMessage(hub: Hub, message: GossipMessage, now: number): G
   peer.failures = 0;
   const { raised, amnesia } = mergeIncoming(hub, message.from, entries, now);
   hub.tally.rowsRaised += raised;
-  const isWhole = notePart(peer, message) && basisOf(hub, message) <= peer.merged;
-  if (isWhole && message.version > peer.merged) peer.merged = message.version;
+  const isComplete = notePart(peer, message) && basisOf(hub, message) <= peer.merged;
+  if (isComplete && message.version > peer.merged) peer.merged = message.version;
   // The first word of a new boot may be an old one that came late: what it has of us is not told by it.
   const isAckKnown = !isNewBoot && message.ackBoot === hub.boot && message.ackVersion <= hub.version;
   peer.acked = isAckKnown ? message.ackVersion : 0;
-  if (isWhole && message.digest !== null && message.digest !== digestOf(hub, message.from)) {
+  if (isComplete && message.digest !== null && message.digest !== digestOf(hub, message.from)) {
     peer.merged = 0;
   }
   meetRegions(hub, now);
@@ -137,26 +138,23 @@ export function owesPeer(hub: Hub, peer: Peer): boolean {
 
 /** Whether a message has the shape of one; other versions of this Worker may send more fields. */
 export function isMessage(message: unknown): message is GossipMessage {
-  if (typeof message !== "object" || message === null) return false;
-  const fields: Record<string, unknown> = { ...message };
-  const { from, boot, inUse, chunks, since, part, target, version, ackBoot, ackVersion, digest } = fields;
+  if (!isFields(message)) return false;
+  const { from, boot, inUse, chunks, since, part, target, version, ackBoot, ackVersion, digest } = message;
   return (
     typeof from === "string" &&
     isRegion(from) &&
-    isCount(boot) &&
-    boot >= 1 &&
-    boot <= MAX_BOOT &&
+    isWhole(boot, 1, MAX_BOOT) &&
     typeof inUse === "boolean" &&
     Array.isArray(chunks) &&
     chunks.length <= MAX_CHUNKS &&
     chunks.every((chunk) => chunk instanceof Uint8Array) &&
-    (since === undefined || isCount(since)) &&
-    isCount(part) &&
-    (target === undefined || isCount(target)) &&
-    isCount(version) &&
-    isCount(ackBoot) &&
-    isCount(ackVersion) &&
-    (digest === null || isCount(digest))
+    (since === undefined || isWhole(since, 0)) &&
+    isWhole(part, 0) &&
+    (target === undefined || isWhole(target, 0)) &&
+    isWhole(version, 0) &&
+    isWhole(ackBoot, 0) &&
+    isWhole(ackVersion, 0) &&
+    (digest === null || isWhole(digest, 0))
   );
 }
 
@@ -196,8 +194,4 @@ function decodeChunks(chunks: readonly Uint8Array[]): NamedState<Replicated>[] |
     entries.push(...decoded.entries);
   }
   return entries;
-}
-
-function isCount(value: unknown): value is number {
-  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
 }

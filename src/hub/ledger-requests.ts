@@ -3,6 +3,7 @@
 // is a value, `invalid`, with the field that is wrong.
 
 import { isSlotId, type SlotId } from "../crdt/slot-id.ts";
+import { isFields, isWhole } from "./shapes.ts";
 
 export const MAX_LEDGER_ID_CHARS = 200;
 /** A year and a day: a plan's year must fit. */
@@ -136,12 +137,4 @@ export function checkEntries(input: unknown): Checked<EntriesRequest> {
 export function isLedgerId(value: unknown): value is string {
   if (typeof value !== "string") return false;
   return value.length >= 1 && value.length <= MAX_LEDGER_ID_CHARS && value.isWellFormed();
-}
-
-function isFields(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null;
-}
-
-function isWhole(value: unknown, least: number): value is number {
-  return typeof value === "number" && Number.isSafeInteger(value) && value >= least;
 }

@@ -6,12 +6,12 @@ import { DEFAULT_MAX_DRIFT_MS, nextStamp } from "../crdt/hybrid-clock.ts";
 import type { LwwRegister } from "../crdt/lww-register.ts";
 import { createLwwRegister, visibleWrites, writeRegister } from "../crdt/lww-register.ts";
 import { regionOf } from "../crdt/slot-id.ts";
+import { LEVEL_COUNT } from "../resilience/level.ts";
 import type { Hub } from "./hub.ts";
 import { markChanged, nextVersion, putState } from "./hub.ts";
 import { isPlainName, overrideName } from "./names.ts";
 import type { OverrideTerms } from "./protocol.ts";
 
-const MAX_CURSOR = 512;
 export const MAX_DRAINED_TARGETS = 64;
 export const MAX_TARGET_CHARS = 512;
 export const MAX_NOTE_CHARS = 500;
@@ -116,7 +116,7 @@ function registerOf(hub: Hub, name: string): LwwRegister {
 }
 
 function isCursor(value: unknown): value is number {
-  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0 && value <= MAX_CURSOR;
+  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0 && value <= LEVEL_COUNT;
 }
 
 function isTargetList(value: unknown): value is string[] {

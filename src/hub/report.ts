@@ -17,15 +17,14 @@ import { isKey, isPlainName } from "./names.ts";
 import { isBulkheadAsk, isLoadAsk, isLoadEntry } from "./load-protocol.ts";
 import { isCallsEntry, isUpstreamAsk } from "./upstream-protocol.ts";
 import { isSession } from "./sessions.ts";
+import { isFields, isWhole } from "./shapes.ts";
 
 /** Longest window that a limit may have: as long as a configuration may say. */
 export const MAX_WINDOW_MS = 2 ** 31;
 
-type Fields = Readonly<Record<string, unknown>>;
-
 /** Whether a request has the shape of one, with every number within its bounds. */
 export function isSyncRequest(value: unknown): value is SyncRequest {
-  if (!isObject(value)) return false;
+  if (!isFields(value)) return false;
   const { region, session, report, asks, urgent } = value;
   if (typeof region !== "string" || !isSession(session) || typeof urgent !== "boolean") return false;
   const { upstreams, loads, bulkheads } = value;
@@ -36,8 +35,8 @@ export function isSyncRequest(value: unknown): value is SyncRequest {
 }
 
 /** Whether these are the numbers of a limit. */
-export function isTerms(value: unknown): value is LimitTerms {
-  if (!isObject(value)) return false;
+function isTerms(value: unknown): value is LimitTerms {
+  if (!isFields(value)) return false;
   const { limit, key, consistency, units, windowMs } = value;
   return (
     isPlainName(limit) &&
@@ -49,7 +48,7 @@ export function isTerms(value: unknown): value is LimitTerms {
 }
 
 function isReport(value: unknown, of: string): value is Report {
-  if (!isObject(value)) return false;
+  if (!isFields(value)) return false;
   const { session, seq, config, counts, uses, returns, calls, loads, metrics } = value;
   return (
     session === of &&
@@ -73,13 +72,13 @@ function isGrowth(value: unknown): boolean {
 
 function isCountEntry(value: unknown): value is CountEntry {
   return (
-    isObject(value) && isPlainName(value.counter) && isKey(value.key) && isAmount(value.by, MAX_ENTRY_AMOUNT)
+    isFields(value) && isPlainName(value.counter) && isKey(value.key) && isAmount(value.by, MAX_ENTRY_AMOUNT)
   );
 }
 
 function isUseEntry(value: unknown): value is UseEntry {
   return (
-    isObject(value) &&
+    isFields(value) &&
     isTerms(value.terms) &&
     typeof value.at === "number" &&
     Number.isFinite(value.at) &&
@@ -89,7 +88,7 @@ function isUseEntry(value: unknown): value is UseEntry {
 
 function isReturnEntry(value: unknown): value is ReturnEntry {
   return (
-    isObject(value) &&
+    isFields(value) &&
     isTerms(value.terms) &&
     Number.isSafeInteger(value.period) &&
     isAmount(value.units, MAX_ENTRY_AMOUNT)
@@ -97,7 +96,7 @@ function isReturnEntry(value: unknown): value is ReturnEntry {
 }
 
 function isAsk(value: unknown): value is LeaseAsk {
-  if (!isObject(value)) return false;
+  if (!isFields(value)) return false;
   const { terms, need, want, held, unreported, seq = 0, inFlight = 0, seen = 0 } = value;
   return (
     isTerms(terms) &&
@@ -115,9 +114,5 @@ function isListOf(value: unknown, isItem: (item: unknown) => boolean): boolean {
 
 /** A whole number from 1 to `max`. */
 function isAmount(value: unknown, max: number): value is number {
-  return typeof value === "number" && Number.isSafeInteger(value) && value >= 1 && value <= max;
-}
-
-function isObject(value: unknown): value is Fields {
-  return typeof value === "object" && value !== null;
+  return isWhole(value, 1, max);
 }

@@ -33,19 +33,8 @@ export interface Round {
   readonly greet: readonly string[];
 }
 
-export interface RoundState {
-  /** When a region was last greeted. */
-  searchedAt: number;
-}
-
 /** Expires what is over and says whom to speak to. `universe`: every region there can be. */
-export function beginRound(
-  hub: Hub,
-  state: RoundState,
-  universe: readonly string[],
-  roundMs: number,
-  now: number,
-): Round {
+export function beginRound(hub: Hub, universe: readonly string[], roundMs: number, now: number): Round {
   expireSessions(hub, now);
   expireLimits(hub, now);
   expireQuotas(hub, now);
@@ -59,7 +48,6 @@ export function beginRound(
     hub.greetings.set(region, { askedAt: now, unanswered: unansweredBy(hub, region) + 1 });
   }
   hub.hasGreeted = true;
-  if (greet.length > 0) state.searchedAt = now;
   return { exchange: due.map((peer) => peer.region), greet };
 }
 

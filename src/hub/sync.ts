@@ -8,7 +8,7 @@ import { leaseUnits, noteUse } from "./limit-book.ts";
 import { answerLoadAsk, noteReportedLoad } from "./load-book.ts";
 import { announceUse } from "./membership.ts";
 import { overridesInForce } from "./overrides.ts";
-import type { LeaseAsk, Report, Snapshot, SyncReply, SyncRequest } from "./protocol.ts";
+import type { Report, Snapshot, SyncReply, SyncRequest } from "./protocol.ts";
 import { isRefilling, leaseRights, takeBackRights } from "./quota-book.ts";
 import { isSyncRequest } from "./report.ts";
 import { countPresent, judgeBatch, noteBatch, notePresence } from "./sessions.ts";
@@ -49,7 +49,11 @@ export function serveSync(hub: Hub, request: unknown, now: number): SyncReply {
  * after `takeRefills`; the answer is worth holding back until the refill has ended, then see `leaseAgain`.
  */
 export function waitsForRights(hub: Hub, request: SyncRequest, reply: SyncReply, now: number): boolean {
-  return reply.kind === "synced" && request.urgent && emptyHanded(hub, request, reply, now).length > 0;
+  if (reply.kind !== "synced" || !request.urgent) return false;
+  return request.asks.some(
+    ({ terms }, at) =>
+      terms.consistency === "capped" && reply.leases[at].units === 0 && isRefilling(hub, terms, now),
+  );
 }
 
 /** The answer with what can be leased by now to those that got nothing. To be stored before it leaves. */
@@ -61,18 +65,6 @@ export function leaseAgain(hub: Hub, request: SyncRequest, reply: SyncReply, now
       : reply.leases[at],
   );
   return { ...reply, leases };
-}
-
-function emptyHanded(
-  hub: Hub,
-  { asks }: SyncRequest,
-  { leases }: Extract<SyncReply, { kind: "synced" }>,
-  now: number,
-): LeaseAsk[] {
-  return asks.filter(
-    ({ terms }, at) =>
-      terms.consistency === "capped" && leases[at].units === 0 && isRefilling(hub, terms, now),
-  );
 }
 
 /** What every isolate of the region gets with each answer. */

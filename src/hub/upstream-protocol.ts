@@ -5,6 +5,7 @@ import type { BreakerOptions, BreakerPhase } from "../resilience/breaker-state.t
 import type { BreakerVerdict, RegionalNews } from "../resilience/regional-breaker.ts";
 import { isPlainName } from "./names.ts";
 import { MAX_ENTRY_AMOUNT } from "./protocol.ts";
+import { isFields, isWhole } from "./shapes.ts";
 
 export interface UpstreamTerms {
   readonly upstream: string;
@@ -55,7 +56,7 @@ const MAX_PROBES = 1_000;
 
 /** Whether a report's entry is one, with every number within its bounds. */
 export function isCallsEntry(value: unknown): value is CallsEntry {
-  if (!isObject(value) || !isUpstreamTerms(value.terms)) return false;
+  if (!isFields(value) || !isUpstreamTerms(value.terms)) return false;
   const { generation, ok, failRemote, failLocal, slow, consecutive, retryAfterMs, started, probes } = value;
   return (
     [generation, ok, failRemote, failLocal, slow, retryAfterMs, started].every(isCount) &&
@@ -67,13 +68,13 @@ export function isCallsEntry(value: unknown): value is CallsEntry {
 }
 
 export function isUpstreamAsk(value: unknown): value is UpstreamAsk {
-  if (!isObject(value) || !isUpstreamTerms(value.terms) || !isObject(value.gauges)) return false;
+  if (!isFields(value) || !isUpstreamTerms(value.terms) || !isFields(value.gauges)) return false;
   const { cursor, limit, inflight, waiting } = value.gauges;
   return typeof value.wantsLease === "boolean" && [cursor, limit, inflight, waiting].every(isCount);
 }
 
 function isUpstreamTerms(value: unknown): value is UpstreamTerms {
-  if (!isObject(value) || !isObject(value.breaker) || !isPlainName(value.upstream)) return false;
+  if (!isFields(value) || !isFields(value.breaker) || !isPlainName(value.upstream)) return false;
   const { breaker, probeMs } = value;
   const numbers = [
     breaker.failureRate,
@@ -94,17 +95,13 @@ function isUpstreamTerms(value: unknown): value is UpstreamTerms {
 }
 
 function isProbe(value: unknown): boolean {
-  return isObject(value) && isCount(value.lease) && (value.good === null || typeof value.good === "boolean");
+  return isFields(value) && isCount(value.lease) && (value.good === null || typeof value.good === "boolean");
 }
 
 function isCount(value: unknown): value is number {
-  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0 && value <= MAX_ENTRY_AMOUNT;
+  return isWhole(value, 0, MAX_ENTRY_AMOUNT);
 }
 
 function isDuration(value: unknown): value is number {
   return typeof value === "number" && value >= 0 && value <= MAX_DURATION_MS;
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null;
 }

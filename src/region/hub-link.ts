@@ -7,7 +7,7 @@
 
 import type { LimitTerms, SyncReply, SyncRequest } from "../hub/protocol.ts";
 import { markAsk } from "./limit-asks.ts";
-import type { LimitView } from "./limit-view.ts";
+import type { LimitView, TakeOutcome } from "./limit-view.ts";
 import {
   DENY_MS,
   giveBackUnits,
@@ -104,7 +104,7 @@ export class HubLink {
    * Takes units at once, if that can be decided here; `ask`: see `wait`. Where `deny` is configured, nothing
    * but leased units is taken while the hub is gone.
    */
-  take(view: LimitView, cost: number, onUnavailable: OnUnavailable = "allow"): "taken" | "refused" | "ask" {
+  take(view: LimitView, cost: number, onUnavailable: OnUnavailable = "allow"): TakeOutcome {
     this.#hasNews = true;
     const sharing = onUnavailable === "deny" && this.#isHubGone() ? NOBODY_FREE : this.#sharing(view);
     return takeUnits(view, cost, sharing, this.#ports.now());

@@ -6,6 +6,11 @@ export interface Namespace<Stub> {
   get(id: unknown, options?: { locationHint?: string }): Stub;
 }
 
+/** Whether a binding is a namespace; of which objects, only its name says. */
+export function isNamespace<Stub>(value: unknown): value is Namespace<Stub> {
+  return typeof value === "object" && value !== null && "idFromName" in value && "get" in value;
+}
+
 /** What a call answers, or null after `ms` or any failure. An answer that comes later is dropped. */
 export function answerWithin<Answer>(ms: number, call: Promise<Answer>): Promise<Answer | null> {
   return new Promise((resolve) => {

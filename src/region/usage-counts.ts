@@ -1,11 +1,10 @@
 // What an isolate has counted and not reported yet.
 
+import { OVERFLOW_KEY } from "../hub/usage.ts";
 import type { Replica } from "./replica.ts";
 
 /** Keys of counters that wait for a report, at most. */
 export const MAX_COUNTS = 20_000;
-/** Counts what belongs to a key that there is no more room for. */
-const OVERFLOW_KEY = "(other)";
 
 /** Adds to a usage counter, to be reported with the next sync. */
 export function countUsage(replica: Replica, counter: string, key: string, by: number): void {

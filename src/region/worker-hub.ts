@@ -18,7 +18,7 @@ import type { UsageReading } from "../hub/usage.ts";
 import { HubLink } from "./hub-link.ts";
 import { ledgerName } from "./hub-peers.ts";
 import type { Namespace } from "./object-calls.ts";
-import { answerWithin } from "./object-calls.ts";
+import { answerWithin, isNamespace } from "./object-calls.ts";
 import { hubName, isLocationHint } from "./placement.ts";
 import { SYNC_MS, createReplica, hasPending } from "./replica.ts";
 
@@ -219,8 +219,4 @@ async function giveBackLate(ledger: LedgerStub, id: string, call: Promise<Consum
   } catch {
     // Whether it was counted is not known, and nobody is left to ask.
   }
-}
-
-function isNamespace<Stub>(value: unknown): value is Namespace<Stub> {
-  return typeof value === "object" && value !== null && "idFromName" in value && "get" in value;
 }

@@ -107,7 +107,8 @@ export function isTickDue(loop: ShedLoop, tally: ShedTally, now: number): boolea
 /**
  * One turn of the loop. Takes the tally in and empties it. `holding` says that the upstream's breaker
  * is not closed: refusals are then no sign of overload. `ramp` is the share of arrivals that a healing
- * upstream may get, 1 for all.
+ * upstream may get, 1 for all. `divided`: what a limit needs besides that is divided among isolates, as a
+ * part of what is served.
  */
 export function tickCursor(
   loop: ShedLoop,
@@ -141,7 +142,10 @@ export function arrivalsPerSecond(loop: ShedLoop, tally: ShedTally): number {
   return total / 1.5;
 }
 
-/** Moves the cursor along a ramp between two ticks. */
+/**
+ * Puts the cursor where it refuses the share `cut` of recent arrivals; also between two ticks. `ramping`: it
+ * may cut the most important class at once.
+ */
 export function placeCursor(loop: ShedLoop, cut: number, ramping: boolean): void {
   let total = 0;
   for (let level = 0; level < LEVEL_COUNT; level++) total += loop.histogram[level];

@@ -13,10 +13,11 @@ export interface LoadVerdict {
   readonly fraction: number;
   /** The share of arrivals that is refused. */
   readonly cut: number;
-  /** Permits of this isolate, and its part of those that are configured. */
+  /** Permits of this isolate. */
   readonly limit: number;
   /** Permits of all isolates; absent: not told. */
   readonly regionLimit?: number;
+  /** Its part of those that are configured; where the limit is all that is configured, its permits. */
   readonly ceiling: number;
   /** Whether the upstream is known to refuse what is beyond the limit. */
   readonly isFull?: boolean;

@@ -1,7 +1,7 @@
 // The isolate's way to the ledgers of sagas: one object for each saga, each call with a deadline.
 
 import type { Namespace } from "../region/object-calls.ts";
-import { answerWithin } from "../region/object-calls.ts";
+import { answerWithin, isNamespace } from "../region/object-calls.ts";
 import { isLocationHint } from "../region/placement.ts";
 import type { SagaLedgerStub } from "./core/protocol.ts";
 import { ledgerNameOf } from "./core/protocol.ts";
@@ -14,7 +14,7 @@ export type SagaLedgers = Namespace<SagaLedgerStub>;
 /** The namespace among a Worker's bindings; null where there is none, as in a plain process. */
 export function sagaLedgersOf(bindings: Readonly<Record<string, unknown>>): SagaLedgers | null {
   const { SAGA_LEDGER: namespace } = bindings;
-  return isNamespace(namespace) ? namespace : null;
+  return isNamespace<SagaLedgerStub>(namespace) ? namespace : null;
 }
 
 /** A stub for each use: one that has failed stays broken. The region counts when the object is new. */
@@ -26,8 +26,4 @@ export function ledgerOf(ledgers: SagaLedgers, saga: string, region: string): Sa
 /** What the ledger answers; null when it does not in time. */
 export function askLedger<Answer>(call: Promise<Answer>, extraMs = 0): Promise<Answer | null> {
   return answerWithin(LEDGER_TIMEOUT_MS + extraMs, call);
-}
-
-function isNamespace(value: unknown): value is SagaLedgers {
-  return typeof value === "object" && value !== null && "idFromName" in value && "get" in value;
 }

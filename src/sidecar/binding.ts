@@ -7,7 +7,7 @@
 //   entrypoint = "Sidecar"
 //   props = { class = "P2" }
 
-import { classOfName } from "../edge/checks.ts";
+import { classOfName } from "../edge/class-names.ts";
 import type { Caller } from "../edge/shell.ts";
 
 /** `props.class` is the best class that calls of this binding have; without one their routes decide. */

@@ -16,8 +16,6 @@ export interface Sampling {
   readonly keepsParent: boolean;
 }
 
-export const NO_SAMPLING: Sampling = { ratio: 0, keepsParent: true };
-
 const FIRST_DIGIT = 18;
 const DIGITS = 13;
 const ZERO = 0x30;

@@ -1,29 +1,15 @@
 // Faults between the outbox and its consumers, with the real consumer and real objects: what a crash, a
 // queue that repeats, a consumer that dies and a job that cannot be read look like to the receiver.
 
-import { abortAllDurableObjects } from "cloudflare:test";
-import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { expect, it, vi } from "vitest";
 import { newConsumer, pointers, type Rig } from "./consumer-rig.ts";
-import { FAULT_TIMEOUT, RUNS, forSeeds, type Chance } from "./fault-rig.ts";
-import { acceptAll, again, item, items, listQueue, newOutbox, stopClock, viewOf } from "./outbox-rig.ts";
+import { FAULT_TIMEOUT, RUNS, forSeeds, stopClockForEach, type Chance } from "./fault-rig.ts";
+import { acceptAll, again, item, items, listQueue, newOutbox, viewOf } from "./outbox-rig.ts";
 
 /** Longer than any lease that a consumer takes for a batch of these. */
 const OVER_MS = 15 * 60_000;
 
-let clock: ReturnType<typeof stopClock>;
-
-beforeEach(() => {
-  clock = stopClock();
-  vi.spyOn(console, "error").mockImplementation(() => {});
-  vi.spyOn(console, "log").mockImplementation(() => {});
-});
-
-afterEach(async () => {
-  vi.restoreAllMocks();
-  clock.restore();
-  await abortAllDurableObjects();
-  // There may be thousands.
-}, FAULT_TIMEOUT.timeout);
+const clock = stopClockForEach();
 
 function keysSeen({ seen }: Rig): string[] {
   return seen.map(({ headers }) => headers.get("idempotency-key") ?? "");

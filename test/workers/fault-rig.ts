@@ -1,9 +1,11 @@
 // What the tests of faults share: seeded runs. TIDEGATE_FAULT_RUNS (`npm run faults -- --seeds 100`) makes
 // them many; a failing run names its seed.
 
+import { abortAllDurableObjects } from "cloudflare:test";
 import { env } from "cloudflare:workers";
+import { afterEach, beforeEach, vi } from "vitest";
 import { createRandom, nextRandom } from "../../src/resilience/random.ts";
-import { claim, OK, settle, type Stub } from "./outbox-rig.ts";
+import { claim, OK, settle, stopClock, type Stub } from "./outbox-rig.ts";
 
 const DEFAULT_RUNS = 3;
 /** TIDEGATE_FAULT_FIRST=6650: the first seed, to repeat one. */
@@ -13,6 +15,23 @@ const AT_ONCE = 10;
 export const RUNS = Number(env.FAULT_RUNS || DEFAULT_RUNS);
 /** For tests with a long form. */
 export const FAULT_TIMEOUT = { timeout: 60_000 + RUNS * 30_000 };
+
+/** Each test of the file has a clock that stands still, a silent console, and objects of its own. */
+export function stopClockForEach(): ReturnType<typeof stopClock> {
+  let clock: ReturnType<typeof stopClock>;
+  beforeEach(() => {
+    clock = stopClock();
+    vi.spyOn(console, "error").mockImplementation(() => {});
+    vi.spyOn(console, "log").mockImplementation(() => {});
+  });
+  afterEach(async () => {
+    vi.restoreAllMocks();
+    clock.restore();
+    await abortAllDurableObjects();
+    // There may be thousands.
+  }, FAULT_TIMEOUT.timeout);
+  return { advance: (ms) => clock.advance(ms), restore: () => clock.restore() };
+}
 
 export interface Chance {
   readonly seed: number;

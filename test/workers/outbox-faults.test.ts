@@ -2,9 +2,9 @@
 // transaction, before and behind a send, while an alarm runs; the clock set wrong; the watermark crossed.
 
 import { abortAllDurableObjects, runInDurableObject } from "cloudflare:test";
-import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { expect, it, vi } from "vitest";
 import { SWEEP_MS } from "../../src/delivery/core/sweep.ts";
-import { FAULT_TIMEOUT, RUNS, deliverAll, forSeeds, type Chance } from "./fault-rig.ts";
+import { FAULT_TIMEOUT, RUNS, deliverAll, forSeeds, stopClockForEach, type Chance } from "./fault-rig.ts";
 import {
   OK,
   TERMS,
@@ -23,7 +23,6 @@ import {
   runAlarm,
   settle,
   sql,
-  stopClock,
   viewOf,
 } from "./outbox-rig.ts";
 
@@ -31,20 +30,7 @@ const HOUR_MS = 3_600_000;
 /** A crash is cheap to repeat. */
 const CRASHES_PER_RUN = 100;
 
-let clock: ReturnType<typeof stopClock>;
-
-beforeEach(() => {
-  clock = stopClock();
-  vi.spyOn(console, "error").mockImplementation(() => {});
-  vi.spyOn(console, "log").mockImplementation(() => {});
-});
-
-afterEach(async () => {
-  vi.restoreAllMocks();
-  clock.restore();
-  await abortAllDurableObjects();
-  // There may be thousands.
-}, FAULT_TIMEOUT.timeout);
+const clock = stopClockForEach();
 
 function keyedItems(count: number) {
   return Array.from({ length: count }, (_, index) =>

@@ -1,6 +1,7 @@
 // The small shapes that the validators of this folder are made of. Nothing here believes its argument.
 
 import { isKey } from "../../hub/names.ts";
+import { isFields, isWhole, type Fields } from "../../hub/shapes.ts";
 import type { TrafficClass } from "../../resilience/level.ts";
 import { MAX_ATTRIBUTE_CHARS, type CloudEvent, type EventData } from "../events/cloud-event.ts";
 import type { ReactionTerms } from "./event-protocol.ts";
@@ -18,19 +19,10 @@ import {
   type JobResult,
 } from "./protocol.ts";
 
-export type Fields = Readonly<Record<string, unknown>>;
+export { isFields, isWhole, type Fields };
 
 const HEX_64 = /^[0-9a-f]{64}$/;
 const MAX_REF_CHARS = 1024;
-
-export function isFields(value: unknown): value is Fields {
-  return typeof value === "object" && value !== null;
-}
-
-/** A whole number from `least` to `most`. */
-export function isWhole(value: unknown, least: number, most = Number.MAX_SAFE_INTEGER): value is number {
-  return typeof value === "number" && Number.isSafeInteger(value) && value >= least && value <= most;
-}
 
 /** Ms, also with a fraction. */
 export function isDuration(value: unknown, mostMs = MAX_DURATION_MS): value is number {
@@ -62,7 +54,7 @@ export function isListOf<Item>(
   return Array.isArray(value) && value.length <= most && value.every((item) => isItem(item));
 }
 
-export function isHeaderPairs(value: unknown): value is HeaderPairs {
+function isHeaderPairs(value: unknown): value is HeaderPairs {
   return (
     Array.isArray(value) &&
     value.every((pair) => {
@@ -93,12 +85,12 @@ function isEventData(value: unknown): value is EventData {
   return value.kind === "json" ? typeof value.text === "string" : value.bytes instanceof Uint8Array;
 }
 
-export function isBodyClaim(value: unknown): value is BodyClaim {
+function isBodyClaim(value: unknown): value is BodyClaim {
   if (!isFields(value)) return false;
   return isText(value.ref, MAX_REF_CHARS) && isHex64(value.sha256) && isWhole(value.length, 0);
 }
 
-export function isBody(value: unknown): value is Body {
+function isBody(value: unknown): value is Body {
   return value === null || value instanceof Uint8Array || isBodyClaim(value);
 }
 

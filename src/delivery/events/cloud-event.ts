@@ -86,7 +86,7 @@ export function isJsonType(mediaType: string | null): boolean {
   return mediaType !== null && JSON_TYPE.test(mediaType);
 }
 
-export function isMediaType(text: string): boolean {
+function isMediaType(text: string): boolean {
   return text.length <= MAX_ATTRIBUTE_CHARS && MEDIA_TYPE.test(text);
 }
 
@@ -101,12 +101,12 @@ export function isTimestamp(text: string): boolean {
   return month >= 1 && month <= 12 && day >= 1 && day <= daysInMonth && isTime && isOffset;
 }
 
-export function isExtensionName(name: string): boolean {
+function isExtensionName(name: string): boolean {
   return name.length <= MAX_EXTENSION_NAME_CHARS && EXTENSION_NAME.test(name) && !RESERVED.has(name);
 }
 
 /** The rule that a text attribute breaks, or null. */
-export function textRule(text: string): string | null {
+function textRule(text: string): string | null {
   if (text === "") return "must not be empty";
   if (text.length > MAX_ATTRIBUTE_CHARS) return `must be at most ${MAX_ATTRIBUTE_CHARS} characters`;
   if (!text.isWellFormed()) return "must be well-formed Unicode";

@@ -75,7 +75,7 @@ export async function runRelay(relay: RelayPlan, before: RelayProgress, ports: R
 }
 
 /** The source of a relay's events. */
-export function relaySource(name: string): string {
+function relaySource(name: string): string {
   return `/relays/${name}`;
 }
 

@@ -2,7 +2,7 @@
 // as the relay is.
 
 import type { Plan } from "../../config/plan.ts";
-import { answerWithin, type Namespace } from "../../region/object-calls.ts";
+import { answerWithin, isNamespace, type Namespace } from "../../region/object-calls.ts";
 import type { RelayDescription } from "../core/relay-tally.ts";
 
 /** An isolate wakes relays at most this often; an object that works has its own alarm. */
@@ -23,7 +23,7 @@ export type RelayStates = Readonly<Record<string, RelayDescription | null>>;
 
 /** The binding RELAY; null where the Worker has none. */
 export function relaysOf({ RELAY }: Readonly<Record<string, unknown>>): RelayNamespace | null {
-  return isNamespace(RELAY) ? RELAY : null;
+  return isNamespace<RelayCalls>(RELAY) ? RELAY : null;
 }
 
 /** Never rejects. */
@@ -54,8 +54,4 @@ function ask<Reply>(
   call: (relay: RelayCalls) => Promise<Reply>,
 ): Promise<Reply | null> {
   return answerWithin(ASK_TIMEOUT_MS, call(namespace.get(namespace.idFromName(name))));
-}
-
-function isNamespace(value: unknown): value is RelayNamespace {
-  return typeof value === "object" && value !== null && "idFromName" in value && "get" in value;
 }

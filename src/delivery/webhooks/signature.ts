@@ -11,7 +11,6 @@ import { decodeBase64, encodeBase64 } from "../events/base64.ts";
 export const MAX_SECRETS = 10;
 /** What the specification asks for; shorter ones work, `check` advises against them. */
 export const MIN_SECRET_BYTES = 24;
-export const MAX_SECRET_BYTES = 64;
 export const SECRET_PREFIX = "whsec_";
 
 /** The key in a secret, with or without its prefix; null for what is empty or no base64. */

@@ -78,7 +78,7 @@ export function readsOutput(call: CallTemplate): boolean {
 }
 
 /** Every reference of a call. */
-export function callReferences(call: CallTemplate): readonly Reference[] {
+function callReferences(call: CallTemplate): readonly Reference[] {
   return [
     ...referencesOf(call.path),
     ...call.headers.flatMap(([, value]) => (secretOf(value) === null ? referencesOf(value) : [])),

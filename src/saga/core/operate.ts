@@ -2,7 +2,7 @@
 
 import type { SagaDefinition } from "./definition.ts";
 import { advance, endAs, stepOf, stopForward } from "./progress.ts";
-import type { Attempts, SagaState, StepState, Stop } from "./state.ts";
+import type { Attempts, Direction, SagaState, StepState, Stop } from "./state.ts";
 import { copyState } from "./state.ts";
 
 export type Operation =
@@ -108,13 +108,8 @@ function retryParked(
       step.call.nextAt = now;
     }
   }
-  if (stuck.some(({ undo }) => undo === "pending")) state.phase = "compensating";
-  else {
-    state.phase = "running";
-    state.stop = null;
-  }
-  advance(definition, state, now);
-  return { kind: "done", state, replaceExecutor: true };
+  const direction = stuck.some(({ undo }) => undo === "pending") ? "undo" : "forward";
+  return goOn(definition, state, direction, now);
 }
 
 /** A definite no may be remembered by its key, so the next try gets another one; a doubtful one must not. */
@@ -144,11 +139,14 @@ function markParked(
       step.inDoubt = false;
     }
   }
-  if (state.steps.some(({ undo }) => undo !== "none")) state.phase = "compensating";
-  else {
-    state.phase = "running";
-    state.stop = null;
-  }
+  const direction = state.steps.some(({ undo }) => undo !== "none") ? "undo" : "forward";
+  return goOn(definition, state, direction, now);
+}
+
+/** What was parked is under way again, with another executor. */
+function goOn(definition: SagaDefinition, state: SagaState, direction: Direction, now: number): Operated {
+  state.phase = direction === "undo" ? "compensating" : "running";
+  if (direction === "forward") state.stop = null;
   advance(definition, state, now);
   return { kind: "done", state, replaceExecutor: true };
 }

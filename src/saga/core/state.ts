@@ -162,7 +162,7 @@ export function isOver({ phase }: SagaState): boolean {
 }
 
 /** Whether an executor has something to do. */
-export function isActive({ phase }: SagaState): boolean {
+export function isActive({ phase }: Pick<SagaState, "phase">): boolean {
   return phase === "pending" || phase === "running" || phase === "compensating";
 }
 

@@ -46,7 +46,7 @@ function orTimeout(state: SagaState, at: number): number {
 }
 
 /** When something should have happened to an instance: its next try, or the end of a lease. */
-export function expectedAt({ steps, updatedAt }: SagaState): number {
+function expectedAt({ steps, updatedAt }: SagaState): number {
   const expected = steps
     .flatMap(({ call, undoCall }) => [call.leaseUntil, call.nextAt, undoCall.leaseUntil, undoCall.nextAt])
     .filter((at) => at !== null);

@@ -29,9 +29,8 @@ export function startLocalHub(config: string): LocalHub {
   const hub = bootHub(LOCAL_REGION, 0, NOTHING_STORED, Date.now());
   announceUse(hub, Date.now());
   const stub = stubOf(hub);
-  const rounds = { searchedAt: 0 };
   const timer = setInterval(() => {
-    beginRound(hub, rounds, [], ROUND_MS, Date.now());
+    beginRound(hub, [], ROUND_MS, Date.now());
     forgetUnstored(hub);
   }, ROUND_MS);
   timer.unref();

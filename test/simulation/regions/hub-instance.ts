@@ -45,7 +45,6 @@ export class HubInstance {
   /** Fault: the next commit ends this life, before or after it is written. */
   diesAt: "before commit" | "after commit" | null = null;
   readonly #node: HubNode;
-  readonly #rounds = { searchedAt: Number.NEGATIVE_INFINITY };
   readonly #exchanges = new Map<string, { isUnderWay: boolean; at: number; again: boolean }>();
   #waiting: (() => void)[] = [];
   /** Answers that rights are on their way for. */
@@ -149,7 +148,7 @@ export class HubInstance {
     const { roundMs } = this.#node.world;
     const now = this.#node.now();
     // The first round is at once: a region that is new must not count alone for longer than it takes.
-    const isNew = this.#rounds.searchedAt === Number.NEGATIVE_INFINITY && isInUse(this.hub);
+    const isNew = !this.hub.hasGreeted && isInUse(this.hub);
     if (isNew || Math.abs(now - this.#roundAt) > 3 * roundMs) this.#round();
     else this.#node.setAlarm(this, nextRoundMs(this.hub, roundMs, now), false);
     for (const refill of takeRefills(this.hub, now)) this.#refill(refill);
@@ -164,7 +163,7 @@ export class HubInstance {
     const { universe, roundMs, flaws } = this.#node.world;
     const now = this.#node.now();
     this.#roundAt = now;
-    const { exchange, greet } = beginRound(this.hub, this.#rounds, universe, roundMs, now);
+    const { exchange, greet } = beginRound(this.hub, universe, roundMs, now);
     flaws.round?.(this.hub, now);
     if (!this.commit(true)) return;
     for (const region of exchange) this.#exchangeWith(region);

@@ -235,7 +235,7 @@ describe("size", () => {
 });
 
 describe("bounds, on both sides", () => {
-  it("ids", ({ expect }) => {
+  it("as many ids as a message may hold, none longer than an id", ({ expect }) => {
     expect(refusalOf([{ name: "", state: counterOfSlots(MAX_MESSAGE_IDS) }])).toBeNull();
     expect(refusalOf([{ name: "", state: counterOfSlots(MAX_MESSAGE_IDS + 1) }])).toBe("too-many-ids");
     expect(reasonOf(decodeStates(fromHex(`${HEADER} 8108 0161`)))).toBe("too-many-ids");
@@ -246,7 +246,7 @@ describe("bounds, on both sides", () => {
     );
   });
 
-  it("entries", ({ expect }) => {
+  it("as many entries as a message may hold", ({ expect }) => {
     const entries = Array.from({ length: MAX_MESSAGE_ENTRIES }, () => ({
       name: "",
       state: createGCounter(),
@@ -256,7 +256,7 @@ describe("bounds, on both sides", () => {
     expect(reasonOf(decodeStates(fromHex(`${HEADER} 00 914e`)))).toBe("too-many-entries");
   });
 
-  it("rows", ({ expect }) => {
+  it("as many rows as a message may hold", ({ expect }) => {
     const thousand = { name: "", state: counterOfSlots(1000) };
     const entries = Array.from({ length: MAX_MESSAGE_ROWS / 1000 }, () => thousand);
     const bytes = bytesOf(entries);
@@ -271,7 +271,7 @@ describe("bounds, on both sides", () => {
     expect(reasonOf(decodeStates(oneMore))).toBe("too-many-rows");
   });
 
-  it("names and values", ({ expect }) => {
+  it("names and values as long as they may be", ({ expect }) => {
     const name = "é".repeat(MAX_NAME_BYTES / 2);
     expect(decodeStates(bytesOf([{ name, state: createGCounter() }])).kind).toBe("decoded");
     expect(refusalOf([{ name: `${name}x`, state: createGCounter() }])).toBe("too-long-text");
@@ -289,7 +289,7 @@ describe("bounds, on both sides", () => {
     expect(reasonOfBody("06", `01 00 0000 01 8120 ${tooLong} 00`)).toBe("too-long-text");
   });
 
-  it("the whole message", ({ expect }) => {
+  it("as many bytes as a message may have", ({ expect }) => {
     const register = createLwwRegister();
     writeRegister(register, WEUR, { ms: 1, count: 1 }, "鍵".repeat(MAX_REGISTER_CHARS), 1);
     const entry = { name: "", state: register };

@@ -53,7 +53,7 @@ function counterOf(totals: Record<string, number>): GCounter {
 }
 
 describe("slot ids", () => {
-  it("one spelling per slot", ({ expect }) => {
+  it("have one spelling each", ({ expect }) => {
     expect(parseSlot("apac-ne.3.1.12")).toEqual({ region: "apac-ne", shard: 3, sub: 1, epoch: 12 });
     const wrong = [
       "",
@@ -70,7 +70,7 @@ describe("slot ids", () => {
     }
   });
 
-  it("bounds", ({ expect }) => {
+  it("take the greatest of each part and nothing past it", ({ expect }) => {
     const greatest = {
       region: "r".repeat(MAX_REGION_CHARS),
       shard: MAX_SHARD,

@@ -86,11 +86,10 @@ describe("a message that comes late", () => {
 describe("a region that does not answer a greeting", () => {
   it("is greeted again, less and less often, until it says whether it is in use", ({ expect }) => {
     const hub = usedHub("weur");
-    const state = { searchedAt: Number.NEGATIVE_INFINITY };
     const greeted: number[] = [];
     for (let second = 0; second < 60; second++) {
       const now = NOW + second * ROUND_MS;
-      const { greet } = beginRound(hub, state, ["weur", "enam"], ROUND_MS, now);
+      const { greet } = beginRound(hub, ["weur", "enam"], ROUND_MS, now);
       if (greet.includes("enam")) greeted.push(second);
     }
     expect(greeted).toEqual([0, 1, 2, 3, 5, 9, 17, 33]);

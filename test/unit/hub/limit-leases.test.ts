@@ -157,7 +157,7 @@ describe("windows", () => {
     for (let at = 0; at < 10; at++) noteUse(weur, termsOf({ key: `k${at}` }), "s", T0, 1, T0);
     exchange(weur, enam, T0);
     for (const hub of [weur, enam]) {
-      beginRound(hub, { searchedAt: T0 }, [], ROUND_MS, T0 + 3_600_000);
+      beginRound(hub, [], ROUND_MS, T0 + 3_600_000);
       expect([...hub.states.keys()].filter((name) => name.startsWith("w:"))).toEqual([]);
     }
   });

@@ -23,7 +23,7 @@ import { newHub, settle, usedHub } from "./hubs.ts";
 const UNIVERSE = ["weur", "enam", "apac"];
 
 function begin(hub: Hub, now: number) {
-  return beginRound(hub, { searchedAt: now }, UNIVERSE, ROUND_MS, now);
+  return beginRound(hub, UNIVERSE, ROUND_MS, now);
 }
 
 describe("a region", () => {

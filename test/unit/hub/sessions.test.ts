@@ -237,5 +237,5 @@ describe("a session", () => {
 });
 
 function round(hub: Hub, now: number): void {
-  beginRound(hub, { searchedAt: now }, [], ROUND_MS, now);
+  beginRound(hub, [], ROUND_MS, now);
 }

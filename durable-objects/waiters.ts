@@ -1,9 +1,9 @@
-// Calls that wait for an instance to change.
+// Calls that wait until something that has a number has changed.
 
 export class Waiters {
   readonly #bySeq = new Map<number, Set<() => void>>();
 
-  /** Resolves when the instance has changed, or after `ms`. */
+  /** Resolves at the next `wake` of this number, or after `ms`. */
   changed(seq: number, ms: number): Promise<void> {
     return new Promise((resolve) => {
       const waiters = this.#bySeq.get(seq) ?? new Set();
