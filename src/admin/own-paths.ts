@@ -60,7 +60,13 @@ export async function answerOwnPath(x: Exchange, replaceConfig: ReplaceConfig): 
   const url = `http://gateway${gatewayPath(x.path)}${x.query}`;
   const { method, headers } = x.request;
   const body = takesNoBody(method) ? null : x.request.body;
-  const request = new Request(url, { method, headers, body, ...(body === null ? {} : { duplex: "half" }) });
+  const request = new Request(url, {
+    // No path here takes it, and a Request cannot have it, where a server of Node's lets it in.
+    method: method === "TRACE" ? "OPTIONS" : method,
+    headers,
+    body,
+    ...(body === null ? {} : { duplex: "half" }),
+  });
   const response = await app.fetch(request, { x, replaceConfig });
   const answer = new Response(response.body, response);
   if (!answer.headers.has("cache-control")) answer.headers.set("cache-control", "no-store");
