@@ -93,7 +93,7 @@ function isCount(value: unknown): value is number {
   return typeof value === "number" && Number.isSafeInteger(value) && value >= 0 && value <= MAX_ENTRY_AMOUNT;
 }
 
-/** As large as a configuration may have it: who wants no `consecutive` writes a number that is never reached. */
+/** As large as a configuration may have it: who wants none writes a number that is never reached. */
 function isThreshold(value: unknown): boolean {
   return typeof value === "number" && Number.isSafeInteger(value) && value >= 1;
 }

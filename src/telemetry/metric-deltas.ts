@@ -14,7 +14,7 @@ export class MetricDeltas {
 
   /**
    * Growth since the last call, as much of it as one report takes; the rest comes with the next ones. It is
-   * part of a report from now on. A series that no hub takes is left out, or the whole report would be refused.
+   * part of a report from now on. A series that no hub takes is left out: it would have the report refused.
    */
   take(text: PrometheusText): Series[] {
     const grown = this.#growth(text).filter(([series, by]) => series.length <= MAX_SERIES_CHARS && by >= 0);
