@@ -1,5 +1,6 @@
-// `GET /_gateway/metrics`: Prometheus text. Counters come from telemetry, gauges from the upstreams'
-// state at the moment of the scrape; a closed breaker is reported too, or dashboards would read "no data".
+// `GET /_gateway/metrics`: Prometheus text. Counters are the hub's sums alone: with what one isolate has not
+// told it yet, the next scrape by another isolate would show less. Gauges come from the upstreams' state at
+// the moment of the scrape; a closed breaker is reported too, or dashboards would read "no data".
 
 import type { Engine } from "../edge/engine.ts";
 import type { HubDescription } from "../hub/description.ts";
@@ -23,10 +24,11 @@ const GAUGES = [
   ["tidegate_concurrency_waiting", "Requests in line for a permit.", "waiting"],
 ] as const;
 
-/** What the hub knows of its region; null: it did not answer, and this isolate is all that is seen. */
+/** What the hub knows of its region. */
 export interface HubView {
   readonly description: HubDescription;
-  readonly metrics: readonly (readonly [series: string, value: number])[];
+  /** null: its isolate tells it nothing, being alone in its process. */
+  readonly metrics: readonly (readonly [series: string, value: number])[] | null;
 }
 
 /** What waits in objects of its own. */
@@ -37,6 +39,7 @@ export interface StoredWork {
   readonly relays: RelayStates;
 }
 
+/** `hub` null: there is none, and this isolate is all that there is. */
 export function renderMetrics(
   engine: Engine,
   hub: HubView | null,
@@ -44,12 +47,9 @@ export function renderMetrics(
   now: number,
 ): string {
   const text = renderCounters(engine);
-  if (hub !== null) {
-    // The sums of all isolates, and what this one has not told the hub yet.
-    const rest = engine.telemetry.deltas.rest(text);
+  if (hub !== null && hub.metrics !== null) {
     text.clear();
     text.add(hub.metrics);
-    text.add(rest);
   }
   const states = Object.entries(describeUpstreams(engine, hub?.description ?? null, now));
   for (const [metric, help, field] of GAUGES) {

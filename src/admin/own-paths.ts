@@ -2,7 +2,8 @@
 // a stored request are public; everything else needs the admin token, and without one configured does not
 // exist.
 
-import { Hono } from "hono";
+import { Hono, type Context } from "hono";
+import { readBody, release } from "../delivery/accept-body.ts";
 import { gatewayPath } from "../http/paths.ts";
 import { makeProblem, sign } from "../edge/answer.ts";
 import { equalSecrets } from "../edge/api-keys.ts";
@@ -10,6 +11,9 @@ import { takesNoBody } from "../edge/checks.ts";
 import type { Engine } from "../edge/engine.ts";
 import type { Exchange } from "../edge/exchange.ts";
 import type { HubDescription } from "../hub/description.ts";
+import { MAX_SERIES } from "../hub/hub.ts";
+import { MAX_REPORT_ENTRIES } from "../hub/protocol.ts";
+import { MAX_ADMIN_BODY_BYTES, notAnswered, problem } from "./answers.ts";
 import { addToCounter, readCounter } from "./counters.ts";
 import { listDeadLetters, replayDeadLetters, skipDeadLetter } from "./dead-letters.ts";
 import { postEvents } from "./events.ts";
@@ -38,7 +42,14 @@ interface OwnPathContext {
 /** A configuration larger than this is refused. Compiled, one route takes about 800 bytes. */
 export const MAX_CONFIG_BYTES = 32 * 1024 * 1024;
 
+/** Reports that hold all series that a hub adds up. */
+const MAX_TELLS = MAX_SERIES / MAX_REPORT_ENTRIES;
+
 const METRICS_PATH = "/_gateway/metrics";
+/** Paths that bound their bodies themselves. */
+const HAVE_BOUNDS: ReadonlySet<string> = new Set(["/_gateway/events", "/_gateway/config"]);
+/** Longest time that a body may take. */
+const READ_MS = 30_000;
 export const METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
 let app: Hono<OwnPathContext> | null = null;
@@ -49,9 +60,17 @@ export async function answerOwnPath(x: Exchange, replaceConfig: ReplaceConfig): 
   const url = `http://gateway${gatewayPath(x.path)}${x.query}`;
   const { method, headers } = x.request;
   const body = takesNoBody(method) ? null : x.request.body;
-  const request = new Request(url, { method, headers, body, ...(body === null ? {} : { duplex: "half" }) });
+  const request = new Request(url, {
+    // No path here takes it, and a Request cannot have it, where a server of Node's lets it in.
+    method: method === "TRACE" ? "OPTIONS" : method,
+    headers,
+    body,
+    ...(body === null ? {} : { duplex: "half" }),
+  });
   const response = await app.fetch(request, { x, replaceConfig });
-  return sign(x, new Response(response.body, response));
+  const answer = new Response(response.body, response);
+  if (!answer.headers.has("cache-control")) answer.headers.set("cache-control", "no-store");
+  return sign(x, answer);
 }
 
 function createOwnPaths(): Hono<OwnPathContext> {
@@ -65,7 +84,10 @@ function createOwnPaths(): Hono<OwnPathContext> {
   own.use(
     "*",
     async (c, next) =>
-      (authorize(c.env.x, c.req.path, c.req.header("authorization")) ?? (await next())) || undefined,
+      (authorize(c.env.x, c.req.path, c.req.header("authorization")) ??
+        (await takeBody(c)) ??
+        (await next())) ||
+      undefined,
   );
   own.get("/_gateway/state", async (c) => {
     const { engine } = c.env.x;
@@ -75,6 +97,8 @@ function createOwnPaths(): Hono<OwnPathContext> {
   own.get(METRICS_PATH, async (c) => {
     const { engine } = c.env.x;
     const [hub, work] = await Promise.all([viewHub(engine), viewWork(engine)]);
+    // One isolate's counters in their place would look like a restart.
+    if (hub === null && engine.hub !== null) return notAnswered(c.env.x);
     return c.body(renderMetrics(engine, hub, work, Date.now()), 200, { "content-type": METRICS_TYPE });
   });
   addRegionPaths(own);
@@ -83,7 +107,26 @@ function createOwnPaths(): Hono<OwnPathContext> {
   addEventPaths(own);
   own.put("/_gateway/config", (c) => putConfig(c.env.x, c.req.raw, c.env.replaceConfig));
   own.notFound((c) => makeProblem(c.env.x, "route_not_found", {}, new Headers()));
+  // A bug is the pipeline's to log and to answer.
+  own.onError((error) => {
+    throw error;
+  });
   return own;
+}
+
+/** Reads a body as far as handlers may read it; null: they may go on. */
+async function takeBody({ req, env: { x } }: Context<OwnPathContext>): Promise<Response | null> {
+  const { raw, path } = req;
+  if (raw.body === null || HAVE_BOUNDS.has(path)) return null;
+  const limitBytes = MAX_ADMIN_BODY_BYTES;
+  const { url, method, headers } = raw;
+  const bounds = { limitBytes, hasBucket: true, waitMs: READ_MS };
+  const read = await readBody(raw.body, headers.get("content-length"), bounds);
+  if (read.kind === "too-large") return makeProblem(x, "body_too_large", { limitBytes }, new Headers());
+  if (read.kind !== "read") return problem(x, "bad_request", "Send the whole body.");
+  release(read.body);
+  req.raw = new Request(url, { method, headers, body: read.body });
+  return null;
 }
 
 /** An instance's own pages: its address opens them. */
@@ -157,14 +200,21 @@ export async function describeHub({ hub: own }: Engine): Promise<HubDescription 
   return (await own?.ask((hub) => hub.describe())) ?? null;
 }
 
-/** What a scrape needs of the hub; null when it does not answer, or there is none. */
-export async function viewHub({ hub: own }: Engine): Promise<HubView | null> {
-  await own?.settled();
-  const view = own?.ask(async (hub) => {
-    const [description, metrics] = await Promise.all([hub.describe(), hub.metrics()]);
+/**
+ * What a scrape needs of the hub, which hears first what this isolate has counted; null when it does not
+ * answer, or there is none.
+ */
+export async function viewHub({ hub: own, telemetry }: Engine): Promise<HubView | null> {
+  if (own === null) return null;
+  const tells = own.link.upstreams !== null;
+  for (let left = tells ? MAX_TELLS : 0; left > 0; left--) {
+    await own.tell();
+    if (!telemetry.deltas.hasMore) break;
+  }
+  return own.ask(async (hub) => {
+    const [description, metrics] = await Promise.all([hub.describe(), tells ? hub.metrics() : null]);
     return { description, metrics };
   });
-  return (await view) ?? null;
 }
 
 function isAdmin(x: Exchange, path: string, authorization: string | undefined): boolean {

@@ -104,7 +104,7 @@ function leaseText({ id, fence, attempt, target }: ClaimedJob): string {
 function parseLease(leaseId: string): { leaseId: string; settlement: Settlement }[] {
   const match = LEASE.exec(leaseId);
   const fence = match === null ? Number.NaN : Number.parseInt(match[1], 36);
-  if (match === null || !Number.isSafeInteger(fence)) return [];
+  if (match === null || !Number.isSafeInteger(fence) || !leaseId.isWellFormed()) return [];
   const outcome = { kind: "succeeded" as const, result: { status: 200, headers: [], body: null } };
   return [{ leaseId, settlement: { id: match[2], fence, outcome, tookMs: 0 } }];
 }

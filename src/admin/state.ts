@@ -190,7 +190,7 @@ export function describeUpstream(
     breaker: {
       phase: override?.breaker ?? (breaker === null ? "closed" : phaseAt(breaker, now)),
       generation: breaker?.state.generation ?? 0,
-      openUntil: openUntilOf(control, override),
+      openUntil: openUntilOf(control, override, now),
     },
     cursor: override?.cursor ?? shed.cursor,
     limit: bulkhead.permits.limit,
@@ -222,7 +222,13 @@ function describeTargets(plan: UpstreamPlan, { targets, ejections }: UpstreamCon
   });
 }
 
-function openUntilOf({ breaker }: UpstreamControl, override: OverrideTerms | null): number | null {
-  if (override?.breaker === "open") return override.until;
-  return breaker?.state.phase === "open" ? Math.ceil(breaker.state.openUntil) : null;
+/** null: not open, or the open time is over, which reads as half-open. */
+function openUntilOf(
+  { breaker }: UpstreamControl,
+  override: OverrideTerms | null,
+  now: number,
+): number | null {
+  if (override?.breaker !== undefined) return override.breaker === "open" ? override.until : null;
+  if (breaker?.state.phase !== "open" || breaker.state.openUntil <= now) return null;
+  return Math.ceil(breaker.state.openUntil);
 }

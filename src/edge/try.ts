@@ -77,7 +77,8 @@ export async function runTry(x: Exchange, attempt: Attempt): Promise<Verdict> {
     throw bug;
   });
   const now = Date.now();
-  const latencyMs = now - startedAt;
+  // A clock that is set back must not make a sum fall: a hub refuses reports of less than nothing.
+  const latencyMs = Math.max(0, now - startedAt);
   endTry(x, result, now);
   const retryAfterAt = result.response === null ? 0 : retryAfterOf(result.response, now);
   attempt.isCrowdedOut = finishTry(
@@ -97,7 +98,7 @@ export async function runTry(x: Exchange, attempt: Attempt): Promise<Verdict> {
     x.engine.random,
   );
   x.response = result.response;
-  x.engine.telemetry.tried(plan.index, result.outcome, latencyMs);
+  x.engine.telemetry.tried(x.request.method, plan.index, result.outcome, latencyMs);
   x.engine.telemetry.breakerSeen(plan, control.breaker);
   x.engine.telemetry.targetsSeen(plan, control.ejections);
   return result.verdict;

@@ -133,11 +133,12 @@ function sumGauges(hub: Hub, upstream: string): UpstreamGauges {
 }
 
 function sumCounters(hub: Hub): Record<string, number> {
-  const sums: Record<string, number> = {};
+  // A counter may have a name that every object has, such as "constructor".
+  const sums = new Map<string, number>();
   for (const [name, state] of hub.states) {
     if (state.kind !== "g-counter") continue;
     const counter = name.split(":", 2)[1];
-    sums[counter] = (sums[counter] ?? 0) + gCounterValue(state);
+    sums.set(counter, (sums.get(counter) ?? 0) + gCounterValue(state));
   }
-  return sums;
+  return Object.fromEntries(sums);
 }

@@ -76,19 +76,11 @@ export function isUpstreamAsk(value: unknown): value is UpstreamAsk {
 function isUpstreamTerms(value: unknown): value is UpstreamTerms {
   if (!isFields(value) || !isFields(value.breaker) || !isPlainName(value.upstream)) return false;
   const { breaker, probeMs } = value;
-  const numbers = [
-    breaker.failureRate,
-    breaker.slowCallRate,
-    breaker.minimumCalls,
-    breaker.windowMs,
-    breaker.consecutive,
-    breaker.openForMs,
-    breaker.maxOpenForMs,
-    breaker.probes,
-    probeMs,
-  ];
+  const { failureRate, slowCallRate, windowMs, openForMs, maxOpenForMs } = breaker;
+  const numbers = [failureRate, slowCallRate, windowMs, openForMs, maxOpenForMs, probeMs];
   return (
     numbers.every((number) => isDuration(number) && number > 0) &&
+    [breaker.minimumCalls, breaker.consecutive, breaker.probes].every(isThreshold) &&
     isDuration(breaker.rampUpMs) &&
     (breaker.slowCallMs === null || isDuration(breaker.slowCallMs))
   );
@@ -100,6 +92,11 @@ function isProbe(value: unknown): boolean {
 
 function isCount(value: unknown): value is number {
   return isWhole(value, 0, MAX_ENTRY_AMOUNT);
+}
+
+/** As large as a configuration may have it: who wants none writes a number that is never reached. */
+function isThreshold(value: unknown): boolean {
+  return typeof value === "number" && Number.isSafeInteger(value) && value >= 1;
 }
 
 function isDuration(value: unknown): value is number {

@@ -33,6 +33,8 @@ export const LEDGER_TIMEOUT_MS = 2_000;
 const MAX_LONE_SYNCS = 20;
 const SHARD = 0;
 const SETTLE_POLL_MS = 5;
+/** Longest wait until the hub may be told something before its time. */
+const TELL_WAIT_MS = 500;
 /** In local development an isolate goes on syncing for so long after its last request (see `linger`). */
 const LINGER_MS = 20_000;
 
@@ -129,6 +131,27 @@ export class WorkerHub {
   /** Asks the hub of this region something for the admin surface; null when it does not answer. */
   ask<Answer>(call: (hub: HubStub) => Promise<Answer>): Promise<Answer | null> {
     return answerWithin(ADMIN_TIMEOUT_MS, call(this.stub(this.region)));
+  }
+
+  /** Has the hub hear what was counted here before its time, for a reader of the region's sums. */
+  async tell(): Promise<void> {
+    await this.settled();
+    // One that has failed goes again as it was; what was counted since is in the next one.
+    const syncs = this.link.replica.frozen === null ? 1 : 2;
+    for (let left = syncs; left > 0 && (await this.#syncNow()); left--);
+  }
+
+  /** Whether the hub has heard. */
+  async #syncNow(): Promise<boolean> {
+    const { link } = this;
+    for (let waitedMs = 0; !link.syncEarly(); waitedMs += SETTLE_POLL_MS) {
+      if (waitedMs >= TELL_WAIT_MS) return false;
+      await new Promise((resolve) => setTimeout(resolve, SETTLE_POLL_MS));
+    }
+    // What follows a failure need not be waited for.
+    void this.takeBegun();
+    await this.settled();
+    return link.replica.failures === 0;
   }
 
   /** Waits until no report is on its way, so that what it holds is neither missed nor counted twice. */

@@ -15,8 +15,9 @@ export function createDurationHistogram(): DurationHistogram {
   return { counts: new Float64Array(BUCKET_BOUNDS_SECONDS.length + 1), sumSeconds: 0 };
 }
 
+/** A clock that was set back in between makes a duration of 0: a sum never falls. */
 export function recordDuration(histogram: DurationHistogram, ms: number): void {
-  const seconds = ms / 1000;
+  const seconds = Math.max(0, ms) / 1000;
   let bucket = 0;
   while (bucket < BUCKET_BOUNDS_SECONDS.length && seconds > BUCKET_BOUNDS_SECONDS[bucket]) bucket++;
   histogram.counts[bucket]++;

@@ -30,7 +30,7 @@ export class Telemetry {
   readonly #write: (line: string) => void;
   readonly #requests = new Map<number, DurationHistogram>();
   readonly #refusals = new Map<string, number>();
-  readonly #tries: readonly (readonly DurationHistogram[])[];
+  readonly #tries = new Map<number, DurationHistogram>();
   readonly #retries: Float64Array;
   readonly #limitRefusals: Float64Array;
   readonly #transitions = new Map<string, number>();
@@ -42,7 +42,6 @@ export class Telemetry {
     this.#plan = plan;
     this.#write = write;
     this.accessLog = new AccessLog(write);
-    this.#tries = plan.upstreams.map(() => OUTCOMES.map(createDurationHistogram));
     this.#retries = new Float64Array(plan.upstreams.length);
     this.#limitRefusals = new Float64Array(plan.limits.length);
     this.#lastTransitions = plan.upstreams.map(() => null);
@@ -51,17 +50,13 @@ export class Telemetry {
   /** A request is answered. `route` is -1 where none matched; `code` null where the upstream answered. */
   answered(method: string, route: number, status: number, code: string | null, durationMs: number): void {
     const key = ((route + 1) * STATUSES + status) * METHODS.length + methodIndex(method);
-    let histogram = this.#requests.get(key);
-    if (histogram === undefined) {
-      histogram = createDurationHistogram();
-      this.#requests.set(key, histogram);
-    }
-    recordDuration(histogram, durationMs);
+    recordDuration(histogramAt(this.#requests, key), durationMs);
     if (code !== null) this.#refusals.set(code, (this.#refusals.get(code) ?? 0) + 1);
   }
 
-  tried(upstream: number, outcome: number, durationMs: number): void {
-    recordDuration(this.#tries[upstream][outcome], durationMs);
+  tried(method: string, upstream: number, outcome: number, durationMs: number): void {
+    const key = (upstream * OUTCOMES.length + outcome) * METHODS.length + methodIndex(method);
+    recordDuration(histogramAt(this.#tries, key), durationMs);
   }
 
   retried(upstream: number): void {
@@ -124,13 +119,16 @@ export class Telemetry {
     text.metric(
       "http_client_request_duration_seconds",
       "histogram",
-      "Time of a try until response headers, by upstream and outcome.",
+      "Time of a try until response headers, by upstream, outcome and method.",
     );
-    for (const upstream of this.#plan.upstreams) {
-      for (const [index, outcome] of OUTCOMES.entries()) {
-        const labels = { tidegate_upstream: upstream.name, outcome };
-        text.histogram("http_client_request_duration_seconds", labels, this.#tries[upstream.index][index]);
-      }
+    for (const [key, histogram] of this.#tries) {
+      const [place, method] = [Math.floor(key / METHODS.length), METHODS[key % METHODS.length]];
+      const labels = {
+        tidegate_upstream: this.#plan.upstreams[Math.floor(place / OUTCOMES.length)].name,
+        outcome: OUTCOMES[place % OUTCOMES.length],
+        http_request_method: method,
+      };
+      text.histogram("http_client_request_duration_seconds", labels, histogram);
     }
     this.#renderCounters(text);
   }
@@ -182,4 +180,14 @@ export class Telemetry {
   #writeLine(now: number, level: string, event: string, fields: Record<string, unknown>): void {
     this.#write(JSON.stringify({ time: new Date(now).toISOString(), level, event, ...fields }));
   }
+}
+
+/** Made with its first duration: what never happens has no series. */
+function histogramAt(histograms: Map<number, DurationHistogram>, key: number): DurationHistogram {
+  let histogram = histograms.get(key);
+  if (histogram === undefined) {
+    histogram = createDurationHistogram();
+    histograms.set(key, histogram);
+  }
+  return histogram;
 }

@@ -53,16 +53,19 @@ beforeAll(async () => {
   gateway = await startGateway({
     config: {
       upstreams: {
-        main: { targets: [upstream.url], retry: false },
+        // Who wants no such breaker writes a number that is never reached.
+        main: { targets: [upstream.url], retry: false, breaker: { consecutive: 5_000_000_000 } },
         broken: {
           targets: [upstream.url],
           retry: false,
           breaker: { consecutive: 2, openFor: "60s", maxOpenFor: "60s" },
         },
       },
+      counters: { constructor: { key: "route" } },
+      subscriptions: { pulled: { events: ["*"], deliver: { pull: true } } },
       limits: { few: { key: "route", rate: 1, per: "1h" } },
       routes: [
-        { name: "main-route", path: "/main/*", upstream: "main" },
+        { name: "main-route", path: "/main/*", upstream: "main", count: ["constructor"] },
         { name: "broken-route", path: "/broken/*", upstream: "broken" },
         { name: "limited", path: "/limited", upstream: "main", limits: ["few"] },
       ],
@@ -180,6 +183,8 @@ describe("problem pages", () => {
 
 describe("state", () => {
   it("has the documented shape", async ({ expect }) => {
+    // A scrape has the isolate speak to its hub.
+    await ask("/_gateway/metrics", METRICS_TOKEN);
     const release = ask("/main/hold");
     await until("one is in flight", 3000, () => held.length === 1);
     const answer = await ask("/_gateway/state", gateway.adminToken);
@@ -187,7 +192,7 @@ describe("state", () => {
     const state = jsonObject(answer.text);
     expect(state).toMatchObject({
       region: expect.any(String),
-      isolate: { session: expect.any(String), snapshotAgeMs: null },
+      isolate: { session: expect.any(String), snapshotAgeMs: expect.any(Number) },
       upstreams: {
         main: {
           breaker: { phase: "closed", generation: expect.any(Number), openUntil: null },
@@ -245,6 +250,59 @@ function answeredCount(all: readonly Sample[]): number {
   return counts.reduce((total, { value }) => total + value, 0);
 }
 
+describe("answers of the admin surface", () => {
+  it("are kept by no cache, but for the pages that are the same for all", async ({ expect }) => {
+    const admin = ["state", "metrics", "overrides", "counters/constructor?key=k", "dead-letters/pulled"];
+    for (const path of admin) {
+      const answer = await ask(`/_gateway/${path}`, gateway.adminToken);
+      expect([answer.status, answer.header("cache-control")], path).toEqual([200, "no-store"]);
+    }
+    expect((await ask("/_gateway/health")).header("cache-control")).toBe("no-store");
+    expect((await ask("/_gateway/problems/shed")).header("cache-control")).toMatch(/^public/);
+  });
+
+  it("to bodies that are too large are 413, said or not how large", async ({ expect }) => {
+    const body = `{"key":"${"x".repeat(70_000)}","by":1}`;
+    const streamed = new Blob([body]).stream();
+    for (const init of [{ body }, { body: streamed, duplex: "half" as const }]) {
+      const path = "/_gateway/counters/constructor";
+      const answer = await ask(path, gateway.adminToken, { method: "POST", ...init });
+      expect(expectProblem(expect, answer, { code: "body_too_large", status: 413 })["limitBytes"]).toBe(
+        65_536,
+      );
+    }
+    const unknown = await ask("/_gateway/counters/constructor", undefined, { method: "POST", body });
+    expect(unknown.status).toBe(401);
+  });
+
+  it.for([
+    ["a number beyond all", "overrides/main", '{"breaker":"open","forMs":1e400}'],
+    ["lists in lists", "overrides/main", `${"[".repeat(30_000)}${"]".repeat(30_000)}`],
+    ["a prototype", "overrides/main", '{"__proto__":{"forMs":1},"breaker":"open"}'],
+    ["half a character", "counters/constructor", '{"key":"\\ud800","by":1}'],
+    ["a list for a text", "counters/constructor", '{"key":["k"],"by":1}'],
+    ["an operation that there is not", "events", '{"op":"x","source":{}}'],
+    ["no JSON", "events", "NaN"],
+  ])("to %s are 400 at %s", async ([, path, body], { expect }) => {
+    const method = path.startsWith("overrides") ? "PUT" : "POST";
+    const answer = await ask(`/_gateway/${path}`, gateway.adminToken, { method, body });
+    expectProblem(expect, answer, { code: "bad_request", status: 400, waits: false });
+    expect(answer.text).not.toContain("    at ");
+  });
+
+  it("say of a lease that cannot be one that it is over", async ({ expect }) => {
+    const init = { method: "POST", body: '{"leaseIds":["1.\\ud800","zz"]}' };
+    const answer = await ask("/_gateway/subscriptions/pulled/ack", gateway.adminToken, init);
+    expect([answer.status, answer.text]).toEqual([200, '{"acked":[],"expired":["1.\\ud800","zz"]}']);
+  });
+
+  it("tell of a change from a database that is named in half a character", async ({ expect }) => {
+    const body = '{"op":"c","source":{"name":"\\ud800"},"after":{}}';
+    const answer = await ask("/_gateway/events", gateway.adminToken, { method: "POST", body });
+    expect([answer.status, answer.text]).toEqual([202, expect.stringContaining('"status":"accepted"')]);
+  });
+});
+
 describe("metrics", () => {
   it("are Prometheus text: typed, unique, no label is unsafe", async ({ expect }) => {
     await ask("/main/x");
@@ -267,6 +325,18 @@ describe("metrics", () => {
         expect(sample.value, keyOf(sample)).toBeGreaterThanOrEqual(earlier.get(keyOf(sample)) ?? 0);
       }
     }
+  });
+
+  it("count usage under any name, whatever thresholds an upstream's breaker has", async ({ expect }) => {
+    await ask("/main/counted");
+    await until("it is counted", 10_000, async () => {
+      const counted = (await samples()).find(({ name, labels }) => {
+        return name === "tidegate_usage_total" && labels["counter"] === "constructor";
+      });
+      return (counted?.value ?? 0) > 0;
+    });
+    const refused = (await samples()).find(({ labels }) => labels["event"] === "refused");
+    expect(refused).toMatchObject({ name: "tidegate_hub_events_total", value: 0 });
   });
 
   it("do not grow with what clients make up", async ({ expect }) => {

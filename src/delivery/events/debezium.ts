@@ -138,7 +138,9 @@ function outboxEvent(change: Change, row: Readonly<Record<string, unknown>>): Ch
 }
 
 function envelope({ source, at }: Change) {
-  const part = (name: string): string => encodeURIComponent(words(source, name) ?? "unknown");
+  // Half of a surrogate pair cannot be encoded.
+  const part = (name: string): string =>
+    encodeURIComponent((words(source, name) ?? "unknown").toWellFormed());
   const isTime = at !== null && Math.abs(at) <= 8.64e15 && at >= 0;
   return {
     source: `/debezium/${part("connector")}/${part("name")}`,

@@ -29,6 +29,10 @@ export function createAdminServer(engine: Engine, isDraining: () => boolean) {
   app.get("/state", async (c) =>
     c.json(describeState(engine, await describeHub(engine), NO_WORK, Date.now())),
   );
+  app.onError((error, c) => {
+    engine.telemetry.bug("admin", error, Date.now());
+    return c.text("an error inside the sidecar, see its log", 500);
+  });
   app.get("/metrics", async (c) =>
     c.body(renderMetrics(engine, await viewHub(engine), NO_WORK, Date.now()), 200, {
       "content-type": METRICS_TYPE,

@@ -327,6 +327,15 @@ describe("the inbound side", () => {
     expect((await fetch(url)).status).toBe(401);
   });
 
+  it("takes no method that only a server knows for a bug", async () => {
+    const path = "/_gateway/health";
+    expect((await ask({ path, method: "TRACE" })).status).toBe(401);
+    const headers = { authorization: "Bearer secret" };
+    expect((await ask({ path, method: "TRACE", headers })).status).toBe(404);
+    const metrics = await (await fetch(`${sidecar.url("admin")}/metrics`)).text();
+    expect(metrics).toMatch(/^tidegate_bugs_total 0$/m);
+  });
+
   // There is no Python here.
   it.skipIf(PYTHON === undefined)("serves in front of a program that knows nothing of it", async () => {
     const port = await freePort("127.0.0.1", 24_000 + (process.pid % 1_000));

@@ -190,7 +190,7 @@ describe("the outbound side", () => {
     });
     const metrics = await (await fetch(`${sidecar.url("admin")}/metrics`)).text();
     expect(metrics).toContain(
-      'http_client_request_duration_seconds_count{tidegate_upstream="payments",outcome="ok"}',
+      'http_client_request_duration_seconds_count{tidegate_upstream="payments",outcome="ok",http_request_method=',
     );
     expect(sidecar.log.find(({ requestId }) => requestId === "logged-1")).toMatchObject({
       event: "request",

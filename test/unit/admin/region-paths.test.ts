@@ -3,6 +3,9 @@
 import { describe, expect, it } from "vitest";
 import type { GatewayConfig } from "../../../src/config/gateway-config.ts";
 import { createGateway } from "../../../src/edge/gateway.ts";
+import { describeHub } from "../../../src/hub/description.ts";
+import { NOTHING_STORED, bootHub } from "../../../src/hub/hub.ts";
+import { serveSync } from "../../../src/hub/sync.ts";
 
 const CONFIG: GatewayConfig = {
   upstreams: { app: { targets: ["http://127.0.0.1:9"] } },
@@ -47,7 +50,7 @@ describe("without a hub that answers", () => {
     }
   });
 
-  it("state and metrics say what the isolate knows", async () => {
+  it("state says what the isolate knows", async () => {
     const dead = hubThat(() => Promise.reject(new Error("gone")));
     const state = await ask("GET", "state", null, dead);
     expect(await state.json()).toMatchObject({
@@ -55,7 +58,69 @@ describe("without a hub that answers", () => {
       isolate: { mode: "alone" },
       regions: { weur: {} },
     });
-    expect((await ask("GET", "metrics", null, dead)).status).toBe(200);
+  });
+
+  it("metrics are nobody's: the sums of one isolate in place of its region's would look like a restart", async () => {
+    const dead = hubThat(() => Promise.reject(new Error("gone")));
+    expect((await ask("GET", "metrics", null, dead)).status).toBe(503);
+    expect((await ask("GET", "metrics", null, {})).status).toBe(200);
+  });
+});
+
+describe("metrics of several isolates", () => {
+  it("are the region's, whichever isolate answers, and fall nowhere", async () => {
+    const hub = bootHub("weur", 0, NOTHING_STORED, Date.now());
+    const stub = {
+      sync: (request: unknown) => Promise.resolve(serveSync(hub, request, Date.now())),
+      describe: () => Promise.resolve(describeHub(hub, Date.now())),
+      metrics: () => Promise.resolve([...hub.metrics]),
+    };
+    const bindings = { ADMIN_TOKEN: "token", HUB: { idFromName: (name: string) => name, get: () => stub } };
+    const context = { waitUntil: () => {}, passThroughOnException: () => {}, props: {} };
+    const isolates = [createGateway(CONFIG), createGateway(CONFIG)];
+    const send = (at: number, path: string): Response | Promise<Response> => {
+      const headers = {
+        host: "gateway.test",
+        authorization: "Bearer token",
+        via: path === "/x" ? "1.1 tidegate" : "",
+      };
+      return isolates[at].handler.fetch(
+        new Request(`http://gateway.test${path}`, { headers }),
+        bindings,
+        context,
+      );
+    };
+    const seen: number[] = [];
+    for (const [at, requests] of [
+      [0, 2],
+      [1, 1],
+      [0, 3],
+      [1, 0],
+      [0, 0],
+    ]) {
+      for (let sent = 0; sent < requests; sent++) await send(at, "/x");
+      const text = await (await send(at, "/_gateway/metrics")).text();
+      const [, count] = /^tidegate_refusals_total\{code="loop_detected"\} (\d+)$/m.exec(text) ?? [];
+      seen.push(Number(count));
+    }
+    expect(seen).toEqual([2, 3, 6, 6, 6]);
+  });
+});
+
+describe("a bug in one of the gateway's own paths", () => {
+  it("is a problem as any other", async () => {
+    // No JSON can say this.
+    const stub = {
+      overrides: () => Promise.resolve({ app: 1n }),
+      sync: () => Promise.reject(new Error("gone")),
+    };
+    const broken = { HUB: { idFromName: (name: string) => name, get: () => stub } };
+    const response = await ask("GET", "overrides", null, broken);
+    expect([response.status, response.headers.get("content-type")]).toEqual([
+      500,
+      "application/problem+json",
+    ]);
+    expect(await response.json()).toMatchObject({ code: "internal_error", status: 500 });
   });
 });
 

@@ -34,17 +34,12 @@ describe("metrics of a region", () => {
     expect([...hub.metrics]).toEqual([['requests_total{route="a"}', 9]]);
   });
 
-  it("show what is on no report yet, and nothing twice", ({ expect }) => {
-    const deltas = new MetricDeltas();
-    deltas.take(textOf(3));
+  it("are shown as the hub has them, those of another version left out", ({ expect }) => {
     const text = textOf(5);
-    const rest = deltas.rest(text);
-    expect(rest).toEqual([['requests_total{route="a"}', 2]]);
     text.clear();
-    text.add([['requests_total{route="a"}', 7]]);
+    text.add([['requests_total{route="a"}', 9]]);
     text.add([['requests_total{route="other"}', 1]]);
     text.add([["of_another_version_total", 1]]);
-    text.add(rest);
     expect(text.toString()).toBe(
       [
         "# HELP requests_total Requests.",
@@ -67,6 +62,28 @@ describe("metrics of a region", () => {
     expect(first[0]).toEqual(['took_seconds_bucket{le="0.005"}', 0]);
     expect(first.at(-1)).toEqual(["took_seconds_count", 1]);
     expect(deltas.take(text)).toEqual([]);
+  });
+
+  it("never make a report that a hub refuses, however many series there are", ({ expect }) => {
+    const hub = bootHub("weur", 0, NOTHING_STORED, NOW);
+    const text = new PrometheusText();
+    text.metric("requests_total", "counter", "Requests.");
+    text.sample("requests_total", { route: "x".repeat(MAX_SERIES_CHARS) }, 1);
+    const routes = MAX_REPORT_ENTRIES + 7;
+    for (let route = 0; route < routes; route++) text.sample("requests_total", { route }, 1);
+    const deltas = new MetricDeltas();
+    expect(tell(hub, "one", 1, deltas.take(text))).toBe("synced");
+    expect([hub.metrics.size, deltas.hasMore]).toEqual([MAX_REPORT_ENTRIES, true]);
+    expect(tell(hub, "one", 2, deltas.take(text))).toBe("synced");
+    expect([hub.metrics.size, deltas.hasMore]).toEqual([routes, false]);
+    expect(new Set(hub.metrics.values())).toEqual(new Set([1]));
+  });
+
+  it("have no sum that falls when a clock is set back", ({ expect }) => {
+    const histogram = createDurationHistogram();
+    recordDuration(histogram, 5);
+    recordDuration(histogram, -3_600_000);
+    expect([histogram.sumSeconds, histogram.counts[0]]).toEqual([0.005, 2]);
   });
 
   it("are refused when they are no growth", ({ expect }) => {

@@ -1,6 +1,7 @@
 // Usage counters in one hub: what is added, what is read, and what happens at their bounds.
 
 import { describe, expect, it } from "vitest";
+import { describeHub } from "../../../src/hub/description.ts";
 import { MAX_STATES } from "../../../src/hub/hub.ts";
 import { createGCounter } from "../../../src/crdt/g-counter.ts";
 import { PEER_GONE_MS } from "../../../src/hub/peers.ts";
@@ -29,6 +30,13 @@ describe("a usage counter", () => {
       boundMs: 3 * ROUND_MS,
     });
     expect(hub.states.size).toBe(before);
+  });
+
+  it("may be called as what every object has", () => {
+    const hub = usedHub("weur");
+    for (const name of ["constructor", "toString", "hits"]) addUsage(hub, name, "k", 2, T0);
+    addUsage(hub, "toString", "l", 3, T0);
+    expect(describeHub(hub, T0).counters).toEqual({ constructor: 2, toString: 5, hits: 2 });
   });
 
   it("says when it can hold no more, and keeps what it has", () => {
