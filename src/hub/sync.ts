@@ -52,6 +52,11 @@ export function waitsForRights(hub: Hub, request: SyncRequest, reply: SyncReply,
   return reply.kind === "synced" && request.urgent && emptyHanded(hub, request, reply, now).length > 0;
 }
 
+/** Whether an answer gives a probe to an isolate, where a request may wait for it. */
+export function leasesProbe(reply: SyncReply): boolean {
+  return reply.kind === "synced" && (reply.verdicts ?? []).some(({ lease }) => lease !== 0);
+}
+
 /** The answer with what can be leased by now to those that got nothing. To be stored before it leaves. */
 export function leaseAgain(hub: Hub, request: SyncRequest, reply: SyncReply, now: number): SyncReply {
   if (reply.kind !== "synced") return reply;

@@ -44,6 +44,8 @@ export interface Regional {
   phase: BreakerPhase;
   /** Until when the verdict holds; infinite: nothing was reported since it came. */
   until: number;
+  /** When the hub last said anything of this upstream. */
+  heardAt: number;
   /** When the region's ramp began, by this isolate's clock. */
   rampedSince: number;
   pace: number;
@@ -90,6 +92,7 @@ export function followVerdict(breaker: Breaker, verdict: BreakerVerdict, now: nu
   // What was seen before the first verdict was seen of a closed breaker.
   const isFirst = regional.generation === 0 && verdict.phase === "closed";
   regional.until = Number.POSITIVE_INFINITY;
+  regional.heardAt = now;
   regional.generation = verdict.generation;
   regional.phase = verdict.phase;
   regional.rampedSince = now - verdict.rampedMs;
@@ -132,6 +135,17 @@ export function resumeRegional(breaker: Breaker, regional: Regional, now: number
 /** Whether a lease would be of use: there is none that waits for its call. */
 export function wantsLease({ lease, leaseUntil }: Regional, now: number): boolean {
   return lease === 0 || now >= leaseUntil;
+}
+
+/**
+ * Whether a call that is refused might be a probe, if only the hub were asked: the open time is over, no
+ * lease is at hand, and what the hub said is `staleMs` old. Where calls are rare a lease that comes behind
+ * a refusal would be over before the next call.
+ */
+export function wantsProbe({ regional, state }: Breaker, staleMs: number, now: number): boolean {
+  if (regional === null || now >= regional.until || now - regional.heardAt < staleMs) return false;
+  const isTime = state.phase === "half-open" || (state.phase === "open" && now >= state.openUntil);
+  return isTime && wantsLease(regional, now);
 }
 
 /** Takes a leased probe, for the one call that may be made with it; 0: there is none. */
@@ -224,6 +238,7 @@ function createRegional(): Regional {
     generation: 0,
     phase: "closed",
     until: Number.NEGATIVE_INFINITY,
+    heardAt: Number.NEGATIVE_INFINITY,
     rampedSince: 0,
     pace: 1,
     lease: 0,
