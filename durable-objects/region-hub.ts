@@ -20,6 +20,7 @@ import { isKey, isPlainName } from "../src/hub/names.ts";
 import { beginRound, nextRoundMs, type RoundState } from "../src/hub/rounds.ts";
 import type { Commit } from "../src/hub/storage.ts";
 import { hasUnstored, readStoredHub, takeCommit } from "../src/hub/storage.ts";
+import { isSession } from "../src/hub/sessions.ts";
 import { isSyncRequest } from "../src/hub/report.ts";
 import { leaseAgain, leasesProbe, serveSync, snapshotOf, waitsForRights } from "../src/hub/sync.ts";
 import { addUsage, readUsage, type UsageReading } from "../src/hub/usage.ts";
@@ -122,9 +123,9 @@ export class RegionHub extends DurableObject<HubBindings> {
     return await this.#serve(false, readOverrides);
   }
 
-  async describe(): Promise<HubDescription> {
+  async describe(asks?: unknown): Promise<HubDescription> {
     await this.#join(JOIN_WAIT_MS);
-    return await this.#serve(false, describeHub);
+    return await this.#serve(false, (hub, now) => describeHub(hub, now, isSession(asks) ? asks : null));
   }
 
   /** The counters of all isolates of the region, by series. */

@@ -68,7 +68,8 @@ function createOwnPaths(): Hono<OwnPathContext> {
       (authorize(c.env.x, c.req.path, c.req.header("authorization")) ?? (await next())) || undefined,
   );
   own.get("/_gateway/state", async (c) => {
-    const { engine } = c.env.x;
+    const { engine, shell } = c.env.x;
+    await engine.hub?.tellNews(shell);
     const [hub, work] = await Promise.all([describeHub(engine), viewWork(engine)]);
     return c.json(describeState(engine, hub, work, Date.now()));
   });
@@ -154,14 +155,14 @@ export async function viewWork(engine: Engine): Promise<StoredWork> {
 
 /** The hub's own description; null when it does not answer, or there is none. */
 export async function describeHub({ hub: own }: Engine): Promise<HubDescription | null> {
-  return (await own?.ask((hub) => hub.describe())) ?? null;
+  return (await own?.ask((hub) => hub.describe(own.link.replica.session))) ?? null;
 }
 
 /** What a scrape needs of the hub; null when it does not answer, or there is none. */
 export async function viewHub({ hub: own }: Engine): Promise<HubView | null> {
   await own?.settled();
   const view = own?.ask(async (hub) => {
-    const [description, metrics] = await Promise.all([hub.describe(), hub.metrics()]);
+    const [description, metrics] = await Promise.all([hub.describe(own.link.replica.session), hub.metrics()]);
     return { description, metrics };
   });
   return (await view) ?? null;

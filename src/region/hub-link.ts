@@ -142,7 +142,7 @@ export class HubLink {
   /** Call behind each response: starts what is due. */
   afterResponse(): void {
     const now = this.#ports.now();
-    if (isSyncDue(this.replica, now) || this.#isUrgent(now)) this.#sync();
+    if (isSyncDue(this.replica, now) || this.#isUrgent()) this.#sync();
     else if (this.#hasNews && !this.#isFlushArmed(now) && hasPending(this.replica)) this.#armFlush();
   }
 
@@ -182,9 +182,13 @@ export class HubLink {
     if (wantsPrefetch(view, this.#sharing(view), this.#ports.now())) this.#ask(view, 1);
   }
 
-  #isUrgent(now: number): boolean {
-    const { syncing, sentAt } = this.replica;
-    return !syncing && now - sentAt >= URGENT_SYNC_MS && this.upstreams?.hasUrgentNews(now) === true;
+  /** Whether the hub should hear before its time. */
+  hasUrgentNews(): boolean {
+    return this.upstreams?.hasUrgentNews(this.#ports.now()) === true;
+  }
+
+  #isUrgent(): boolean {
+    return this.#maySyncEarly() && this.hasUrgentNews();
   }
 
   #isHubGone(): boolean {
