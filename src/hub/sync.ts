@@ -12,7 +12,9 @@ import type { LeaseAsk, Report, Snapshot, SyncReply, SyncRequest } from "./proto
 import { isRefilling, leaseRights, takeBackRights } from "./quota-book.ts";
 import { isSyncRequest } from "./report.ts";
 import { countPresent, judgeBatch, noteBatch, notePresence } from "./sessions.ts";
+import { openVerdicts } from "./open-circuits.ts";
 import { answerUpstreamAsk, noteReportedCalls } from "./upstream-book.ts";
+import type { UpstreamVerdict } from "./upstream-protocol.ts";
 import { addUsage } from "./usage.ts";
 
 /** Serves one sync. A refusal changes nothing. */
@@ -33,15 +35,25 @@ export function serveSync(hub: Hub, request: unknown, now: number): SyncReply {
       ? leaseRights(hub, ask, session, now)
       : leaseUnits(hub, ask, session, now),
   );
-  const verdicts = (request.upstreams ?? []).flatMap(
-    (ask) => answerUpstreamAsk(hub, session, ask, now) ?? [],
-  );
+  const verdicts = verdictsFor(hub, session, request.upstreams, now);
   const loads = (request.loads ?? []).flatMap((ask) => answerLoadAsk(hub, session, ask, now) ?? []);
   const bulkheads = (request.bulkheads ?? []).flatMap(
     (ask) => answerBulkheadAsk(hub, session, ask, now) ?? [],
   );
   const seq = hub.sessions.get(session)?.seq ?? 0;
   return { kind: "synced", seq, leases, verdicts, loads, bulkheads, snapshot: snapshotOf(hub, now) };
+}
+
+/** What the isolate asked for, and what is open besides. */
+function verdictsFor(
+  hub: Hub,
+  session: string,
+  asked: SyncRequest["upstreams"],
+  now: number,
+): UpstreamVerdict[] {
+  if (asked === undefined) return [];
+  const answers = asked.flatMap((ask) => answerUpstreamAsk(hub, session, ask, now) ?? []);
+  return [...answers, ...openVerdicts(hub, asked, now)];
 }
 
 /**

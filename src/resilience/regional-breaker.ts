@@ -44,6 +44,8 @@ export interface Regional {
   phase: BreakerPhase;
   /** Until when the verdict holds; infinite: nothing was reported since it came. */
   until: number;
+  /** What it says was not asked for: it ends with the open time. */
+  isHearsay: boolean;
   /** When the hub last said anything of this upstream. */
   heardAt: number;
   /** When the region's ramp began, by this isolate's clock. */
@@ -92,6 +94,7 @@ export function followVerdict(breaker: Breaker, verdict: BreakerVerdict, now: nu
   // What was seen before the first verdict was seen of a closed breaker.
   const isFirst = regional.generation === 0 && verdict.phase === "closed";
   regional.until = Number.POSITIVE_INFINITY;
+  regional.isHearsay = false;
   regional.heardAt = now;
   regional.generation = verdict.generation;
   regional.phase = verdict.phase;
@@ -238,6 +241,7 @@ function createRegional(): Regional {
     generation: 0,
     phase: "closed",
     until: Number.NEGATIVE_INFINITY,
+    isHearsay: false,
     heardAt: Number.NEGATIVE_INFINITY,
     rampedSince: 0,
     pace: 1,
