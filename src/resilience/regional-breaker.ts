@@ -216,17 +216,16 @@ function move(breaker: Breaker, verdict: BreakerVerdict, now: number): void {
   const { phase, openForMs, rampedMs, pace = 1 } = verdict;
   const { state } = breaker;
   const generation = state.generation + 1;
+  // What the isolate has opened itself already opens no second time.
+  if (phase !== "closed" && phase !== state.phase) noteTransition(breaker, phase, now, "region", openForMs);
   switch (phase) {
     case "open":
-      noteTransition(breaker, phase, now, "region", openForMs);
       breaker.state = { phase, generation, openUntil: now + openForMs };
       return;
     case "half-open":
-      noteTransition(breaker, phase, now, "region", 0);
       breaker.state = { phase, generation, leases: createProbeLeases(), good: 0 };
       return;
     case "ramp":
-      noteTransition(breaker, phase, now, "region", 0);
       breaker.state = createRamp(generation, rampedMs, pace, now);
       return;
     case "closed":

@@ -153,6 +153,10 @@ describe("a breaker that its region has opened", () => {
       .stderr()
       .split("\n")
       .filter((line) => line.includes('"region_breaker"'));
+    const moves = gateway.stderr().split("\n");
+    const isolates = moves.filter((line) => line.includes('"event":"breaker"')).map(jsonObject);
+    expect(isolates.length).toBeGreaterThan(0);
+    expect(isolates.filter(({ from, to }) => from === to)).toEqual([]);
     const opened = lines.map(jsonObject).filter(({ to }) => to === "open");
     expect(opened.length).toBeGreaterThan(0);
     for (const { region, upstream: name, reason, calls, failures } of opened) {
