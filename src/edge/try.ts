@@ -10,6 +10,7 @@ import { tryTimeoutMs } from "../resilience/deadline.ts";
 import { Outcome } from "../resilience/outcome.ts";
 import { NO_PERMIT, returnPermit, takePermit } from "../resilience/permits.ts";
 import { SYNC_MS } from "../region/replica.ts";
+import type { WorkerHub } from "../region/worker-hub.ts";
 import { wantsProbe } from "../resilience/regional-breaker.ts";
 import { NO_TARGET, chooseTarget } from "../resilience/target-choice.ts";
 import { leaveBulkhead } from "../resilience/bulkhead.ts";
@@ -44,7 +45,10 @@ export async function runTry(x: Exchange, attempt: Attempt): Promise<Verdict> {
   refreshTargets(control, askedAt);
   if (control.targets.totalWeight <= 0) return refuseWithoutTarget(x, attempt);
   let token = forced === "closed" ? FORCED_TOKEN : admitTry(control, askedAt);
-  if (token === NOT_ADMITTED) token = await askForProbe(x, control, askedAt);
+  const { hub } = x.engine;
+  if (token === NOT_ADMITTED && hub !== null && mayProbe(control, askedAt)) {
+    token = (await waited(x, hearHub(x, hub))) ? admitTry(control, Date.now()) : NOT_ADMITTED;
+  }
   x.engine.telemetry.breakerSeen(plan, control.breaker);
   if (token === NOT_ADMITTED) return refuseByBreaker(x, attempt, askedAt);
   x.explanation?.note("breaker", forced === null ? "ok" : "forced", breakerNumbers(control.breaker));
@@ -111,15 +115,17 @@ export async function runTry(x: Exchange, attempt: Attempt): Promise<Verdict> {
  * A call that the breaker refuses, though its open time is over, may be the probe: where the hub has not been
  * heard for a while it is asked before the refusal, not behind it.
  */
-async function askForProbe(x: Exchange, control: UpstreamControl, now: number): Promise<number> {
-  const { hub } = x.engine;
-  if (hub === null || control.breaker === null) return NOT_ADMITTED;
-  if (!wantsProbe(control.breaker, SYNC_MS, now)) return NOT_ADMITTED;
+function mayProbe({ breaker }: UpstreamControl, now: number): boolean {
+  return breaker !== null && wantsProbe(breaker, SYNC_MS, now);
+}
+
+/** Whether the hub was asked, and a moment has passed for it to answer. */
+function hearHub(x: Exchange, hub: WorkerHub): Promise<boolean> {
   const heard = new Promise<boolean>((resolve) => {
     if (!hub.link.hear(() => resolve(true))) resolve(false);
   });
   hub.keepBegun(x.shell);
-  return (await waited(x, heard)) ? admitTry(control, Date.now()) : NOT_ADMITTED;
+  return heard;
 }
 
 function endTry(x: Exchange, { verdict, response }: Fetched, now: number): void {
