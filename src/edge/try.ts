@@ -10,7 +10,6 @@ import { tryTimeoutMs } from "../resilience/deadline.ts";
 import { Outcome } from "../resilience/outcome.ts";
 import { NO_PERMIT, returnPermit, takePermit } from "../resilience/permits.ts";
 import { SYNC_MS } from "../region/replica.ts";
-import type { WorkerHub } from "../region/worker-hub.ts";
 import { wantsProbe } from "../resilience/regional-breaker.ts";
 import { NO_TARGET, chooseTarget } from "../resilience/target-choice.ts";
 import { leaveBulkhead } from "../resilience/bulkhead.ts";
@@ -45,10 +44,7 @@ export async function runTry(x: Exchange, attempt: Attempt): Promise<Verdict> {
   refreshTargets(control, askedAt);
   if (control.targets.totalWeight <= 0) return refuseWithoutTarget(x, attempt);
   let token = forced === "closed" ? FORCED_TOKEN : admitTry(control, askedAt);
-  const { hub } = x.engine;
-  if (token === NOT_ADMITTED && hub !== null && mayProbe(control, askedAt)) {
-    token = (await waited(x, hearHub(x, hub))) ? admitTry(control, Date.now()) : NOT_ADMITTED;
-  }
+  if (token === NOT_ADMITTED && mayProbe(control, askedAt)) token = await askForProbe(x, control);
   x.engine.telemetry.breakerSeen(plan, control.breaker);
   if (token === NOT_ADMITTED) return refuseByBreaker(x, attempt, askedAt);
   x.explanation?.note("breaker", forced === null ? "ok" : "forced", breakerNumbers(control.breaker));
@@ -119,13 +115,15 @@ function mayProbe({ breaker }: UpstreamControl, now: number): boolean {
   return breaker !== null && wantsProbe(breaker, SYNC_MS, now);
 }
 
-/** Whether the hub was asked, and a moment has passed for it to answer. */
-function hearHub(x: Exchange, hub: WorkerHub): Promise<boolean> {
+/** The breaker's token once the hub has been asked, and a moment has passed for it to answer. */
+async function askForProbe(x: Exchange, control: UpstreamControl): Promise<number> {
+  const { hub } = x.engine;
+  if (hub === null) return NOT_ADMITTED;
   const heard = new Promise<boolean>((resolve) => {
     if (!hub.link.hear(() => resolve(true))) resolve(false);
   });
   hub.keepBegun(x.shell);
-  return heard;
+  return (await waited(x, heard)) ? admitTry(control, Date.now()) : NOT_ADMITTED;
 }
 
 function endTry(x: Exchange, { verdict, response }: Fetched, now: number): void {
