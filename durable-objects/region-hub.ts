@@ -20,8 +20,9 @@ import { isKey, isPlainName } from "../src/hub/names.ts";
 import { beginRound, nextRoundMs } from "../src/hub/rounds.ts";
 import type { Commit } from "../src/hub/storage.ts";
 import { hasUnstored, readStoredHub, takeCommit } from "../src/hub/storage.ts";
+import { isSession } from "../src/hub/sessions.ts";
 import { isSyncRequest } from "../src/hub/report.ts";
-import { leaseAgain, serveSync, snapshotOf, waitsForRights } from "../src/hub/sync.ts";
+import { leaseAgain, leasesProbe, serveSync, snapshotOf, waitsForRights } from "../src/hub/sync.ts";
 import { addUsage, readUsage, type UsageReading } from "../src/hub/usage.ts";
 import { logLoadChanges, logTransitions, report } from "../src/region/hub-log.ts";
 import { HubPeers, localFaults, type HubBindings } from "../src/region/hub-peers.ts";
@@ -74,7 +75,8 @@ export class RegionHub extends DurableObject<HubBindings> {
       return this.#withNewestSnapshot(serveSync(this.#hub, request, Date.now()));
     }
     if (!isInUse(this.#hub)) await this.#join(FIRST_SYNC_WAIT_MS);
-    const reply = await this.#serve(!request.urgent, (hub, now) => serveSync(hub, request, now));
+    const mayWait = (answer: SyncReply): boolean => !request.urgent && !leasesProbe(answer);
+    const reply = await this.#serve(mayWait, (hub, now) => serveSync(hub, request, now));
     if (!waitsForRights(this.#hub, request, reply, Date.now())) return this.#withNewestSnapshot(reply);
     // A ledger nearby answers sooner than the isolate gives up.
     await this.#peers.refilled(REFILL_WAIT_MS);
@@ -120,9 +122,9 @@ export class RegionHub extends DurableObject<HubBindings> {
     return await this.#serve(false, readOverrides);
   }
 
-  async describe(): Promise<HubDescription> {
+  async describe(asks?: unknown): Promise<HubDescription> {
     await this.#join(JOIN_WAIT_MS);
-    return await this.#serve(false, describeHub);
+    return await this.#serve(false, (hub, now) => describeHub(hub, now, isSession(asks) ? asks : null));
   }
 
   /** The counters of all isolates of the region, by series. */
@@ -192,7 +194,7 @@ export class RegionHub extends DurableObject<HubBindings> {
   }
 
   /** Does something with the hub, stores what must be stored, and lets follow what follows. */
-  async #serve<Answer>(shared: boolean, act: (hub: Hub, now: number) => Answer): Promise<Answer> {
+  async #serve<Answer>(shared: boolean | ((to: Answer) => boolean), act: (hub: Hub, now: number) => Answer) {
     const answer = act(this.#hub, Date.now());
     if (isInUse(this.#hub)) {
       // A hub that has just started again asks its peers at once.
@@ -200,7 +202,8 @@ export class RegionHub extends DurableObject<HubBindings> {
       this.#peers.follow();
       logTransitions(this.#hub);
       logLoadChanges(this.#hub);
-      if (hasUnstored(this.#hub)) await (shared ? this.#storeTogether() : this.#store(false));
+      const isShared = typeof shared === "function" ? shared(answer) : shared;
+      if (hasUnstored(this.#hub)) await (isShared ? this.#storeTogether() : this.#store(false));
       if (this.#alarmAt === null) this.#arm();
     }
     return answer;

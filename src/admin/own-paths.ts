@@ -90,7 +90,8 @@ function createOwnPaths(): Hono<OwnPathContext> {
       undefined,
   );
   own.get("/_gateway/state", async (c) => {
-    const { engine } = c.env.x;
+    const { engine, shell } = c.env.x;
+    await engine.hub?.tellNews(shell);
     const [hub, work] = await Promise.all([describeHub(engine), viewWork(engine)]);
     return c.json(describeState(engine, hub, work, Date.now()));
   });
@@ -197,7 +198,7 @@ export async function viewWork(engine: Engine): Promise<StoredWork> {
 
 /** The hub's own description; null when it does not answer, or there is none. */
 export async function describeHub({ hub: own }: Engine): Promise<HubDescription | null> {
-  return (await own?.ask((hub) => hub.describe())) ?? null;
+  return (await own?.ask((hub) => hub.describe(own.link.replica.session))) ?? null;
 }
 
 /**
@@ -212,7 +213,7 @@ export async function viewHub({ hub: own, telemetry }: Engine): Promise<HubView 
     if (!telemetry.deltas.hasMore) break;
   }
   return own.ask(async (hub) => {
-    const [description, metrics] = await Promise.all([hub.describe(), tells ? hub.metrics() : null]);
+    const [description, metrics] = await Promise.all([hub.describe(own.link.replica.session), tells ? hub.metrics() : null]);
     return { description, metrics };
   });
 }

@@ -1,6 +1,7 @@
 // `GET /_gateway/state`: what the gateway knows about its upstreams and regions, for people and dashboards.
-// Of its own region it shows the greater of what the hub has added up and what this isolate has not told it
-// yet; of other regions what their hubs have told ours.
+// Of its own region it shows the hub's breaker, cursor and limit, what the other isolates hold besides this
+// one, and the greater of what the hub has counted and what this isolate has not told it yet; of other
+// regions what their hubs have told ours.
 
 import type { UpstreamPlan } from "../config/plan.ts";
 import type { Engine, Upstream } from "../edge/engine.ts";
@@ -22,12 +23,19 @@ import {
   remoteFailureCount,
   slowCount,
 } from "../resilience/call-window.ts";
+import { START_LIMIT } from "../resilience/concurrency-limit.ts";
 import { LEVEL_COUNT } from "../resilience/level.ts";
 import type { UpstreamControl } from "../resilience/upstream-control.ts";
 import { refreshControl } from "../resilience/upstream-control.ts";
 
+interface BreakerView {
+  readonly phase: BreakerPhase;
+  readonly generation: number;
+  readonly openUntil: number | null;
+}
+
 export interface UpstreamState {
-  readonly breaker: { phase: BreakerPhase; generation: number; openUntil: number | null };
+  readonly breaker: BreakerView;
   readonly cursor: number;
   readonly limit: number;
   readonly inflight: number;
@@ -118,25 +126,34 @@ export function describeUpstreams(
   described: HubDescription | null,
   now: number,
 ): Record<string, UpstreamState> {
-  const replica = engine.hub?.link.replica ?? null;
+  const link = engine.hub?.link ?? null;
+  const replica = link?.replica ?? null;
+  // A process that is all there is keeps its upstreams to itself.
+  const hasTold = described !== null && link !== null && link.upstreams !== null;
   const entries = engine.upstreams.map((upstream) => {
     const override = replica === null ? null : overrideOf(replica, upstream.plan.name, now);
     const own = described?.upstreams[upstream.plan.name]?.[engine.region] ?? null;
-    return [upstream.plan.name, addRegion(describeUpstream(upstream, override, now), own)] as const;
+    const view = describeUpstream(upstream, override, now);
+    return [upstream.plan.name, hasTold ? addRegion(view, upstream.plan, own, now) : view] as const;
   });
   return Object.fromEntries(entries);
 }
 
-/** The isolate's view with what the other isolates of its region add. */
-function addRegion(view: UpstreamState, own: RegionalUpstream | null): UpstreamState {
-  if (own === null) return view;
-  const { window, gauges, load } = own;
+/** The isolate's view with what the hub and the other isolates of its region add. */
+function addRegion(
+  view: UpstreamState,
+  plan: UpstreamPlan,
+  own: RegionalUpstream | null,
+  now: number,
+): UpstreamState {
+  const { gauges = NOTHING_HELD, load, window } = own ?? UNTOLD;
   return {
     ...view,
+    breaker: plan.breaker === null || own === null ? view.breaker : breakerOf(view, own.breaker, now),
     cursor: view.override?.cursor ?? load?.cursor ?? view.cursor,
-    limit: load?.limit ?? Math.max(view.limit, gauges?.limit ?? 0),
-    inflight: Math.max(view.inflight, gauges?.inflight ?? 0),
-    waiting: Math.max(view.waiting, gauges?.waiting ?? 0),
+    limit: load?.limit ?? firstLimitOf(plan),
+    inflight: view.inflight + gauges.inflight,
+    waiting: view.waiting + gauges.waiting,
     window: {
       ok: Math.max(view.window.ok, window.ok),
       failRemote: Math.max(view.window.failRemote, window.failRemote),
@@ -144,6 +161,26 @@ function addRegion(view: UpstreamState, own: RegionalUpstream | null): UpstreamS
       slow: Math.max(view.window.slow, window.slow),
     },
   };
+}
+
+/**
+ * The region's breaker; what this isolate has opened on its own evidence the hub will hear of in a moment.
+ */
+function breakerOf({ breaker, override }: UpstreamState, region: BreakerView, now: number): BreakerView {
+  if ((override?.breaker ?? null) !== null) return breaker;
+  const isAhead = breaker.phase === "open" && (region.phase === "closed" || region.phase === "ramp");
+  return isAhead ? { ...breaker, generation: region.generation + 1 } : breakerAt(region, now);
+}
+
+/** An open time that is over reads as half-open. */
+function breakerAt(breaker: BreakerView, now: number): BreakerView {
+  const isOver = breaker.phase === "open" && breaker.openUntil !== null && breaker.openUntil <= now;
+  return isOver ? { ...breaker, phase: "half-open", openUntil: null } : breaker;
+}
+
+/** What a region gives out of an upstream that it knows nothing of. */
+function firstLimitOf({ concurrency: { max, adaptive } }: UpstreamPlan): number {
+  return adaptive ? Math.min(max, START_LIMIT) : max;
 }
 
 /**
@@ -156,22 +193,23 @@ function upstreamsOf(
   region: string,
   now: number,
 ): Record<string, RemoteUpstreamState> {
-  const entries = engine.upstreams.map(({ plan: { name, concurrency } }) => {
-    const { breaker, window, load } = described?.upstreams[name]?.[region] ?? UNTOLD;
-    const isOver = breaker.phase === "open" && breaker.openUntil !== null && breaker.openUntil <= now;
+  const entries = engine.upstreams.map(({ plan }) => {
+    const { breaker, window, load } = described?.upstreams[plan.name]?.[region] ?? UNTOLD;
     const state: RemoteUpstreamState = {
-      breaker: isOver ? { ...breaker, phase: "half-open", openUntil: null } : breaker,
+      breaker: breakerAt(breaker, now),
       cursor: load?.cursor ?? LEVEL_COUNT,
-      limit: load?.limit ?? concurrency.max,
+      limit: load?.limit ?? firstLimitOf(plan),
       inflight: null,
       waiting: null,
       window,
       targets: null,
     };
-    return [name, state] as const;
+    return [plan.name, state] as const;
   });
   return Object.fromEntries(entries);
 }
+
+const NOTHING_HELD = { inflight: 0, waiting: 0 } as const;
 
 const UNTOLD: RegionalUpstream = {
   breaker: { phase: "closed", generation: 1, openUntil: null },

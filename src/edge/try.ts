@@ -9,8 +9,11 @@ import { NOT_ADMITTED } from "../resilience/breaker.ts";
 import { tryTimeoutMs } from "../resilience/deadline.ts";
 import { Outcome } from "../resilience/outcome.ts";
 import { NO_PERMIT, returnPermit, takePermit } from "../resilience/permits.ts";
+import { SYNC_MS } from "../region/replica.ts";
+import { wantsProbe } from "../resilience/regional-breaker.ts";
 import { NO_TARGET, chooseTarget } from "../resilience/target-choice.ts";
 import { leaveBulkhead } from "../resilience/bulkhead.ts";
+import type { UpstreamControl } from "../resilience/upstream-control.ts";
 import {
   LEASE_SLACK_MS,
   admitTry,
@@ -40,7 +43,8 @@ export async function runTry(x: Exchange, attempt: Attempt): Promise<Verdict> {
   if (forced === "open") return refuseByOperator(x, attempt, askedAt);
   refreshTargets(control, askedAt);
   if (control.targets.totalWeight <= 0) return refuseWithoutTarget(x, attempt);
-  const token = forced === "closed" ? FORCED_TOKEN : admitTry(control, askedAt);
+  let token = forced === "closed" ? FORCED_TOKEN : admitTry(control, askedAt);
+  if (token === NOT_ADMITTED && mayProbe(control, askedAt)) token = await askForProbe(x, control);
   x.engine.telemetry.breakerSeen(plan, control.breaker);
   if (token === NOT_ADMITTED) return refuseByBreaker(x, attempt, askedAt);
   x.explanation?.note("breaker", forced === null ? "ok" : "forced", breakerNumbers(control.breaker));
@@ -102,6 +106,25 @@ export async function runTry(x: Exchange, attempt: Attempt): Promise<Verdict> {
   x.engine.telemetry.breakerSeen(plan, control.breaker);
   x.engine.telemetry.targetsSeen(plan, control.ejections);
   return result.verdict;
+}
+
+/**
+ * A call that the breaker refuses, though its open time is over, may be the probe: where the hub has not been
+ * heard for a while it is asked before the refusal, not behind it.
+ */
+function mayProbe({ breaker }: UpstreamControl, now: number): boolean {
+  return breaker !== null && wantsProbe(breaker, SYNC_MS, now);
+}
+
+/** The breaker's token once the hub has been asked, and a moment has passed for it to answer. */
+async function askForProbe(x: Exchange, control: UpstreamControl): Promise<number> {
+  const { hub } = x.engine;
+  if (hub === null) return NOT_ADMITTED;
+  const heard = new Promise<boolean>((resolve) => {
+    if (!hub.link.hear(() => resolve(true))) resolve(false);
+  });
+  hub.keepBegun(x.shell);
+  return (await waited(x, heard)) ? admitTry(control, Date.now()) : NOT_ADMITTED;
 }
 
 function endTry(x: Exchange, { verdict, response }: Fetched, now: number): void {

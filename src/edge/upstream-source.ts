@@ -12,6 +12,7 @@ import {
   takeNews,
   wantsLease,
 } from "../resilience/regional-breaker.ts";
+import { hearOpen } from "../resilience/hearsay.ts";
 import type { UpstreamControl } from "../resilience/upstream-control.ts";
 import type { SharedBulkhead } from "./shared-bulkheads.ts";
 import { askForBulkheads, followBulkheads, widenBulkheads } from "./shared-bulkheads.ts";
@@ -38,8 +39,9 @@ export function createUpstreamSource(
   const sharedByName = new Map(shared.map((bulkhead) => [bulkhead.name, bulkhead]));
   const idleMs = isLocal ? LOCAL_TRAFFIC_MS : TRAFFIC_MS;
   // Of both reports and asks: a verdict that was asked for and does not come means something.
-  const inUse = (now: number): FollowedUpstream[] =>
-    upstreams.filter(({ control, plan }) => now - control.arrivedAt <= idleMs + plan.timeoutMs);
+  const isUsed = ({ control, plan }: FollowedUpstream, now: number): boolean =>
+    now - control.arrivedAt <= idleMs + plan.timeoutMs;
+  const inUse = (now: number): FollowedUpstream[] => upstreams.filter((each) => isUsed(each, now));
   for (const { control } of upstreams) if (control.breaker !== null) expectRegion(control.breaker);
   const byName = new Map(upstreams.map((upstream) => [upstream.plan.name, upstream]));
   return {
@@ -59,8 +61,11 @@ export function createUpstreamSource(
       }),
     follow(verdicts, now) {
       for (const verdict of verdicts) {
-        const breaker = byName.get(verdict.upstream)?.control.breaker ?? null;
-        if (breaker !== null) followVerdict(breaker, verdict, now);
+        const upstream = byName.get(verdict.upstream);
+        const breaker = upstream?.control.breaker ?? null;
+        if (upstream === undefined || breaker === null) continue;
+        if (verdict.isUnasked !== true) followVerdict(breaker, verdict, now);
+        else if (!isUsed(upstream, now)) hearOpen(breaker, verdict, now);
       }
     },
     takeLoads: (now) =>

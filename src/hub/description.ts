@@ -2,6 +2,7 @@
 
 import type { CallCounts } from "../crdt/call-vectors.ts";
 import { gCounterValue } from "../crdt/g-counter.ts";
+import { phaseAt } from "../resilience/breaker.ts";
 import { LEVEL_COUNT } from "../resilience/level.ts";
 import type { Hub, HubTally } from "./hub.ts";
 import { loadStatusOf } from "./load-book.ts";
@@ -30,7 +31,7 @@ export interface RegionalUpstream {
   readonly window: CallCounts;
   /** What the region's hub steers by; absent where nothing is known of it. */
   readonly load?: LoadStatus;
-  /** Of the own region alone. */
+  /** Of the own region alone, without what the isolate that asks has told. */
   readonly gauges?: UpstreamGauges;
 }
 
@@ -51,7 +52,8 @@ export interface HubDescription {
   readonly counters: Readonly<Record<string, number>>;
 }
 
-export function describeHub(hub: Hub, now: number): HubDescription {
+/** For the isolate of `session`, which knows best what it holds itself; null: for anybody. */
+export function describeHub(hub: Hub, now: number, session: string | null = null): HubDescription {
   const peers = [...hub.peers.values()].map((peer) => [
     peer.region,
     {
@@ -71,21 +73,30 @@ export function describeHub(hub: Hub, now: number): HubDescription {
     states: hub.states.size,
     peers: Object.fromEntries(peers),
     tally: { ...hub.tally },
-    upstreams: describeUpstreams(hub, now),
+    upstreams: describeUpstreams(hub, session, now),
     counters: sumCounters(hub),
   };
 }
 
-function describeUpstreams(hub: Hub, now: number): Record<string, Record<string, RegionalUpstream>> {
+function describeUpstreams(
+  hub: Hub,
+  session: string | null,
+  now: number,
+): Record<string, Record<string, RegionalUpstream>> {
   const names = new Set(hub.upstreams.keys());
   for (const name of hub.states.keys()) {
     const parsed = /^[slc]:/.test(name) ? name.slice("s:".length) : null;
     if (parsed !== null) names.add(parsed);
   }
-  return Object.fromEntries([...names].map((name) => [name, describeRegions(hub, name, now)]));
+  return Object.fromEntries([...names].map((name) => [name, describeRegions(hub, name, session, now)]));
 }
 
-function describeRegions(hub: Hub, upstream: string, now: number): Record<string, RegionalUpstream> {
+function describeRegions(
+  hub: Hub,
+  upstream: string,
+  session: string | null,
+  now: number,
+): Record<string, RegionalUpstream> {
   const statuses = statusByRegion(hub, upstream);
   const calls = callsByRegion(hub, upstream, now);
   const loads = loadByRegion(hub, upstream);
@@ -96,10 +107,11 @@ function describeRegions(hub: Hub, upstream: string, now: number): Record<string
     [...regions].map((region) => [
       region,
       {
-        breaker: phaseOf(statuses.get(region)),
+        breaker:
+          (region === hub.region ? ownBreaker(hub, upstream, now) : null) ?? phaseOf(statuses.get(region)),
         window: calls.get(region) ?? { ok: 0, failRemote: 0, failLocal: 0, slow: 0 },
         ...loadOf(loads.get(region)),
-        ...(region === hub.region ? { gauges: sumGauges(hub, upstream) } : {}),
+        ...(region === hub.region ? { gauges: sumGauges(hub, upstream, session) } : {}),
       },
     ]),
   );
@@ -109,6 +121,16 @@ function loadOf(load: LoadStatus | undefined): { load?: LoadStatus } {
   return load === undefined ? {} : { load };
 }
 
+/** As it is at this moment, not when it was last stored. */
+function ownBreaker(hub: Hub, upstream: string, now: number): RegionalUpstream["breaker"] | null {
+  const breaker = hub.upstreams.get(upstream)?.region.breaker;
+  if (breaker === undefined) return null;
+  const { state } = breaker;
+  const phase = phaseAt(breaker, now);
+  const openUntil = state.phase === "open" && phase === "open" ? Math.ceil(state.openUntil) : null;
+  return { phase, generation: state.generation, openUntil };
+}
+
 function phaseOf(status: BreakerStatus | undefined): RegionalUpstream["breaker"] {
   if (status === undefined) return { phase: "closed", generation: 1, openUntil: null };
   const { phase, generation, openUntil } = status;
@@ -116,14 +138,15 @@ function phaseOf(status: BreakerStatus | undefined): RegionalUpstream["breaker"]
 }
 
 /** What the isolates of this region hold together; without a hub's cursor, that of the one that cuts most. */
-function sumGauges(hub: Hub, upstream: string): UpstreamGauges {
+function sumGauges(hub: Hub, upstream: string, session: string | null): UpstreamGauges {
   const sums: Record<keyof UpstreamGauges, number> = {
     cursor: LEVEL_COUNT,
     limit: 0,
     inflight: 0,
     waiting: 0,
   };
-  for (const { gauges } of hub.upstreams.get(upstream)?.gauges.values() ?? []) {
+  for (const [isolate, { gauges }] of hub.upstreams.get(upstream)?.gauges ?? []) {
+    if (isolate === session) continue;
     sums.cursor = Math.min(sums.cursor, gauges.cursor);
     sums.limit += gauges.limit;
     sums.inflight += gauges.inflight;

@@ -37,6 +37,7 @@ import { peerOf } from "./peers.ts";
 import type { QuotaBook } from "./quota-book.ts";
 import type { Session } from "./sessions.ts";
 import type { UpstreamBook } from "./upstream-book.ts";
+import type { BreakerStatus } from "./upstream-protocol.ts";
 
 /** States that one hub keeps at most; past it new keys are counted under one that stands for the rest. */
 export const MAX_STATES = 200_000;
@@ -106,6 +107,8 @@ export interface Hub {
   readonly limits: Map<string, LimitBook>;
   readonly quotas: Map<string, QuotaBook>;
   readonly upstreams: Map<string, UpstreamBook>;
+  /** Circuits that were stored as open, by upstream; null: nobody has looked yet. */
+  openAtBoot: Map<string, BreakerStatus> | null;
   readonly loads: Map<string, LoadBook>;
   readonly bulkheads: BulkheadBooks;
   /** Metrics of all isolates since the boot, by series. */
@@ -165,6 +168,7 @@ export function bootHub(region: string, shard: number, stored: StoredHub, now: n
     limits: new Map(),
     quotas: new Map(),
     upstreams: new Map(),
+    openAtBoot: null,
     loads: new Map(),
     bulkheads: new Map(),
     metrics: new Map(),

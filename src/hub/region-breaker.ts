@@ -210,17 +210,17 @@ function moveOn(region: RegionBreaker, now: number): void {
   const { state } = breaker;
   if (state.phase === "open" && now >= state.openUntil) {
     halfOpenBreaker(breaker, now);
-    if (region.promised === state.generation) keepPromise(region, now);
+    if (region.promised === state.generation) keepPromise(region, state.openUntil, now);
   }
   if (!isRampOver(breaker, now)) return;
   region.flaps = 0;
   endRamp(breaker, now);
 }
 
-/** The first lease of a phase is the one that was promised. */
-function keepPromise({ breaker }: RegionBreaker, now: number): void {
-  if (breaker.state.phase !== "half-open") return;
-  takeLease(breaker.state.leases, 1, now, PROBE_START_MS + PROBE_NEWS_MS);
+/** The first lease of a phase is the one that was promised, for as long after the open time as it holds. */
+function keepPromise({ breaker }: RegionBreaker, openUntil: number, now: number): void {
+  const leaseMs = openUntil + PROBE_START_MS + PROBE_NEWS_MS - now;
+  if (breaker.state.phase === "half-open" && leaseMs > 0) takeLease(breaker.state.leases, 1, now, leaseMs);
 }
 
 function openFor(

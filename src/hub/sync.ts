@@ -12,7 +12,9 @@ import type { Report, Snapshot, SyncReply, SyncRequest } from "./protocol.ts";
 import { isRefilling, leaseRights, takeBackRights } from "./quota-book.ts";
 import { isSyncRequest } from "./report.ts";
 import { countPresent, judgeBatch, noteBatch, notePresence } from "./sessions.ts";
+import { openVerdicts } from "./open-circuits.ts";
 import { answerUpstreamAsk, noteReportedCalls } from "./upstream-book.ts";
+import type { UpstreamVerdict } from "./upstream-protocol.ts";
 import { addUsage } from "./usage.ts";
 
 /** Serves one sync. A refusal changes nothing. */
@@ -33,15 +35,25 @@ export function serveSync(hub: Hub, request: unknown, now: number): SyncReply {
       ? leaseRights(hub, ask, session, now)
       : leaseUnits(hub, ask, session, now),
   );
-  const verdicts = (request.upstreams ?? []).flatMap(
-    (ask) => answerUpstreamAsk(hub, session, ask, now) ?? [],
-  );
+  const verdicts = verdictsFor(hub, session, request.upstreams, now);
   const loads = (request.loads ?? []).flatMap((ask) => answerLoadAsk(hub, session, ask, now) ?? []);
   const bulkheads = (request.bulkheads ?? []).flatMap(
     (ask) => answerBulkheadAsk(hub, session, ask, now) ?? [],
   );
   const seq = hub.sessions.get(session)?.seq ?? 0;
   return { kind: "synced", seq, leases, verdicts, loads, bulkheads, snapshot: snapshotOf(hub, now) };
+}
+
+/** What the isolate asked for, and what is open besides. */
+function verdictsFor(
+  hub: Hub,
+  session: string,
+  asked: SyncRequest["upstreams"],
+  now: number,
+): UpstreamVerdict[] {
+  if (asked === undefined) return [];
+  const answers = asked.flatMap((ask) => answerUpstreamAsk(hub, session, ask, now) ?? []);
+  return [...answers, ...openVerdicts(hub, asked, now)];
 }
 
 /**
@@ -54,6 +66,11 @@ export function waitsForRights(hub: Hub, request: SyncRequest, reply: SyncReply,
     ({ terms }, at) =>
       terms.consistency === "capped" && reply.leases[at].units === 0 && isRefilling(hub, terms, now),
   );
+}
+
+/** Whether an answer gives a probe to an isolate, where a request may wait for it. */
+export function leasesProbe(reply: SyncReply): boolean {
+  return reply.kind === "synced" && (reply.verdicts ?? []).some(({ lease }) => lease !== 0);
 }
 
 /** The answer with what can be leased by now to those that got nothing. To be stored before it leaves. */

@@ -64,8 +64,9 @@ export interface UpstreamBook {
   terms: UpstreamTerms;
   region: RegionBreaker;
   readonly gauges: Map<string, { readonly at: number; readonly gauges: UpstreamGauges }>;
-  /** The generation that is stored. */
+  /** The generation that is stored, and until when it is open; null: it is not. */
   storedGeneration: number;
+  storedUntil: number | null;
 }
 
 /** Takes what an isolate reports of its calls. Part of applying a batch: once. */
@@ -180,6 +181,7 @@ function upstreamBookOf(hub: Hub, terms: UpstreamTerms, now: number): UpstreamBo
     region,
     gauges: new Map(),
     storedGeneration: region.breaker.state.generation,
+    storedUntil: stored?.openUntil ?? null,
   };
   hub.upstreams.set(terms.upstream, book);
   return book;
@@ -215,15 +217,19 @@ function stateOf({ phase, generation, openUntil, since }: BreakerStatus, now: nu
 
 function storeStatus(hub: Hub, book: UpstreamBook, now: number): void {
   const { state, strikes, lastTransition } = book.region.breaker;
-  if (state.generation === book.storedGeneration) return;
+  const openUntil = state.phase === "open" ? Math.ceil(state.openUntil) : null;
+  const hasMoved = state.generation !== book.storedGeneration;
+  // A late `Retry-After` makes the time longer that it stays open.
+  if (!hasMoved && openUntil === book.storedUntil) return;
   book.storedGeneration = state.generation;
+  book.storedUntil = openUntil;
   const name = statusName(book.terms.upstream);
   const register = registerOf(hub, name);
   hub.clock = nextStamp(hub.clock, now);
   const status: BreakerStatus = {
     phase: state.phase,
     generation: state.generation,
-    openUntil: state.phase === "open" ? Math.ceil(state.openUntil) : null,
+    openUntil,
     strikes,
     since: "since" in state && Number.isFinite(state.since) ? state.since : now,
   };
@@ -231,7 +237,7 @@ function storeStatus(hub: Hub, book: UpstreamBook, now: number): void {
   writeRegister(register, hub.durableSlot, hub.clock, value, nextVersion(hub, now));
   putState(hub, name, register);
   markChanged(hub, name);
-  hub.transitions.push({ upstream: book.terms.upstream, ...lastTransition });
+  if (hasMoved) hub.transitions.push({ upstream: book.terms.upstream, ...lastTransition });
 }
 
 function shareCalls(hub: Hub, { terms, ok, failRemote, failLocal, slow }: CallsEntry, now: number): void {

@@ -38,6 +38,8 @@ export interface UpstreamAsk {
 /** The hub's word about an upstream. */
 export interface UpstreamVerdict extends BreakerVerdict {
   readonly upstream: string;
+  /** The isolate has no traffic for it and did not ask: it is open, and that is told to all. */
+  readonly isUnasked?: boolean;
 }
 
 /** A breaker as a region tells the others. */

@@ -38,6 +38,8 @@ import {
 export const LEASE_WAIT_MS = 20;
 /** What is urgent does not wait for the next sync, but it comes no more often than this. */
 const URGENT_SYNC_MS = 100;
+/** A call that could be a probe waits for the hub at most this long, instead of being refused. */
+export const PROBE_WAIT_MS = 100;
 /** So many share what is free that nobody gets any. */
 const NOBODY_FREE = Number.POSITIVE_INFINITY;
 /** A flush that has not come by then is armed again. */
@@ -81,6 +83,8 @@ export class HubLink {
   readonly #waiters = new Map<LimitView, Waiter[]>();
   /** Whether anything was counted or taken since the last sync: spares a look at every view. */
   #hasNews = false;
+  /** The one that waits for the answer of the sync that is under way. */
+  #listener: (() => void) | null = null;
   /** When the flush that is on its way was armed. */
   #flushArmedAt = Number.NEGATIVE_INFINITY;
 
@@ -138,7 +142,7 @@ export class HubLink {
   /** Call behind each response: starts what is due. */
   afterResponse(): void {
     const now = this.#ports.now();
-    if (isSyncDue(this.replica, now) || this.#isUrgent(now)) this.#sync();
+    if (isSyncDue(this.replica, now) || this.#isUrgent()) this.#sync();
     else if (this.#hasNews && !this.#isFlushArmed(now) && hasPending(this.replica)) this.#armFlush();
   }
 
@@ -147,8 +151,28 @@ export class HubLink {
    * calls came to must not wait for the next ones. False: it is too early, or a sync is on its way.
    */
   syncEarly(): boolean {
+    if (!this.#maySyncEarly()) return false;
+    this.#sync();
+    return true;
+  }
+
+  #maySyncEarly(): boolean {
     const { syncing, sentAt } = this.replica;
-    if (syncing || this.#ports.now() - sentAt < URGENT_SYNC_MS) return false;
+    return !syncing && this.#ports.now() - sentAt >= URGENT_SYNC_MS;
+  }
+
+  /**
+   * Syncs early for a call that might be a probe (`wantsProbe`), and calls back when the hub has answered, or
+   * after PROBE_WAIT_MS. False: it is too early, or a sync is on its way; nobody is called back.
+   */
+  hear(done: () => void): boolean {
+    if (this.#listener !== null || !this.#maySyncEarly()) return false;
+    const cancelTimer = this.#ports.startTimer(PROBE_WAIT_MS, () => this.#listener?.());
+    this.#listener = () => {
+      this.#listener = null;
+      cancelTimer();
+      done();
+    };
     this.#sync();
     return true;
   }
@@ -158,9 +182,13 @@ export class HubLink {
     if (wantsPrefetch(view, this.#sharing(view), this.#ports.now())) this.#ask(view, 1);
   }
 
-  #isUrgent(now: number): boolean {
-    const { syncing, sentAt } = this.replica;
-    return !syncing && now - sentAt >= URGENT_SYNC_MS && this.upstreams?.hasUrgentNews(now) === true;
+  /** Whether the hub should hear before its time. */
+  hasUrgentNews(): boolean {
+    return this.upstreams?.hasUrgentNews(this.#ports.now()) === true;
+  }
+
+  #isUrgent(): boolean {
+    return this.#maySyncEarly() && this.hasUrgentNews();
   }
 
   #isHubGone(): boolean {
@@ -186,15 +214,18 @@ export class HubLink {
         this.tally.failed++;
         failSync(this.replica, askedAt);
         this.upstreams?.standAlone(this.#ports.now());
-        return;
-      }
-      const now = this.#ports.now();
-      endSync(this.replica, reply, askedAt, now, this.#ports.newSession());
-      if (reply.kind !== "synced") return;
-      this.upstreams?.follow(reply.verdicts ?? [], now);
-      this.upstreams?.followLoads(reply.loads ?? [], now);
-      this.upstreams?.followBulkheads(reply.bulkheads ?? [], now);
+      } else this.#follow(reply, askedAt);
+      this.#listener?.();
     });
+  }
+
+  #follow(reply: SyncReply, askedAt: number): void {
+    const now = this.#ports.now();
+    endSync(this.replica, reply, askedAt, now, this.#ports.newSession());
+    if (reply.kind !== "synced") return;
+    this.upstreams?.follow(reply.verdicts ?? [], now);
+    this.upstreams?.followLoads(reply.loads ?? [], now);
+    this.upstreams?.followBulkheads(reply.bulkheads ?? [], now);
   }
 
   #armFlush(): void {

@@ -35,6 +35,8 @@ const SHARD = 0;
 const SETTLE_POLL_MS = 5;
 /** Longest wait until the hub may be told something before its time. */
 const TELL_WAIT_MS = 500;
+/** Who reads the state waits this long for the hub to have heard of what has just moved. */
+const NEWS_WAIT_MS = 500;
 /** In local development an isolate goes on syncing for so long after its last request (see `linger`). */
 const LINGER_MS = 20_000;
 
@@ -45,7 +47,7 @@ export interface HubStub {
   read(counter: string, key: string): Promise<UsageReading | null>;
   override(upstream: string, terms: OverrideTerms | null): Promise<OverrideReply>;
   overrides(): Promise<Record<string, OverrideReading>>;
-  describe(): Promise<HubDescription>;
+  describe(session?: string): Promise<HubDescription>;
   metrics(): Promise<[series: string, value: number][]>;
   snapshot(): Promise<Snapshot>;
   setFaults(faults: Faults | object): Promise<boolean>;
@@ -158,6 +160,18 @@ export class WorkerHub {
   async settled(withinMs = SYNC_TIMEOUT_MS): Promise<void> {
     const until = Date.now() + withinMs;
     while (this.link.replica.syncing && Date.now() < until) {
+      await new Promise((resolve) => setTimeout(resolve, SETTLE_POLL_MS));
+    }
+  }
+
+  /** Tells the hub at once what it should hear before its time, so that what it is asked next has it. */
+  async tellNews(shell: { waitUntil(work: Promise<unknown>): void }): Promise<void> {
+    const { link } = this;
+    if (!link.hasUrgentNews()) return;
+    const { syncs } = link.tally;
+    const until = Date.now() + NEWS_WAIT_MS;
+    while (Date.now() < until && (link.tally.syncs === syncs || link.replica.syncing)) {
+      if (link.tally.syncs === syncs && link.syncEarly()) this.keepBegun(shell);
       await new Promise((resolve) => setTimeout(resolve, SETTLE_POLL_MS));
     }
   }

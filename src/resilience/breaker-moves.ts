@@ -77,6 +77,7 @@ export function noteTransition(
     calls: callCount(window),
     failures: failureCount(window),
     slow: slowCount(window),
+    goodProbes: state.phase === "half-open" ? state.good : 0,
     openForMs: Math.round(openForMs),
   };
 }

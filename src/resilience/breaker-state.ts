@@ -59,6 +59,8 @@ export interface BreakerTransition {
   readonly calls: number;
   readonly failures: number;
   readonly slow: number;
+  /** Probes that had gone well before it left half-open. */
+  readonly goodProbes: number;
   readonly openForMs: number;
 }
 

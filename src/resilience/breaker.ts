@@ -42,6 +42,7 @@ import {
   recordCall,
   slowCount,
 } from "./call-window.ts";
+import { endHearsay, isHearsayOver } from "./hearsay.ts";
 import { Outcome } from "./outcome.ts";
 import {
   EMERGENCY_MS,
@@ -96,7 +97,9 @@ export function admitCall(breaker: Breaker, now: number, leaseMs: number): numbe
       return breaker.state.generation * LEASE_NUMBERS;
     case "open":
       if (now < state.openUntil) return NOT_ADMITTED;
-      if (regional === null || now >= regional.until) halfOpenBreaker(breaker, now);
+      if (regional === null) halfOpenBreaker(breaker, now);
+      else if (isHearsayOver(breaker, now)) endHearsay(breaker, regional, now);
+      else if (now >= regional.until) halfOpenBreaker(breaker, now);
       else if (!resumeRegional(breaker, regional, now)) return NOT_ADMITTED;
       return admitCall(breaker, now, leaseMs);
     case "half-open":
@@ -146,7 +149,9 @@ export function noteRetryAfter(breaker: Breaker, until: number): void {
 /** The phase as a reader should see it: an open time that is over reads as half-open. */
 export function phaseAt(breaker: Breaker, now: number): BreakerPhase {
   const state = breaker.state;
-  if (state.phase === "open" && now >= state.openUntil) return "half-open";
+  if (state.phase === "open" && now >= state.openUntil) {
+    return isHearsayOver(breaker, now) ? "closed" : "half-open";
+  }
   if (isRampOver(breaker, now)) return "closed";
   return state.phase;
 }

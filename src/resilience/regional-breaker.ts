@@ -44,6 +44,10 @@ export interface Regional {
   phase: BreakerPhase;
   /** Until when the verdict holds; infinite: nothing was reported since it came. */
   until: number;
+  /** What it says was not asked for: it ends with the open time. */
+  isHearsay: boolean;
+  /** When the hub last said anything of this upstream. */
+  heardAt: number;
   /** When the region's ramp began, by this isolate's clock. */
   rampedSince: number;
   pace: number;
@@ -90,6 +94,8 @@ export function followVerdict(breaker: Breaker, verdict: BreakerVerdict, now: nu
   // What was seen before the first verdict was seen of a closed breaker.
   const isFirst = regional.generation === 0 && verdict.phase === "closed";
   regional.until = Number.POSITIVE_INFINITY;
+  regional.isHearsay = false;
+  regional.heardAt = now;
   regional.generation = verdict.generation;
   regional.phase = verdict.phase;
   regional.rampedSince = now - verdict.rampedMs;
@@ -132,6 +138,17 @@ export function resumeRegional(breaker: Breaker, regional: Regional, now: number
 /** Whether a lease would be of use: there is none that waits for its call. */
 export function wantsLease({ lease, leaseUntil }: Regional, now: number): boolean {
   return lease === 0 || now >= leaseUntil;
+}
+
+/**
+ * Whether a call that is refused might be a probe, if only the hub were asked: the open time is over, no
+ * lease is at hand, and what the hub said is `staleMs` old. Where calls are rare a lease that comes behind
+ * a refusal would be over before the next call.
+ */
+export function wantsProbe({ regional, state }: Breaker, staleMs: number, now: number): boolean {
+  if (regional === null || now >= regional.until || now - regional.heardAt < staleMs) return false;
+  const isTime = state.phase === "half-open" || (state.phase === "open" && now >= state.openUntil);
+  return isTime && wantsLease(regional, now);
 }
 
 /** Takes a leased probe, for the one call that may be made with it; 0: there is none. */
@@ -199,17 +216,16 @@ function move(breaker: Breaker, verdict: BreakerVerdict, now: number): void {
   const { phase, openForMs, rampedMs, pace = 1 } = verdict;
   const { state } = breaker;
   const generation = state.generation + 1;
+  // What the isolate has opened itself already opens no second time.
+  if (phase !== "closed" && phase !== state.phase) noteTransition(breaker, phase, now, "region", openForMs);
   switch (phase) {
     case "open":
-      noteTransition(breaker, phase, now, "region", openForMs);
       breaker.state = { phase, generation, openUntil: now + openForMs };
       return;
     case "half-open":
-      noteTransition(breaker, phase, now, "region", 0);
       breaker.state = { phase, generation, leases: createProbeLeases(), good: 0 };
       return;
     case "ramp":
-      noteTransition(breaker, phase, now, "region", 0);
       breaker.state = createRamp(generation, rampedMs, pace, now);
       return;
     case "closed":
@@ -224,6 +240,8 @@ function createRegional(): Regional {
     generation: 0,
     phase: "closed",
     until: Number.NEGATIVE_INFINITY,
+    isHearsay: false,
+    heardAt: Number.NEGATIVE_INFINITY,
     rampedSince: 0,
     pace: 1,
     lease: 0,

@@ -197,7 +197,7 @@ describe("state", () => {
         main: {
           breaker: { phase: "closed", generation: expect.any(Number), openUntil: null },
           cursor: 512,
-          limit: 1000,
+          limit: 256,
           inflight: 1,
           waiting: 0,
           window: { ok: expect.any(Number), failRemote: 0, failLocal: 0, slow: 0 },

@@ -65,14 +65,19 @@ async function statuses(region: string, path: string, count: number): Promise<nu
   return seen;
 }
 
-/** The phase of an upstream's breaker in `of`, as `region` sees it. */
-async function phaseSeenBy(region: string, of: string, name: string): Promise<unknown> {
+/** An upstream's breaker in `of`, as `region` sees it. */
+async function breakerSeenBy(region: string, of: string, name: string): Promise<unknown> {
   const { regions } = await tellAdmin(gateway, region, "GET", "state");
-  let value: unknown = regions;
-  for (const key of [of, "upstreams", name, "breaker", "phase"]) {
-    value = typeof value === "object" && value !== null ? Reflect.get(value, key) : undefined;
-  }
-  return value;
+  return [of, "upstreams", name, "breaker"].reduce(memberOf, regions);
+}
+
+/** The phase of it. */
+async function phaseSeenBy(region: string, of: string, name: string): Promise<unknown> {
+  return memberOf(await breakerSeenBy(region, of, name), "phase");
+}
+
+function memberOf(value: unknown, key: string): unknown {
+  return typeof value === "object" && value !== null ? Reflect.get(value, key) : undefined;
 }
 
 describe("an upstream that one region cannot reach", () => {
@@ -88,6 +93,9 @@ describe("an upstream that one region cannot reach", () => {
         async () => (await phaseSeenBy(region, "weur", "shared")) === "open",
       );
       expect(await phaseSeenBy(region, region, "shared")).toBe("closed");
+      expect(await breakerSeenBy(region, "weur", "shared")).toEqual(
+        await breakerSeenBy("weur", "weur", "shared"),
+      );
     }
     failing = new Set();
   });
@@ -109,12 +117,16 @@ describe("a breaker that its region has opened", () => {
     expect(await phaseSeenBy("enam", "enam", "kept")).toBe("open");
     await gateway.kill();
     await gateway.restart();
-    // A new isolate knows nothing before its first sync, which its first request brings about.
-    await until(
-      "the new isolate hears of it",
-      5_000,
-      async () => (await statusOf("enam", "/kept/x")) === 503,
-    );
+    expect(await phaseSeenBy("enam", "enam", "kept")).toBe("open");
+    // A new isolate knows nothing before its first sync, which its first request brings about, whatever for.
+    expect(await statusOf("enam", "/shared/x")).toBe(200);
+    await until("the new isolate has heard its hub", 5_000, async () => {
+      const { isolate } = await tellAdmin(gateway, "enam", "GET", "state");
+      return typeof isolate === "object" && isolate !== null && Reflect.get(isolate, "mode") === "synced";
+    });
+    upstream.requests.length = 0;
+    expect(await statuses("enam", "/kept/x", 5)).toEqual([503, 503, 503, 503, 503]);
+    expect(upstream.requests).toEqual([]);
     expect(await phaseSeenBy("enam", "enam", "kept")).toBe("open");
   });
 
@@ -141,6 +153,10 @@ describe("a breaker that its region has opened", () => {
       .stderr()
       .split("\n")
       .filter((line) => line.includes('"region_breaker"'));
+    const moves = gateway.stderr().split("\n");
+    const isolates = moves.filter((line) => line.includes('"event":"breaker"')).map(jsonObject);
+    expect(isolates.length).toBeGreaterThan(0);
+    expect(isolates.filter(({ from, to }) => from === to)).toEqual([]);
     const opened = lines.map(jsonObject).filter(({ to }) => to === "open");
     expect(opened.length).toBeGreaterThan(0);
     for (const { region, upstream: name, reason, calls, failures } of opened) {

@@ -54,7 +54,7 @@ function stubOf(hub: Hub): HubStub {
     override: (upstream, terms) =>
       serve((now) => ({ kind: writeOverride(hub, upstream, terms, now) ? "written" : "malformed" })),
     overrides: () => serve((now) => readOverrides(hub, now)),
-    describe: () => serve((now) => describeHub(hub, now)),
+    describe: (session) => serve((now) => describeHub(hub, now, session)),
     metrics: () => serve(() => [...hub.metrics]),
     snapshot: () => serve((now) => snapshotOf(hub, now)),
     // There is nobody to be cut off from.

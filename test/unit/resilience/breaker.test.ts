@@ -264,13 +264,19 @@ describe("half-open", () => {
     expect(breaker.state.phase).toBe("half-open");
     call(breaker, Outcome.ok, 1000);
     expect(breaker.state.phase).toBe("ramp");
+    expect(breaker.lastTransition).toMatchObject({ to: "ramp", reason: "probes-good", goodProbes: 3 });
   });
 
   it("cockatiel: the first bad probe opens again", ({ expect }) => {
     const breaker = opened();
     call(breaker, Outcome.ok, 1000);
     call(breaker, Outcome.failLocal, 1000);
-    expect(breaker.lastTransition).toMatchObject({ from: "half-open", to: "open", reason: "probe-failed" });
+    expect(breaker.lastTransition).toMatchObject({
+      from: "half-open",
+      to: "open",
+      reason: "probe-failed",
+      goodProbes: 1,
+    });
     expect(openUntil(breaker)).toBe(2000);
   });
 

@@ -66,6 +66,18 @@ function isUrgent({ regional }: Breaker): boolean {
   return regional !== null && hasUrgentNews(regional);
 }
 
+describe("an opening on the isolate's own evidence", () => {
+  it("is one move, also when the region confirms it with another open time", ({ expect }) => {
+    const breaker = following();
+    call(breaker, Outcome.failRemote, 10, 5);
+    const own = breaker.lastTransition;
+    expect(own).toMatchObject({ from: "closed", to: "open", reason: "consecutive" });
+    followVerdict(breaker, verdict(2, "open", { openForMs: 700 }), 20);
+    expect(breaker.lastTransition).toBe(own);
+    expect(breaker.state).toMatchObject({ phase: "open", openUntil: 720 });
+  });
+});
+
 describe("a promised probe", () => {
   const opened = verdict(2, "open", { openForMs: 1_000, lease: 1, leaseMs: 3_000 });
 
