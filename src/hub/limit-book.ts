@@ -7,7 +7,7 @@ import { spanAt } from "../crdt/timed-cells.ts";
 import type { Hub } from "./hub.ts";
 import { MAX_STATES, nextVersion } from "./hub.ts";
 import type { Holder, LimitBook, Room } from "./limit-room.ts";
-import { claimFor, isWindow, roomOf, windowOf } from "./limit-room.ts";
+import { bidFor, claimFor, isWindow, roomOf, windowOf } from "./limit-room.ts";
 import { cellMsOf, claimedName, regionalName, usedName } from "./names.ts";
 import type { LeaseAnswer, LeaseAsk, LimitTerms } from "./protocol.ts";
 import { CELLS_KEPT, cellsOf, totalsByCell, waitUntilAtMost } from "./window-cells.ts";
@@ -40,6 +40,9 @@ export function limitBookOf(hub: Hub, terms: LimitTerms): LimitBook | null {
     holders: new Map(),
     claimCell: -1,
     claims: 0,
+    lost: 0,
+    bid: null,
+    waits: false,
     unheard: [],
     answers: 0,
   };
@@ -88,6 +91,8 @@ export function leaseUnits(hub: Hub, ask: LeaseAsk, session: string, now: number
   const fair = Math.max(need, Math.min(2 * ask.want - ask.held, part));
   const units = room.units < need ? 0 : Math.min(room.units, fair);
   claimFor(hub, book, room, Math.max(units, need), now);
+  book.waits = units === 0 && (bidFor(hub, book, room, need, now) || room.later >= need);
+  if (book.waits) hub.awaited = true;
   book.answers++;
   if (holder !== undefined || book.holders.size < MAX_HOLDERS) {
     const until = now + LEASE_MS;
@@ -105,6 +110,12 @@ export function leaseUnits(hub: Hub, ask: LeaseAsk, session: string, now: number
     resetMs: inWindow < 1 ? 0 : waitUntilAtMost(totals, book.cells, now, Math.ceil(inWindow) - 1),
     retryMs: units > 0 ? 0 : retryAfter(room, totals, book, terms.units - need, now),
   };
+}
+
+/** Whether the last ask for the limit and key would have got more once peers have answered. */
+export function waitsForPeers(hub: Hub, terms: LimitTerms): boolean {
+  const cells = cellsOf(terms.windowMs);
+  return hub.limits.get(usedName(cells.cellMs, terms.limit, terms.key))?.waits === true;
 }
 
 /** What the isolate used and no report that is applied has said. */
@@ -149,7 +160,7 @@ function reservedUnits(book: LimitBook, now: number, session: string): number {
 }
 
 function retryAfter(room: Room, totals: number[], book: LimitBook, units: number, now: number): number {
-  if (room.waitsForPeers) return CLAIM_RETRY_MS;
+  if (book.waits) return CLAIM_RETRY_MS;
   // What others claimed counts as if it were used now.
   const unseen = room.view.foreign + room.view.own.past + room.view.own.current - room.view.used;
   const shown = totals.slice();

@@ -9,13 +9,15 @@
 // claimed since they last answered, so a region does not claim again on numbers that its own claim made
 // old. w is the region's part of what is used (flow-proportional shares, Raghavan et al., SIGCOMM 2007),
 // never below FLOOR; a region that cannot be heard is taken to use its part. Without peers w is 1, and a
-// regional limit has none.
+// regional limit has none. What is open and in no region's part is bid for (limit-bids.ts).
 
 import type { SlidingWindow } from "../crdt/sliding-window.ts";
 import { addToWindow, createSlidingWindow } from "../crdt/sliding-window.ts";
 import { spanAt } from "../crdt/timed-cells.ts";
 import type { Hub } from "./hub.ts";
 import { nextVersion } from "./hub.ts";
+import type { Bid } from "./limit-bids.ts";
+import { isGranted } from "./limit-bids.ts";
 import { isNewcomer } from "./membership.ts";
 import { isFresh, isGone, versionHeardByAll } from "./peers.ts";
 import type { LimitTerms } from "./protocol.ts";
@@ -47,9 +49,14 @@ export interface LimitBook {
   /** null: regional. */
   readonly claimed: string | null;
   readonly holders: Map<string, Holder>;
-  /** Own claims of the cell `claimCell`. */
+  /** Own claims of the cell `claimCell`, and what of them was bid in vain. */
   claimCell: number;
   claims: number;
+  lost: number;
+  /** Under way, in `claims` already. */
+  bid: Bid | null;
+  /** Whether the last ask got nothing that it may get once peers have answered. */
+  waits: boolean;
   /** Own claims, of whichever cell, that not every peer has heard of. */
   unheard: { readonly version: number; readonly units: number; readonly at: number }[];
   /** Asks answered so far: an answer's number. */
@@ -62,6 +69,8 @@ export interface View {
   readonly used: number;
   /** Of other regions, the same with what they have claimed, or may use without being heard. */
   readonly foreign: number;
+  /** The same by region, without what is not heard. */
+  readonly others: ReadonlyMap<string, number>;
   readonly weight: number;
   /** Whether there may be regions that have not been met yet. */
   readonly isNewcomer: boolean;
@@ -75,8 +84,10 @@ export interface Room {
   readonly claimed: number;
   /** Left of the limit for this region, claimed or not. */
   readonly left: number;
-  /** Whether more could be had once peers have answered. */
-  readonly waitsForPeers: boolean;
+  /** Claimed by nobody. */
+  readonly open: number;
+  /** What could be had once peers have answered, `units` included. */
+  readonly later: number;
   readonly view: View;
 }
 
@@ -86,23 +97,34 @@ export function roomOf(hub: Hub, book: LimitBook, terms: LimitTerms, reserved: n
   const view = viewOf(hub, book, terms, now);
   const { own } = view;
   const left = terms.units - view.foreign - own.past - own.current - reserved;
-  const regional = { covered: 0, claimed: 0, left, waitsForPeers: false, view };
+  const regional = { covered: 0, claimed: 0, left, open: 0, later: 0, view };
   if (book.claimed === null) return { ...regional, units: wholeUnits(left) };
-  const covered = Math.max(0, own.current + reserved - own.late);
+  settleBid(hub, book, view, now);
+  // Bids that are under way or lost are announced and nobody's to lease.
+  const aside = book.lost + (book.bid?.units ?? 0);
+  const covered = aside + Math.max(0, own.current + reserved - own.late);
   // What is in use already is announced, whether there was room for it or not.
   const total = Math.max(claimed, covered);
   const open = terms.units - view.foreign - own.past - own.late - total;
   const unheard = view.isNewcomer ? total + own.late : unheardUnits(book) + total - claimed;
   const part = view.weight >= 1 ? open : SPREAD * view.weight * (open + unheard) - unheard;
-  const more = wholeUnits(Math.min(open, part));
-  return {
-    units: wholeUnits(Math.min(total - covered + more, left)),
-    covered,
-    claimed,
-    left,
-    waitsForPeers: open >= 1 && unheard > 0 && view.weight < 1,
-    view,
-  };
+  // Who has just begun may begin: it has nothing yet that others do not know of.
+  const least = view.isNewcomer && unheard < 1 ? 1 : 0;
+  const more = wholeUnits(Math.min(open, Math.max(part, least)));
+  const units = wholeUnits(Math.min(total - covered + more, left));
+  const isAnswerDue = view.weight < 1 && (unheard > 0 || view.isNewcomer);
+  const later = isAnswerDue ? total - covered + open + (book.bid?.units ?? 0) : units;
+  return { units, covered, claimed, left, open, later, view };
+}
+
+/** Bids for `units`, if nothing stands against it but that they are in nobody's part. */
+export function bidFor(hub: Hub, book: LimitBook, room: Room, units: number, now: number): boolean {
+  const { claimed, covered, open, view } = room;
+  if (book.claimed === null || book.bid !== null || book.unheard.length > 0 || view.isNewcomer) return false;
+  if (view.weight >= 1 || open < units) return false;
+  const version = announce(hub, book, book.claimed, Math.max(claimed, covered) + units - claimed, now);
+  book.bid = { version, units, open, others: view.others };
+  return true;
 }
 
 /** Claims what is needed for leasing out `units` more, as far as there is room. */
@@ -111,13 +133,26 @@ export function claimFor(hub: Hub, book: LimitBook, room: Room, units: number, n
   const { claimed, covered } = room;
   const total = Math.max(claimed, covered + Math.min(units, Math.max(0, room.units)));
   if (total <= claimed) return;
-  const version = nextVersion(hub, now);
-  const { cellMs } = book.cells;
-  addToWindow(windowOf(hub, book.claimed), now, cellMs, hub.ephemeralSlot, total - claimed, version);
-  book.claims = total;
-  book.unheard.push({ version, units: total - claimed, at: now });
+  announce(hub, book, book.claimed, total - claimed, now);
   const isMuch = unheardUnits(book) >= URGENT_PART * Math.max(1, room.left);
   if (hub.peers.size > 0 && isMuch) hub.urgent = true;
+}
+
+/** Adds to the own claims; gives the version by which peers can hear of it. */
+function announce(hub: Hub, book: LimitBook, name: string, units: number, now: number): number {
+  const version = nextVersion(hub, now);
+  const { cellMs } = book.cells;
+  addToWindow(windowOf(hub, name), now, cellMs, hub.ephemeralSlot, units, version);
+  book.claims += units;
+  book.unheard.push({ version, units, at: now });
+  return version;
+}
+
+function settleBid(hub: Hub, book: LimitBook, { others }: View, now: number): void {
+  const { bid } = book;
+  if (bid === null || bid.version > versionHeardByAll(hub, now)) return;
+  if (!isGranted(bid, hub.region, others)) book.lost += bid.units;
+  book.bid = null;
 }
 
 /** A book's window of what was used, made if there was none. */
@@ -140,10 +175,13 @@ function viewOf(hub: Hub, book: LimitBook, terms: LimitTerms, now: number): View
   const weights = weightsOf(hub, terms, uses, unheardUnits(book, now - CLAIM_TRAVEL_MS), now);
   let used = own.past + own.current;
   let foreign = 0;
+  const others = new Map<string, number>();
   for (const [region, use] of uses) {
     if (region === hub.region) continue;
     used += use.past + use.current;
-    foreign += committedUnits(use);
+    const units = committedUnits(use);
+    foreign += units;
+    others.set(region, units);
   }
   for (const peer of book.claimed === null ? [] : hub.peers.values()) {
     if (isFresh(peer, now) || isGone(peer, now)) continue;
@@ -157,6 +195,7 @@ function viewOf(hub: Hub, book: LimitBook, terms: LimitTerms, now: number): View
     own,
     used,
     foreign,
+    others,
     weight: isAlone ? weight : Math.min(weight, NEWCOMER_PART),
     isNewcomer: !isAlone,
   };
@@ -168,6 +207,8 @@ function takeClaims(hub: Hub, book: LimitBook, now: number): number {
   if (book.claimCell !== cell) {
     book.claimCell = cell;
     book.claims = 0;
+    book.lost = 0;
+    book.bid = null;
   }
   const heardVersion = versionHeardByAll(hub, now);
   while (book.unheard.length > 0 && book.unheard[0].version <= heardVersion) book.unheard.shift();

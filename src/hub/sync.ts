@@ -4,11 +4,11 @@
 import { answerBulkheadAsk } from "./bulkhead-book.ts";
 import type { Hub } from "./hub.ts";
 import { MAX_SERIES } from "./hub.ts";
-import { leaseUnits, noteUse } from "./limit-book.ts";
+import { leaseUnits, noteUse, waitsForPeers } from "./limit-book.ts";
 import { answerLoadAsk, noteReportedLoad } from "./load-book.ts";
 import { announceUse } from "./membership.ts";
 import { overridesInForce } from "./overrides.ts";
-import type { LeaseAsk, Report, Snapshot, SyncReply, SyncRequest } from "./protocol.ts";
+import type { LeaseAnswer, LeaseAsk, Report, Snapshot, SyncReply, SyncRequest } from "./protocol.ts";
 import { isRefilling, leaseRights, takeBackRights } from "./quota-book.ts";
 import { isSyncRequest } from "./report.ts";
 import { countPresent, judgeBatch, noteBatch, notePresence } from "./sessions.ts";
@@ -61,6 +61,27 @@ export function leaseAgain(hub: Hub, request: SyncRequest, reply: SyncReply, now
       : reply.leases[at],
   );
   return { ...reply, leases };
+}
+
+/** Whether a request waits for what peers have to say of a limit that is almost used up. */
+export function waitsForWord(hub: Hub, request: SyncRequest, reply: SyncReply): boolean {
+  if (reply.kind !== "synced" || !request.urgent) return false;
+  return request.asks.some((ask, at) => isWaiting(hub, ask, reply.leases[at]));
+}
+
+/** The answer with what can be leased by now to those that waited for peers. */
+export function leaseAfterWord(hub: Hub, request: SyncRequest, reply: SyncReply, now: number): SyncReply {
+  if (reply.kind !== "synced") return reply;
+  const leases = request.asks.map((ask, at) =>
+    isWaiting(hub, ask, reply.leases[at])
+      ? leaseUnits(hub, ask, request.session, now)
+      : reply.leases[at],
+  );
+  return { ...reply, leases };
+}
+
+function isWaiting(hub: Hub, { terms }: LeaseAsk, { units }: LeaseAnswer): boolean {
+  return terms.consistency === "global" && units === 0 && waitsForPeers(hub, terms);
 }
 
 function emptyHanded(

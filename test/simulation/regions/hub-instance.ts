@@ -16,13 +16,21 @@ import type { Refill } from "../../../src/hub/quota-book.ts";
 import { acceptMint, endRefill, giveRights, takeRefills } from "../../../src/hub/quota-book.ts";
 import { beginRound, nextRoundMs, noteFailure } from "../../../src/hub/rounds.ts";
 import { hasUnstored, takeCommit } from "../../../src/hub/storage.ts";
-import { leaseAgain, serveSync, waitsForRights } from "../../../src/hub/sync.ts";
+import {
+  leaseAfterWord,
+  leaseAgain,
+  serveSync,
+  waitsForRights,
+  waitsForWord,
+} from "../../../src/hub/sync.ts";
 import type { HubNode } from "./hub-node.ts";
 import type { MintAnswer } from "./ledger-model.ts";
 
 /** A peer hears at most so often from a hub that has something urgent to say. */
 const EXCHANGE_GAP_MS = 50;
 const CALL_TIMEOUT_MS = 5_000;
+/** An answer is held back so long for what peers have to say. */
+const HOLD_MS = 12;
 /** An exchange that is lost must not keep the next round from being used. */
 const EXCHANGE_TIMEOUT_MS = 900;
 
@@ -46,10 +54,15 @@ export class HubInstance {
   diesAt: "before commit" | "after commit" | null = null;
   readonly #node: HubNode;
   readonly #rounds = { searchedAt: Number.NEGATIVE_INFINITY };
-  readonly #exchanges = new Map<string, { isUnderWay: boolean; at: number; again: boolean }>();
+  readonly #exchanges = new Map<
+    string,
+    { isUnderWay: boolean; at: number; again: boolean; awaited: boolean }
+  >();
   #waiting: (() => void)[] = [];
   /** Answers that rights are on their way for. */
   #held: (() => void)[] = [];
+  /** Answers that wait for the word of peers; each goes on at once when it has waited long enough. */
+  #unheard = new Set<(isOver: boolean) => void>();
   #roundAt: number;
 
   constructor(node: HubNode, id: number, hub: Hub) {
@@ -76,7 +89,21 @@ export class HubInstance {
         const again = leaseAgain(hub, request, reply, this.#node.now());
         this.#afterCommit(true, () => answer(again));
       });
-    } else this.#afterCommit(request.urgent, () => answer(reply));
+    } else if (waitsForWord(hub, request, reply)) this.#holdForWord(request, reply, answer);
+    else this.#afterCommit(request.urgent, () => answer(reply));
+  }
+
+  #holdForWord(request: SyncRequest, first: SyncReply, answer: (reply: SyncReply | null) => void): void {
+    let reply = first;
+    const goOn = (isOver: boolean): void => {
+      reply = leaseAfterWord(this.hub, request, reply, this.#node.now());
+      if (!isOver && waitsForWord(this.hub, request, reply)) return;
+      if (this.#unheard.delete(goOn)) this.#afterCommit(true, () => answer(reply));
+    };
+    this.#unheard.add(goOn);
+    this.#node.world.queue.after(HOLD_MS, () => {
+      if (!this.isDead && this.#unheard.has(goOn)) goOn(true);
+    });
   }
 
   exchange(message: GossipMessage, answer: (reply: GossipMessage | null) => void): void {
@@ -153,9 +180,11 @@ export class HubInstance {
     if (isNew || Math.abs(now - this.#roundAt) > 3 * roundMs) this.#round();
     else this.#node.setAlarm(this, nextRoundMs(this.hub, roundMs, now), false);
     for (const refill of takeRefills(this.hub, now)) this.#refill(refill);
-    if (this.hub.urgent) {
+    if (this.hub.urgent || this.hub.awaited) {
+      const gapMs = this.hub.awaited ? 0 : EXCHANGE_GAP_MS;
       this.hub.urgent = false;
-      for (const region of this.hub.peers.keys()) this.#exchangeWith(region);
+      this.hub.awaited = false;
+      for (const region of this.hub.peers.keys()) this.#exchangeWith(region, gapMs);
     }
     this.#node.world.witness.looked(this.hub, this.#node.store);
   }
@@ -172,15 +201,17 @@ export class HubInstance {
     this.#node.setAlarm(this, nextRoundMs(this.hub, roundMs, now), true);
   }
 
-  #exchangeWith(region: string): void {
+  #exchangeWith(region: string, gapMs = EXCHANGE_GAP_MS): void {
     const { queue } = this.#node.world;
     const known = this.#exchanges.get(region) ?? {
       isUnderWay: false,
       at: Number.NEGATIVE_INFINITY,
       again: false,
+      awaited: false,
     };
     this.#exchanges.set(region, known);
-    const waitMs = known.at + EXCHANGE_GAP_MS - queue.now;
+    const waitMs = known.at + gapMs - queue.now;
+    if (gapMs === 0) known.awaited = true;
     if (known.isUnderWay || waitMs > 0) {
       if (known.again) return;
       known.again = true;
@@ -190,6 +221,8 @@ export class HubInstance {
     const peer = this.hub.peers.get(region);
     if (peer === undefined || !this.commit(false)) return;
     known.isUnderWay = true;
+    known.again = false;
+    known.awaited = false;
     known.at = queue.now;
     const now = this.#node.now();
     peer.askedAt = now;
@@ -197,7 +230,8 @@ export class HubInstance {
       if (!isHeard) noteFailure(peer);
       known.isUnderWay = false;
       if (known.again) {
-        queue.after(known.at + EXCHANGE_GAP_MS - queue.now, () => this.#exchangeAgain(region));
+        const pauseMs = known.awaited ? 0 : known.at + EXCHANGE_GAP_MS - queue.now;
+        queue.after(Math.max(0, pauseMs), () => this.#exchangeAgain(region));
       }
     });
   }
@@ -206,7 +240,7 @@ export class HubInstance {
     const known = this.#exchanges.get(region);
     if (this.isDead || known === undefined || !known.again || known.isUnderWay) return;
     known.again = false;
-    this.#exchangeWith(region);
+    this.#exchangeWith(region, known.awaited ? 0 : EXCHANGE_GAP_MS);
   }
 
   #send(region: string, message: GossipMessage, done: (isHeard: boolean) => void): void {
@@ -221,6 +255,7 @@ export class HubInstance {
       done: (reply) => {
         if (this.isDead) return;
         done(reply !== null && this.#receive(reply));
+        for (const goOn of this.#unheard) goOn(false);
         this.#afterWork();
       },
     });

@@ -2,6 +2,7 @@
 // happens while a hub is gone.
 
 import type { LimitTerms } from "../../../src/hub/protocol.ts";
+import type { Range } from "./chance.ts";
 import { usageName } from "../../../src/hub/names.ts";
 import { gCounterValue } from "../../../src/crdt/g-counter.ts";
 import { tidegate } from "./limit-policies.ts";
@@ -132,4 +133,43 @@ export function loseHub(seed: number, onUnavailable: "allow" | "deny", units = 1
     return state?.kind === "g-counter" ? gCounterValue(state) : 0;
   });
   return { offered, refused, counted, admitted };
+}
+
+export interface FewUnits {
+  readonly seed: number;
+  readonly units: number;
+  readonly requests: number;
+  /** Ms between them; 0: all at once. */
+  readonly gapMs: number;
+  /** Which region, of `regions`, gets each request. */
+  readonly regions: number;
+  readonly regionAt: (request: number) => number;
+  /** One way: to the hub and between regions. One machine unless told. */
+  readonly localMs?: Range;
+  readonly worldMs?: Range;
+  readonly acquainted?: boolean;
+  readonly consistency?: LimitTerms["consistency"];
+}
+
+/** Few units in several regions: for each request, in order, whether it passed. */
+export function offerFew(options: FewUnits): boolean[] {
+  const { seed, units, requests, gapMs, regionAt, consistency } = options;
+  const { world, request } = tidegate(options.acquainted ?? true).start({
+    seed,
+    regions: REGIONS.slice(0, options.regions),
+    isolates: 1,
+    terms: termsOf(units, consistency),
+    localMs: options.localMs ?? [0.3, 1.5],
+    worldMs: options.worldMs ?? [0.5, 2],
+  });
+  const passed = Array.from({ length: requests }, () => false);
+  for (let at = 0; at < requests; at++) {
+    world.queue.after(at * gapMs, () =>
+      request(regionAt(at), 0, (isAdmitted) => {
+        passed[at] = isAdmitted;
+      }),
+    );
+  }
+  world.queue.runFor(requests * gapMs + 1_000);
+  return passed;
 }
