@@ -7,7 +7,7 @@ import { spanAt } from "../crdt/timed-cells.ts";
 import type { Hub } from "./hub.ts";
 import { MAX_STATES, nextVersion } from "./hub.ts";
 import type { Holder, LimitBook, Room } from "./limit-room.ts";
-import { bidFor, claimFor, isWindow, roomOf, windowOf } from "./limit-room.ts";
+import { FEW_UNITS, bidFor, claimFor, isWindow, roomOf, windowOf } from "./limit-room.ts";
 import { cellMsOf, claimedName, regionalName, usedName } from "./names.ts";
 import type { LeaseAnswer, LeaseAsk, LimitTerms } from "./protocol.ts";
 import { CELLS_KEPT, cellsOf, totalsByCell, waitUntilAtMost } from "./window-cells.ts";
@@ -40,6 +40,7 @@ export function limitBookOf(hub: Hub, terms: LimitTerms): LimitBook | null {
     holders: new Map(),
     claimCell: -1,
     claims: 0,
+    won: 0,
     lost: 0,
     bid: null,
     waits: false,
@@ -71,8 +72,17 @@ export function noteUse(
   if (holder !== undefined) holder.units = Math.max(0, holder.units - units);
 }
 
-/** Answers an isolate that asks for units: as many as it gets, or when to ask again. */
-export function leaseUnits(hub: Hub, ask: LeaseAsk, session: string, now: number): LeaseAnswer {
+/**
+ * Answers an isolate that asks for units: as many as it gets, or when to ask again. `begins`: it has waited
+ * for other regions long enough.
+ */
+export function leaseUnits(
+  hub: Hub,
+  ask: LeaseAsk,
+  session: string,
+  now: number,
+  begins = false,
+): LeaseAnswer {
   const { terms, need } = ask;
   const answer = { limit: terms.limit, key: terms.key, forMs: LEASE_MS, period: 0 };
   const book = limitBookOf(hub, terms);
@@ -84,15 +94,20 @@ export function leaseUnits(hub: Hub, ask: LeaseAsk, session: string, now: number
   const others = reservedUnits(book, now, session);
   const holder = book.holders.get(session);
   const holding = ask.held + unreportedUnits(hub, ask, session) + unseenUnits(ask, holder);
-  const room = roomOf(hub, book, terms, others + holding, now);
+  const room = roomOf(hub, book, terms, others + holding, begins, now);
   const { view } = room;
   const holders = book.holders.size + Number(holder === undefined);
-  const part = Math.floor((room.units * HOLDER_PART) / holders);
-  const fair = Math.max(need, Math.min(2 * ask.want - ask.held, part));
+  const isShort = view.weight < 1 && room.left < FEW_UNITS * need;
+  const part = Math.floor((room.units * (isShort ? 1 : HOLDER_PART)) / holders);
+  // Where few are left, what one isolate holds and does not use is what another region is refused.
+  const want = isShort ? (ask.waiting ?? need) : 2 * ask.want - ask.held;
+  const fair = isShort && want === 0 ? 0 : Math.max(need, Math.min(want, part));
   const units = room.units < need ? 0 : Math.min(room.units, fair);
-  claimFor(hub, book, room, Math.max(units, need), now);
-  book.waits = units === 0 && (bidFor(hub, book, room, need, now) || room.later >= need);
+  const isWanted = fair > 0;
+  if (isWanted) claimFor(hub, book, room, Math.max(units, need), now);
+  book.waits = isWanted && units === 0 && (bidFor(hub, book, room, need, now) || room.later >= need);
   if (book.waits) hub.awaited = true;
+  book.won = Math.max(0, book.won - units);
   book.answers++;
   if (holder !== undefined || book.holders.size < MAX_HOLDERS) {
     const until = now + LEASE_MS;
@@ -108,7 +123,7 @@ export function leaseUnits(hub: Hub, ask: LeaseAsk, session: string, now: number
     answer: book.answers,
     used: inWindow,
     resetMs: inWindow < 1 ? 0 : waitUntilAtMost(totals, book.cells, now, Math.ceil(inWindow) - 1),
-    retryMs: units > 0 ? 0 : retryAfter(room, totals, book, terms.units - need, now),
+    retryMs: units > 0 || !isWanted ? 0 : retryAfter(room, totals, book, terms.units - need, now),
   };
 }
 

@@ -27,6 +27,9 @@ import { committedUnits, usesByRegion } from "./window-cells.ts";
 
 /** Units that others use may turn out less than their part: claims may add up to this much. */
 const SPREAD = 1.1;
+/** With fewer left they add up to what there is, as good as whole units can: the rest is bid for. */
+export const FEW_UNITS = 32;
+const ROUNDED_UP = 0.25;
 /** The part of a region that does not know yet which others there are. */
 const NEWCOMER_PART = 0.1;
 /** What others claim is known here after this; earlier, an own claim does not show that they are idle. */
@@ -49,9 +52,10 @@ export interface LimitBook {
   /** null: regional. */
   readonly claimed: string | null;
   readonly holders: Map<string, Holder>;
-  /** Own claims of the cell `claimCell`, and what of them was bid in vain. */
+  /** Own claims of the cell `claimCell`; what of them was won by bids and not leased, and bid in vain. */
   claimCell: number;
   claims: number;
+  won: number;
   lost: number;
   /** Under way, in `claims` already. */
   bid: Bid | null;
@@ -91,8 +95,18 @@ export interface Room {
   readonly view: View;
 }
 
-/** How much the region may lease out now, beside the `reserved` units that isolates hold. */
-export function roomOf(hub: Hub, book: LimitBook, terms: LimitTerms, reserved: number, now: number): Room {
+/**
+ * How much the region may lease out now, beside the `reserved` units that isolates hold. `begins`: it has
+ * waited for what other regions know, and does not wait any longer.
+ */
+export function roomOf(
+  hub: Hub,
+  book: LimitBook,
+  terms: LimitTerms,
+  reserved: number,
+  begins: boolean,
+  now: number,
+): Room {
   const claimed = book.claimed === null ? 0 : takeClaims(hub, book, now);
   const view = viewOf(hub, book, terms, now);
   const { own } = view;
@@ -107,13 +121,16 @@ export function roomOf(hub: Hub, book: LimitBook, terms: LimitTerms, reserved: n
   const total = Math.max(claimed, covered);
   const open = terms.units - view.foreign - own.past - own.late - total;
   const unheard = view.isNewcomer ? total + own.late : unheardUnits(book) + total - claimed;
-  const part = view.weight >= 1 ? open : SPREAD * view.weight * (open + unheard) - unheard;
-  // Who has just begun may begin: it has nothing yet that others do not know of.
-  const least = view.isNewcomer && unheard < 1 ? 1 : 0;
+  const even = view.weight * (open + unheard);
+  const share = left < FEW_UNITS ? even + ROUNDED_UP : SPREAD * even;
+  const part = view.weight >= 1 ? open : share - unheard;
+  const least = (begins || hub.peers.size === 0) && view.isNewcomer && unheard < 1 ? 1 : 0;
   const more = wholeUnits(Math.min(open, Math.max(part, least)));
-  const units = wholeUnits(Math.min(total - covered + more, left));
+  // What was won is there, whatever others have bid in vain.
+  const units = wholeUnits(Math.min(total - covered + more, Math.max(left, book.won)));
   const isAnswerDue = view.weight < 1 && (unheard > 0 || view.isNewcomer);
-  const later = isAnswerDue ? total - covered + open + (book.bid?.units ?? 0) : units;
+  const bid = book.bid?.units ?? 0;
+  const later = isAnswerDue ? Math.max(bid, total - covered + open + bid) : units;
   return { units, covered, claimed, left, open, later, view };
 }
 
@@ -151,7 +168,8 @@ function announce(hub: Hub, book: LimitBook, name: string, units: number, now: n
 function settleBid(hub: Hub, book: LimitBook, { others }: View, now: number): void {
   const { bid } = book;
   if (bid === null || bid.version > versionHeardByAll(hub, now)) return;
-  if (!isGranted(bid, hub.region, others)) book.lost += bid.units;
+  if (isGranted(bid, hub.region, others)) book.won += bid.units;
+  else book.lost += bid.units;
   book.bid = null;
 }
 
@@ -207,6 +225,7 @@ function takeClaims(hub: Hub, book: LimitBook, now: number): number {
   if (book.claimCell !== cell) {
     book.claimCell = cell;
     book.claims = 0;
+    book.won = 0;
     book.lost = 0;
     book.bid = null;
   }

@@ -31,6 +31,8 @@ export interface Peer {
   readonly metAt: number;
   heardAt: number;
   askedAt: number;
+  /** How long an exchange takes, about; 0: it is not known yet. */
+  tripMs: number;
   failures: number;
   digestAt: number;
 }
@@ -51,11 +53,23 @@ export function peerOf(hub: Hub, region: string, now = hub.bootedAt): Peer {
     metAt: now,
     heardAt: Number.NEGATIVE_INFINITY,
     askedAt: Number.NEGATIVE_INFINITY,
+    tripMs: 0,
     failures: 0,
     digestAt: Number.NEGATIVE_INFINITY,
   };
   hub.peers.set(region, peer);
   return peer;
+}
+
+/** Notes how long an exchange took: one that was slow alone does not make a peer a distant one. */
+export function noteTrip(peer: Peer, ms: number): void {
+  peer.tripMs = Math.min(ms, 2 * Math.max(1, peer.tripMs));
+}
+
+/** Whether there are other regions and all that answer do so within `ms`. */
+export function arePeersNear(hub: Hub, ms: number, now: number): boolean {
+  const peers = [...hub.peers.values()].filter((peer) => isFresh(peer, now) || isUnheard(peer));
+  return peers.length > 0 && peers.every(({ tripMs }) => tripMs <= ms);
 }
 
 /** Whether a peer's numbers are recent. */

@@ -8,6 +8,7 @@ import { leaseUnits, noteUse, waitsForPeers } from "./limit-book.ts";
 import { answerLoadAsk, noteReportedLoad } from "./load-book.ts";
 import { announceUse } from "./membership.ts";
 import { overridesInForce } from "./overrides.ts";
+import { arePeersNear } from "./peers.ts";
 import type { LeaseAnswer, LeaseAsk, Report, Snapshot, SyncReply, SyncRequest } from "./protocol.ts";
 import { isRefilling, leaseRights, takeBackRights } from "./quota-book.ts";
 import { isSyncRequest } from "./report.ts";
@@ -63,18 +64,27 @@ export function leaseAgain(hub: Hub, request: SyncRequest, reply: SyncReply, now
   return { ...reply, leases };
 }
 
+/** An answer is held back for so long at most: within what the isolate waits for the hub. */
+export const HOLD_MS = 12;
+
 /** Whether a request waits for what peers have to say of a limit that is almost used up. */
-export function waitsForWord(hub: Hub, request: SyncRequest, reply: SyncReply): boolean {
-  if (reply.kind !== "synced" || !request.urgent) return false;
+export function waitsForWord(hub: Hub, request: SyncRequest, reply: SyncReply, now: number): boolean {
+  if (reply.kind !== "synced" || !request.urgent || !arePeersNear(hub, HOLD_MS, now)) return false;
   return request.asks.some((ask, at) => isWaiting(hub, ask, reply.leases[at]));
 }
 
-/** The answer with what can be leased by now to those that waited for peers. */
-export function leaseAfterWord(hub: Hub, request: SyncRequest, reply: SyncReply, now: number): SyncReply {
+/** The answer with what can be leased by now to those that waited for peers, for long enough if `isOver`. */
+export function leaseAfterWord(
+  hub: Hub,
+  request: SyncRequest,
+  reply: SyncReply,
+  isOver: boolean,
+  now: number,
+): SyncReply {
   if (reply.kind !== "synced") return reply;
   const leases = request.asks.map((ask, at) =>
     isWaiting(hub, ask, reply.leases[at])
-      ? leaseUnits(hub, ask, request.session, now)
+      ? leaseUnits(hub, ask, request.session, now, isOver)
       : reply.leases[at],
   );
   return { ...reply, leases };

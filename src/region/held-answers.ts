@@ -3,11 +3,9 @@
 
 import type { Hub } from "../hub/hub.ts";
 import type { SyncReply, SyncRequest } from "../hub/protocol.ts";
-import { leaseAfterWord, leaseAgain, waitsForRights, waitsForWord } from "../hub/sync.ts";
+import { HOLD_MS, leaseAfterWord, leaseAgain, waitsForRights, waitsForWord } from "../hub/sync.ts";
 import type { HubPeers } from "./hub-peers.ts";
 
-/** Within what the isolate waits for the hub. */
-const HOLD_MS = 12;
 /** Answers of peers that one ask waits for: to what was claimed before it, and to its bid. */
 const MAX_WORDS = 6;
 
@@ -28,12 +26,14 @@ export async function holdAnswer(
     await peers.refilled(HOLD_MS);
     reply = await serve((_hub, now) => leaseAgain(hub, request, first, now));
   }
-  for (let word = 0; word < MAX_WORDS && waitsForWord(hub, request, reply); word++) {
+  for (let word = 0; word < MAX_WORDS && waitsForWord(hub, request, reply, Date.now()); word++) {
     const leftMs = endsAt - Date.now();
     if (leftMs <= 0) break;
     await peers.heard(leftMs);
     const before = reply;
-    reply = await serve((_hub, now) => leaseAfterWord(hub, request, before, now));
+    reply = await serve((_hub, now) => leaseAfterWord(hub, request, before, false, now));
   }
-  return reply;
+  if (!waitsForWord(hub, request, reply, Date.now())) return reply;
+  const last = reply;
+  return await serve((_hub, now) => leaseAfterWord(hub, request, last, true, now));
 }

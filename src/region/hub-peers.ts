@@ -12,7 +12,7 @@ import { composeHello, composeMessage, isMessage, receiveMessage } from "../hub/
 import type { Hub } from "../hub/hub.ts";
 import { mergeIncoming } from "../hub/incoming.ts";
 import { meetRegions } from "../hub/membership.ts";
-import { peerOf } from "../hub/peers.ts";
+import { noteTrip, peerOf } from "../hub/peers.ts";
 import type { Refill } from "../hub/quota-book.ts";
 import { acceptMint, endRefill, giveRights, takeRefills } from "../hub/quota-book.ts";
 import { noteFailure } from "../hub/rounds.ts";
@@ -168,7 +168,8 @@ export class HubPeers {
       await this.#pause(region, EAGER_MS - sinceLastMs);
     }
     this.#awaited.delete(region);
-    peer.askedAt = Date.now();
+    const startedAt = Date.now();
+    peer.askedAt = startedAt;
     // What is told must not be forgotten by a crash: a peer would then prove that it was.
     this.#ports.store();
     this.#again.delete(region);
@@ -179,6 +180,7 @@ export class HubPeers {
       this.#again.delete(region);
       return;
     }
+    noteTrip(peer, Date.now() - startedAt);
     if (outcome.amnesia) this.#ports.store();
     // The next part of a delta that is too large for one message, in either direction.
     if (peer.resume !== null || (reply !== null && reply.version === 0)) this.#again.add(region);

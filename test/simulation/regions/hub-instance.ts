@@ -11,12 +11,14 @@ import { composeHello, composeMessage, receiveMessage } from "../../../src/hub/g
 import type { Hub } from "../../../src/hub/hub.ts";
 import { mergeIncoming } from "../../../src/hub/incoming.ts";
 import { isInUse } from "../../../src/hub/membership.ts";
+import { noteTrip } from "../../../src/hub/peers.ts";
 import type { SyncReply, SyncRequest } from "../../../src/hub/protocol.ts";
 import type { Refill } from "../../../src/hub/quota-book.ts";
 import { acceptMint, endRefill, giveRights, takeRefills } from "../../../src/hub/quota-book.ts";
 import { beginRound, nextRoundMs, noteFailure } from "../../../src/hub/rounds.ts";
 import { hasUnstored, takeCommit } from "../../../src/hub/storage.ts";
 import {
+  HOLD_MS,
   leaseAfterWord,
   leaseAgain,
   serveSync,
@@ -29,8 +31,6 @@ import type { MintAnswer } from "./ledger-model.ts";
 /** A peer hears at most so often from a hub that has something urgent to say. */
 const EXCHANGE_GAP_MS = 50;
 const CALL_TIMEOUT_MS = 5_000;
-/** An answer is held back so long for what peers have to say. */
-const HOLD_MS = 12;
 /** An exchange that is lost must not keep the next round from being used. */
 const EXCHANGE_TIMEOUT_MS = 900;
 
@@ -89,15 +89,15 @@ export class HubInstance {
         const again = leaseAgain(hub, request, reply, this.#node.now());
         this.#afterCommit(true, () => answer(again));
       });
-    } else if (waitsForWord(hub, request, reply)) this.#holdForWord(request, reply, answer);
+    } else if (waitsForWord(hub, request, reply, this.#node.now())) this.#holdForWord(request, reply, answer);
     else this.#afterCommit(request.urgent, () => answer(reply));
   }
 
   #holdForWord(request: SyncRequest, first: SyncReply, answer: (reply: SyncReply | null) => void): void {
     let reply = first;
     const goOn = (isOver: boolean): void => {
-      reply = leaseAfterWord(this.hub, request, reply, this.#node.now());
-      if (!isOver && waitsForWord(this.hub, request, reply)) return;
+      reply = leaseAfterWord(this.hub, request, reply, isOver, this.#node.now());
+      if (!isOver && waitsForWord(this.hub, request, reply, this.#node.now())) return;
       if (this.#unheard.delete(goOn)) this.#afterCommit(true, () => answer(reply));
     };
     this.#unheard.add(goOn);
@@ -227,7 +227,8 @@ export class HubInstance {
     const now = this.#node.now();
     peer.askedAt = now;
     this.#send(region, composeMessage(this.hub, peer, now), (isHeard) => {
-      if (!isHeard) noteFailure(peer);
+      if (isHeard) noteTrip(peer, queue.now - known.at);
+      else noteFailure(peer);
       known.isUnderWay = false;
       if (known.again) {
         const pauseMs = known.awaited ? 0 : known.at + EXCHANGE_GAP_MS - queue.now;
