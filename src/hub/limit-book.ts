@@ -9,6 +9,7 @@ import { MAX_STATES, nextVersion } from "./hub.ts";
 import type { Holder, LimitBook, Room } from "./limit-room.ts";
 import { FEW_UNITS, bidFor, claimFor, isWindow, roomOf, windowOf } from "./limit-room.ts";
 import { cellMsOf, claimedName, regionalName, usedName } from "./names.ts";
+import { arePeersNear } from "./peers.ts";
 import type { LeaseAnswer, LeaseAsk, LimitTerms } from "./protocol.ts";
 import { CELLS_KEPT, cellsOf, totalsByCell, waitUntilAtMost } from "./window-cells.ts";
 
@@ -100,7 +101,7 @@ export function leaseUnits(
   const isShort = view.weight < 1 && room.left < FEW_UNITS * need;
   const part = Math.floor((room.units * (isShort ? 1 : HOLDER_PART)) / holders);
   // Where few are left, what one isolate holds and does not use is what another region is refused.
-  const want = isShort ? (ask.waiting ?? need) : 2 * ask.want - ask.held;
+  const want = isShort ? wantOfFew(hub, ask, part, now) : 2 * ask.want - ask.held;
   const fair = isShort && want === 0 ? 0 : Math.max(need, Math.min(want, part));
   const units = room.units < need ? 0 : Math.min(room.units, fair);
   const isWanted = fair > 0;
@@ -131,6 +132,11 @@ export function leaseUnits(
 export function waitsForPeers(hub: Hub, terms: LimitTerms): boolean {
   const cells = cellsOf(terms.windowMs);
   return hub.limits.get(usedName(cells.cellMs, terms.limit, terms.key))?.waits === true;
+}
+
+/** Of few units: what requests wait for; and a little ahead where other regions are too far to be asked again. */
+function wantOfFew(hub: Hub, { need, waiting = need }: LeaseAsk, part: number, now: number): number {
+  return waiting === 0 || arePeersNear(hub, now) ? waiting : Math.max(waiting, Math.floor(part / 2));
 }
 
 /** What the isolate used and no report that is applied has said. */

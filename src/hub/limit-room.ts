@@ -116,7 +116,7 @@ export function roomOf(
   settleBid(hub, book, view, now);
   // Bids that are under way or lost are announced and nobody's to lease.
   const aside = book.lost + (book.bid?.units ?? 0);
-  const covered = aside + Math.max(0, own.current + reserved - own.late);
+  const covered = aside + own.current + reserved - own.late;
   // What is in use already is announced, whether there was room for it or not.
   const total = Math.max(claimed, covered);
   const open = terms.units - view.foreign - own.past - own.late - total;

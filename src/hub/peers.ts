@@ -5,6 +5,8 @@ import type { Hub } from "./hub.ts";
 
 /** A peer heard from within this time is fresh: its numbers are as good as they get. */
 export const PEER_FRESH_MS = 5_000;
+/** Peers that answer within this time can be heard while a request waits for a lease. */
+export const NEAR_MS = 12;
 /** A peer that has been silent for so long no longer keeps a share of limits for itself. */
 export const PEER_GONE_MS = 3_600_000;
 
@@ -63,13 +65,13 @@ export function peerOf(hub: Hub, region: string, now = hub.bootedAt): Peer {
 
 /** Notes how long an exchange took: one that was slow alone does not make a peer a distant one. */
 export function noteTrip(peer: Peer, ms: number): void {
-  peer.tripMs = Math.min(ms, 2 * Math.max(1, peer.tripMs));
+  peer.tripMs = peer.tripMs === 0 ? ms : Math.min(ms, 2 * peer.tripMs);
 }
 
-/** Whether there are other regions and all that answer do so within `ms`. */
-export function arePeersNear(hub: Hub, ms: number, now: number): boolean {
+/** Whether there are other regions, and all that answer do so within NEAR_MS. */
+export function arePeersNear(hub: Hub, now: number): boolean {
   const peers = [...hub.peers.values()].filter((peer) => isFresh(peer, now) || isUnheard(peer));
-  return peers.length > 0 && peers.every(({ tripMs }) => tripMs <= ms);
+  return peers.length > 0 && peers.every(({ tripMs }) => tripMs <= NEAR_MS);
 }
 
 /** Whether a peer's numbers are recent. */

@@ -8,7 +8,7 @@ import { leaseUnits, noteUse, waitsForPeers } from "./limit-book.ts";
 import { answerLoadAsk, noteReportedLoad } from "./load-book.ts";
 import { announceUse } from "./membership.ts";
 import { overridesInForce } from "./overrides.ts";
-import { arePeersNear } from "./peers.ts";
+import { NEAR_MS, arePeersNear } from "./peers.ts";
 import type { LeaseAnswer, LeaseAsk, Report, Snapshot, SyncReply, SyncRequest } from "./protocol.ts";
 import { isRefilling, leaseRights, takeBackRights } from "./quota-book.ts";
 import { isSyncRequest } from "./report.ts";
@@ -65,11 +65,11 @@ export function leaseAgain(hub: Hub, request: SyncRequest, reply: SyncReply, now
 }
 
 /** An answer is held back for so long at most: within what the isolate waits for the hub. */
-export const HOLD_MS = 12;
+export const HOLD_MS = NEAR_MS;
 
 /** Whether a request waits for what peers have to say of a limit that is almost used up. */
 export function waitsForWord(hub: Hub, request: SyncRequest, reply: SyncReply, now: number): boolean {
-  if (reply.kind !== "synced" || !request.urgent || !arePeersNear(hub, HOLD_MS, now)) return false;
+  if (reply.kind !== "synced" || !request.urgent || !arePeersNear(hub, now)) return false;
   return request.asks.some((ask, at) => isWaiting(hub, ask, reply.leases[at]));
 }
 
