@@ -11,7 +11,7 @@ import { FEW_UNITS, bidFor, claimFor, isWindow, roomOf, windowOf } from "./limit
 import { cellMsOf, claimedName, regionalName, usedName } from "./names.ts";
 import { arePeersNear } from "./peers.ts";
 import type { LeaseAnswer, LeaseAsk, LimitTerms } from "./protocol.ts";
-import { CELLS_KEPT, cellsOf, totalsByCell, waitUntilAtMost } from "./window-cells.ts";
+import { CELLS_KEPT, LATE_MS, cellsOf, totalsByCell, waitUntilAtMost } from "./window-cells.ts";
 
 /** A lease that is not renewed ends by itself. */
 export const LEASE_MS = 3_000;
@@ -33,7 +33,7 @@ export function limitBookOf(hub: Hub, terms: LimitTerms): LimitBook | null {
   const known = hub.limits.get(used);
   if (known !== undefined) return known;
   if (hub.states.size >= MAX_STATES) return null;
-  const claimed = regional ? null : claimedName(cells.cellMs, limit, key);
+  const claimed = regional ? null : claimedName(cells.spanMs, limit, key);
   const book: LimitBook = {
     cells,
     used,
@@ -63,14 +63,16 @@ export function noteUse(
 ) {
   const book = limitBookOf(hub, terms);
   if (book === null) return;
-  const { cellMs } = book.cells;
-  const current = spanAt(now, cellMs);
-  // Another clock may be ahead or behind: what it reports happened in this cell or in the one before.
-  const cell = Math.min(current, Math.max(current - 1, spanAt(at, cellMs)));
+  const { cellMs, spanMs } = book.cells;
+  // Another clock may be ahead or behind: what it reports happened lately.
+  const usedAt = Math.min(now, Math.max(now - Math.max(spanMs, LATE_MS), at));
+  const cell = spanAt(usedAt, cellMs);
   const window = windowOf(hub, book.used);
   addToWindow(window, cell * cellMs, cellMs, hub.ephemeralSlot, units, nextVersion(hub, now));
   const holder = book.holders.get(session);
-  if (holder !== undefined) holder.units = Math.max(0, holder.units - units);
+  // What has left the window was no part of what it said to hold.
+  const isInside = usedAt > now - terms.windowMs;
+  if (holder !== undefined && isInside) holder.units = Math.max(0, holder.units - units);
 }
 
 /**
@@ -95,7 +97,7 @@ export function leaseUnits(
   const others = reservedUnits(book, now, session);
   const holder = book.holders.get(session);
   const holding = ask.held + unreportedUnits(hub, ask, session) + unseenUnits(ask, holder);
-  const room = roomOf(hub, book, terms, others + holding, begins, now);
+  const room = roomOf(hub, book, terms, others + holding, begins || !arePeersNear(hub, now), now);
   const { view } = room;
   const holders = book.holders.size + Number(holder === undefined);
   const isShort = view.weight < 1 && room.left < FEW_UNITS * need;

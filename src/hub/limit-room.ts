@@ -19,7 +19,7 @@ import { nextVersion } from "./hub.ts";
 import type { Bid } from "./limit-bids.ts";
 import { isGranted } from "./limit-bids.ts";
 import { isNewcomer } from "./membership.ts";
-import { isFresh, isGone, versionHeardByAll } from "./peers.ts";
+import { isFresh, isGone, isIdle, versionHeardByAll } from "./peers.ts";
 import type { LimitTerms } from "./protocol.ts";
 import { weightsOf } from "./region-weights.ts";
 import type { Cells, RegionUse } from "./window-cells.ts";
@@ -73,7 +73,9 @@ export interface View {
   readonly used: number;
   /** Of other regions, the same with what they have claimed, or may use without being heard. */
   readonly foreign: number;
-  /** The same by region, without what is not heard. */
+  /** Of that, what regions may use that have had nothing to say for a while. */
+  readonly idle: number;
+  /** The same as `foreign` by region, without what is not heard. */
   readonly others: ReadonlyMap<string, number>;
   readonly weight: number;
   /** Whether there may be regions that have not been met yet. */
@@ -124,13 +126,15 @@ export function roomOf(
   const even = view.weight * (open + unheard);
   const share = left < FEW_UNITS ? even + ROUNDED_UP : SPREAD * even;
   const part = view.weight >= 1 ? open : share - unheard;
-  const least = (begins || hub.peers.size === 0) && view.isNewcomer && unheard < 1 ? 1 : 0;
-  const more = wholeUnits(Math.min(open, Math.max(part, least)));
+  const isBehind = view.isNewcomer || view.idle > 0;
+  // Who does not know the others (yet, or any more) may begin: it has nothing that they do not know of.
+  const least = begins && isBehind && unheard < 1 && open + view.idle >= 1 ? 1 : 0;
+  const more = Math.max(least, wholeUnits(Math.min(open, part)));
   // What was won is there, whatever others have bid in vain.
-  const units = wholeUnits(Math.min(total - covered + more, Math.max(left, book.won)));
-  const isAnswerDue = view.weight < 1 && (unheard > 0 || view.isNewcomer);
+  const units = wholeUnits(Math.min(total - covered + more, Math.max(left, book.won, least)));
+  const isAnswerDue = view.weight < 1 && (unheard > 0 || isBehind);
   const bid = book.bid?.units ?? 0;
-  const later = isAnswerDue ? Math.max(bid, total - covered + open + bid) : units;
+  const later = isAnswerDue ? Math.max(bid, total - covered + open + view.idle + bid) : units;
   return { units, covered, claimed, left, open, later, view };
 }
 
@@ -158,8 +162,7 @@ export function claimFor(hub: Hub, book: LimitBook, room: Room, units: number, n
 /** Adds to the own claims; gives the version by which peers can hear of it. */
 function announce(hub: Hub, book: LimitBook, name: string, units: number, now: number): number {
   const version = nextVersion(hub, now);
-  const { cellMs } = book.cells;
-  addToWindow(windowOf(hub, name), now, cellMs, hub.ephemeralSlot, units, version);
+  addToWindow(windowOf(hub, name), now, book.cells.spanMs, hub.ephemeralSlot, units, version);
   book.claims += units;
   book.unheard.push({ version, units, at: now });
   return version;
@@ -193,6 +196,7 @@ function viewOf(hub: Hub, book: LimitBook, terms: LimitTerms, now: number): View
   const weights = weightsOf(hub, terms, uses, unheardUnits(book, now - CLAIM_TRAVEL_MS), now);
   let used = own.past + own.current;
   let foreign = 0;
+  let idle = 0;
   const others = new Map<string, number>();
   for (const [region, use] of uses) {
     if (region === hub.region) continue;
@@ -205,7 +209,9 @@ function viewOf(hub: Hub, book: LimitBook, terms: LimitTerms, now: number): View
     if (isFresh(peer, now) || isGone(peer, now)) continue;
     const known = uses.get(peer.region);
     const counted = known === undefined ? 0 : committedUnits(known);
-    foreign += Math.max(0, (weights.get(peer.region) ?? 0) * terms.units - counted);
+    const reserved = Math.max(0, (weights.get(peer.region) ?? 0) * terms.units - counted);
+    foreign += reserved;
+    if (isIdle(peer, now)) idle += reserved;
   }
   const weight = weights.get(hub.region) ?? 1;
   const isAlone = book.claimed === null || !isNewcomer(hub, now);
@@ -213,6 +219,7 @@ function viewOf(hub: Hub, book: LimitBook, terms: LimitTerms, now: number): View
     own,
     used,
     foreign,
+    idle,
     others,
     weight: isAlone ? weight : Math.min(weight, NEWCOMER_PART),
     isNewcomer: !isAlone,
@@ -221,7 +228,7 @@ function viewOf(hub: Hub, book: LimitBook, terms: LimitTerms, now: number): View
 
 /** Own claims in the current cell; forgets which of them are unheard once every peer has heard of them. */
 function takeClaims(hub: Hub, book: LimitBook, now: number): number {
-  const cell = spanAt(now, book.cells.cellMs);
+  const cell = spanAt(now, book.cells.spanMs);
   if (book.claimCell !== cell) {
     book.claimCell = cell;
     book.claims = 0;

@@ -70,7 +70,7 @@ export function noteTrip(peer: Peer, ms: number): void {
 
 /** Whether there are other regions, and all that answer do so within NEAR_MS. */
 export function arePeersNear(hub: Hub, now: number): boolean {
-  const peers = [...hub.peers.values()].filter((peer) => isFresh(peer, now) || isUnheard(peer));
+  const peers = [...hub.peers.values()].filter((peer) => peer.failures === 0 && !isGone(peer, now));
   return peers.length > 0 && peers.every(({ tripMs }) => tripMs <= NEAR_MS);
 }
 
@@ -82,6 +82,11 @@ export function isFresh(peer: Peer, now: number): boolean {
 /** Whether a peer has not been heard since it became known in this boot. */
 export function isUnheard(peer: Peer): boolean {
   return peer.heardAt === Number.NEGATIVE_INFINITY;
+}
+
+/** Whether a peer has been silent because there was nothing to say: it answers when it is asked. */
+export function isIdle(peer: Peer, now: number): boolean {
+  return !isFresh(peer, now) && peer.failures === 0 && !isGone(peer, now);
 }
 
 /** Whether a peer has been silent for too long. One that was never heard is silent since it became known. */

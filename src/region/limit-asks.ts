@@ -28,7 +28,9 @@ export function askFor(
   waiting = 0,
 ): LeaseAsk {
   const held = leaseLeft(view, now);
-  const pending = view.pending.reduce((sum, { units }) => sum + units, 0);
+  // What has left the window since it was used takes no room any more.
+  const { windowMs } = view.terms;
+  const pending = view.pending.reduce((sum, { at, units }) => sum + (now - at < windowMs ? units : 0), 0);
   const want = demandPerSecond(view.demand, now);
   const ask = { terms: view.terms, need, want, waiting, held, seen: view.seen };
   if (seq === undefined) return { ...ask, unreported: pending };

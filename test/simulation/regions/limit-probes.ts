@@ -173,3 +173,35 @@ export function offerFew(options: FewUnits): boolean[] {
   world.queue.runFor(requests * gapMs + 1_000);
   return passed;
 }
+
+/** A burst of all units in one region, and as many again `againMs` after it: how many of these pass. */
+export function offerTwice(options: {
+  readonly seed: number;
+  readonly units: number;
+  readonly windowMs: number;
+  readonly againMs: number;
+  readonly regions?: number;
+  readonly consistency?: LimitTerms["consistency"];
+}): { readonly first: number; readonly second: number } {
+  const { seed, units, windowMs, againMs, consistency, regions = 1 } = options;
+  const { world, request } = tidegate().start({
+    seed,
+    regions: REGIONS.slice(0, regions),
+    isolates: 1,
+    terms: { ...termsOf(units, consistency), windowMs },
+    localMs: [0.3, 1.5],
+    worldMs: [0.5, 2],
+  });
+  const passed = { first: 0, second: 0 };
+  for (let at = 0; at < units; at++) {
+    for (const which of ["first", "second"] as const) {
+      world.queue.after(at * 4 + (which === "second" ? againMs : 0), () =>
+        request(0, 0, (isAdmitted) => {
+          if (isAdmitted) passed[which]++;
+        }),
+      );
+    }
+  }
+  world.queue.runFor(againMs + 2_000);
+  return passed;
+}
