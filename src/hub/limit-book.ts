@@ -11,7 +11,7 @@ import { FEW_UNITS, bidFor, claimFor, isWindow, roomOf, windowOf } from "./limit
 import { cellMsOf, claimedName, regionalName, usedName } from "./names.ts";
 import { arePeersNear } from "./peers.ts";
 import type { LeaseAnswer, LeaseAsk, LimitTerms } from "./protocol.ts";
-import { CELLS_KEPT, LATE_MS, cellsOf, totalsByCell, waitUntilAtMost } from "./window-cells.ts";
+import { CELLS_KEPT, LATE_MS, SPANS_KEPT, cellsOf, totalsByCell, waitUntilAtMost } from "./window-cells.ts";
 
 /** A lease that is not renewed ends by itself. */
 export const LEASE_MS = 3_000;
@@ -21,6 +21,8 @@ export const WINDOW_GRACE_MS = 8_000;
 export const MAX_HOLDERS = 5_000;
 /** One isolate gets at most this part of what its region has left, unless it needs more for one request. */
 const HOLDER_PART = 0.5;
+/** Of what is left, an isolate of one of several regions is leased at most this part ahead of need. */
+const AHEAD_PART = 0.1;
 /** A claim that waits for peers to answer is tried again after this. */
 const CLAIM_RETRY_MS = 50;
 
@@ -103,7 +105,7 @@ export function leaseUnits(
   const isShort = view.weight < 1 && room.left < FEW_UNITS * need;
   const part = Math.floor((room.units * (isShort ? 1 : HOLDER_PART)) / holders);
   // Where few are left, what one isolate holds and does not use is what another region is refused.
-  const want = isShort ? wantOfFew(hub, ask, part, now) : 2 * ask.want - ask.held;
+  const want = isShort ? wantOfFew(hub, ask, part, now) : wantAhead(ask, room);
   const fair = isShort && want === 0 ? 0 : Math.max(need, Math.min(want, part));
   const units = room.units < need ? 0 : Math.min(room.units, fair);
   const isWanted = fair > 0;
@@ -136,6 +138,12 @@ export function waitsForPeers(hub: Hub, terms: LimitTerms): boolean {
   return hub.limits.get(usedName(cells.cellMs, terms.limit, terms.key))?.waits === true;
 }
 
+/** What is leased ahead of need: in several regions no more than a part of what is left for all. */
+function wantAhead({ want, held, waiting = 0 }: LeaseAsk, { left, view }: Room): number {
+  const most = view.weight < 1 ? Math.max(waiting, AHEAD_PART * left) : Number.POSITIVE_INFINITY;
+  return Math.floor(Math.min(2 * want - held, most));
+}
+
 /** Of few units: what requests wait for; and a little ahead where other regions are too far to be asked again. */
 function wantOfFew(hub: Hub, { need, waiting = need }: LeaseAsk, part: number, now: number): number {
   return waiting === 0 || arePeersNear(hub, now) ? waiting : Math.max(waiting, Math.floor(part / 2));
@@ -157,7 +165,7 @@ function unseenUnits({ seen }: LeaseAsk, holder: Holder | undefined): number {
 /** Forgets leases that ended and cells that are over, of limits used here or elsewhere. */
 export function expireLimits(hub: Hub, now: number): void {
   for (const [name, state] of hub.states) {
-    if (isWindow(state) && isEmptyAfter(state, cellMsOf(name), now)) hub.states.delete(name);
+    if (isWindow(state) && isEmptyAfter(state, name, now)) hub.states.delete(name);
   }
   for (const [name, book] of hub.limits) {
     for (const [session, holder] of book.holders) if (holder.until <= now) book.holders.delete(session);
@@ -166,9 +174,14 @@ export function expireLimits(hub: Hub, now: number): void {
   }
 }
 
+/** Cells of a window, by its name, that are kept before the current one. */
+export function keptOf(name: string): number {
+  return name.startsWith("k:") ? SPANS_KEPT : CELLS_KEPT;
+}
+
 /** Drops expired cells of a window that came from elsewhere or is kept here; whether nothing is left. */
-export function isEmptyAfter(window: SlidingWindow, cellMs: number, now: number): boolean {
-  expireWindow(window, now, cellMs, WINDOW_GRACE_MS, CELLS_KEPT);
+export function isEmptyAfter(window: SlidingWindow, name: string, now: number): boolean {
+  expireWindow(window, now, cellMsOf(name), WINDOW_GRACE_MS, keptOf(name));
   return window.timed.spans.length === 0;
 }
 

@@ -26,6 +26,8 @@ export const MAX_CELLS = 60;
 export const MAX_PARTS = 20;
 /** Cells before the current one that a window needs: one more than it has, to know how even the oldest is. */
 export const CELLS_KEPT = MAX_CELLS + 1;
+/** Spans of claims before the current one that are kept. */
+export const SPANS_KEPT = MAX_SPANS + 1;
 /** With fewer cells the oldest one always counts by its share: to keep it would cost too much. */
 const MIN_EVEN_CELLS = 5;
 export const MIN_SPAN_MS = 1_000;

@@ -103,6 +103,16 @@ describe("sliding window", () => {
     expect(windowTotal(window, now + 2 * MINUTE, MINUTE)).toBe(0);
   });
 
+  it("a peer's clock may be a little ahead of short cells", ({ expect }) => {
+    const claim = createSlidingWindow();
+    addToWindow(claim, MINUTE + AHEAD_MS, 50, ENAM, 5, 1);
+    addToWindow(claim, MINUTE + AHEAD_MS + 50, 50, ENAM, 7, 2);
+    const window = createSlidingWindow();
+    mergeSlidingWindowInto(window, believedWindow(claim, MINUTE, 50), 1);
+    expect(windowTotal(window, MINUTE + AHEAD_MS, 50)).toBe(5);
+    expect(windowTotal(window, MINUTE + AHEAD_MS + 50, 50)).toBe(0);
+  });
+
   it("refuses invalid amounts and overflow without leaving a trace", ({ expect }) => {
     const window = createSlidingWindow();
     expect(addToWindow(window, 0, MINUTE, WEUR, 0, 1)).toBe("invalid-amount");
