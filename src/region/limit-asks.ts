@@ -20,13 +20,7 @@ const RENEWED_REQUESTS = 3;
  * the ask goes along with the report, so what is in flight is reported first. `waiting`: units that requests
  * wait for.
  */
-export function askFor(
-  view: LimitView,
-  need: number,
-  now: number,
-  seq?: number,
-  waiting = 0,
-): LeaseAsk {
+export function askFor(view: LimitView, need: number, now: number, seq?: number, waiting = 0): LeaseAsk {
   const held = leaseLeft(view, now);
   // What has left the window since it was used takes no room any more.
   const { windowMs } = view.terms;

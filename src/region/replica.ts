@@ -169,7 +169,13 @@ export function beginAsk(
   view.asking = true;
   view.askedAt = now;
   const { region, session } = replica;
-  return { region, session, report: null, asks: [askFor(view, need, now, replica.seq, waiting)], urgent: true };
+  return {
+    region,
+    session,
+    report: null,
+    asks: [askFor(view, need, now, replica.seq, waiting)],
+    urgent: true,
+  };
 }
 
 /** Takes the answer to the sync of `askedAt` in; a later sync's batch may be the same one. */
