@@ -4,7 +4,9 @@
 //   granted  <=>  bid + what regions before this one in the alphabet have claimed since  <=  what was open
 //
 // So regions that bid for the same unit at once know which of them has it without another word. What was bid
-// in vain stays announced until its cell is over: claims only grow, and the limit is used up anyway.
+// in vain stays announced until its span is over: claims only grow, and the limit is used up anyway. What a
+// region after this one claims of its own part at the same time is not told from a bid: then the limit is
+// passed by this bid, one request's units.
 
 /** Units that are announced and not leased yet. One bid at a time for a limit and key. */
 export interface Bid {

@@ -144,7 +144,10 @@ function wantAhead({ want, held, waiting = 0 }: LeaseAsk, { left, view }: Room):
   return Math.floor(Math.min(2 * want - held, most));
 }
 
-/** Of few units: what requests wait for; and a little ahead where other regions are too far to be asked again. */
+/**
+ * Of few units: what requests wait for; and a little ahead where other regions are too far to be asked
+ * again.
+ */
 function wantOfFew(hub: Hub, { need, waiting = need }: LeaseAsk, part: number, now: number): number {
   return waiting === 0 || arePeersNear(hub, now) ? waiting : Math.max(waiting, Math.floor(part / 2));
 }

@@ -2,10 +2,11 @@
 //
 //   window = s spans of p cells,   s = clamp(window / 1 s, 1, 20),   p = min(20, 60 / s)
 //
-// Regions claim for a span at a time; what is used is known by cells, so that it is given back soon after its
-// window is over. What is used in a region in the current span, and before it. The oldest cell counts by the
-// share that is still inside the window. Nobody knows where in it its units were used: evenly, it is taken, where the cell
-// before it had as many; where that had fewer, use was growing, and they stay for longer:
+// Regions claim for a span at a time; what is used is known by cells, so that it is given back soon after
+// its window is over. What is used in a region in the current span, and before it. The oldest cell counts
+// by the share that is still inside the window. Nobody knows where in it its units were used: evenly, it is
+// taken, where the cell before it had as many; where that had fewer, use was growing, and they stay for
+// longer:
 //
 //   share = 1 - max(0, f - (1 - r)),   f = how far the oldest cell is outside,  r = min(1, before / oldest)
 //

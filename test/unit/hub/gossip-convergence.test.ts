@@ -120,8 +120,8 @@ function shared(hub: Hub): Map<string, Replicated> {
 function usedIn(hub: Hub): number {
   let units = 0;
   for (const [name, state] of hub.states) {
-    if (name.startsWith("w:") && state.kind === "sliding-window")
-      units += windowTotal(state, T0, cellsOf(termsOf().windowMs).cellMs);
+    if (!name.startsWith("w:") || state.kind !== "sliding-window") continue;
+    units += windowTotal(state, T0, cellsOf(termsOf().windowMs).cellMs);
   }
   return units;
 }
