@@ -121,7 +121,7 @@ describe("a message", () => {
     expect(valueIn(again, "hits", "ours")).toBe(2);
     expect(valueIn(again, "hits", "theirs")).toBe(4);
     const window = again.states.get("w:167:api:k");
-    expect(window?.kind === "sliding-window" && windowTotal(window, T0, 1000)).toBe(9);
+    expect(window?.kind === "sliding-window" && windowTotal(window, T0, 167)).toBe(9);
   });
 });
 
