@@ -29,6 +29,19 @@ async function isHealthy(url: string): Promise<boolean> {
   }
 }
 
+/** Has a region's hub begin, so that the regions know each other before the first request. */
+export async function wakeRegion(url: string, adminToken: string): Promise<void> {
+  try {
+    const response = await fetch(`${url}/_gateway/overrides`, {
+      headers: { authorization: `Bearer ${adminToken}` },
+      signal: AbortSignal.timeout(PUSH_TIMEOUT_MS),
+    });
+    await response.arrayBuffer();
+  } catch {
+    // It begins with its first request then.
+  }
+}
+
 /** Gives the running gateway another configuration. Returns why it was not taken; empty: it was. */
 export async function pushConfig(
   url: string,

@@ -6,7 +6,7 @@ import { relative } from "node:path";
 import type { CompiledConfig } from "../src/config/compiled-config.ts";
 import { databaseErrors, localDatabases } from "./databases.ts";
 import { DemoServers } from "./demo/servers.ts";
-import { waitUntilHealthy } from "./gateway-client.ts";
+import { waitUntilHealthy, wakeRegion } from "./gateway-client.ts";
 import { bindLifetime } from "./lifetime.ts";
 import { print, report, reportAll } from "./output.ts";
 import { freePort, portProblem } from "./port.ts";
@@ -122,6 +122,8 @@ async function serve(serving: Serving) {
   for (const each of urls) {
     if (!(await waitUntilHealthy(each))) return [`the gateway did not answer ${each}/_gateway/health`];
   }
+  // One after the other: each finds those before it.
+  if (options.severalRegions) for (const each of urls) await wakeRegion(each, adminToken);
   const [url] = urls;
   reload.watch(urls);
   report(`admin token: ${adminToken}`);

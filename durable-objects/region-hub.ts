@@ -22,8 +22,9 @@ import type { Commit } from "../src/hub/storage.ts";
 import { hasUnstored, readStoredHub, takeCommit } from "../src/hub/storage.ts";
 import { isSession } from "../src/hub/sessions.ts";
 import { isSyncRequest } from "../src/hub/report.ts";
-import { leaseAgain, leasesProbe, serveSync, snapshotOf, waitsForRights } from "../src/hub/sync.ts";
+import { leasesProbe, serveSync, snapshotOf } from "../src/hub/sync.ts";
 import { addUsage, readUsage, type UsageReading } from "../src/hub/usage.ts";
+import { holdAnswer } from "../src/region/held-answers.ts";
 import { logLoadChanges, logTransitions, report } from "../src/region/hub-log.ts";
 import { HubPeers, localFaults, type HubBindings } from "../src/region/hub-peers.ts";
 
@@ -35,8 +36,6 @@ const ROUND_JITTER_MS = 100;
 export const COMMIT_DELAY_MS = 20;
 /** What came from other regions is stored at most this often: it can be had from them again. */
 const FOREIGN_COMMIT_MS = 60_000;
-/** An ask for rights waits this long for a ledger, within what the isolate waits for the hub. */
-const REFILL_WAIT_MS = 12;
 /** The first isolate of a region waits this long for what other regions know, of the 20 ms that it has. */
 const FIRST_SYNC_WAIT_MS = 10;
 /** The first to read in a region waits at most this long for what other regions know. */
@@ -77,12 +76,8 @@ export class RegionHub extends DurableObject<HubBindings> {
     if (!isInUse(this.#hub)) await this.#join(FIRST_SYNC_WAIT_MS);
     const mayWait = (answer: SyncReply): boolean => !request.urgent && !leasesProbe(answer);
     const reply = await this.#serve(mayWait, (hub, now) => serveSync(hub, request, now));
-    if (!waitsForRights(this.#hub, request, reply, Date.now())) return this.#withNewestSnapshot(reply);
-    // A ledger nearby answers sooner than the isolate gives up.
-    await this.#peers.refilled(REFILL_WAIT_MS);
-    return this.#withNewestSnapshot(
-      await this.#serve(false, (hub, now) => leaseAgain(hub, request, reply, now)),
-    );
+    const serve = (act: (hub: Hub, now: number) => SyncReply) => this.#serve(false, act);
+    return this.#withNewestSnapshot(await holdAnswer(this.#hub, this.#peers, request, reply, serve));
   }
 
   /** What was forced while an answer waited for storage must not be undone by it in the isolate. */

@@ -213,7 +213,10 @@ export async function viewHub({ hub: own, telemetry }: Engine): Promise<HubView 
     if (!telemetry.deltas.hasMore) break;
   }
   return own.ask(async (hub) => {
-    const [description, metrics] = await Promise.all([hub.describe(own.link.replica.session), tells ? hub.metrics() : null]);
+    const [description, metrics] = await Promise.all([
+      hub.describe(own.link.replica.session),
+      tells ? hub.metrics() : null,
+    ]);
     return { description, metrics };
   });
 }

@@ -20,8 +20,8 @@ import {
 } from "./cells.ts";
 import type { SlotId, WriterFilter } from "./slot-id.ts";
 
-/** Spans that a clock ahead of ours may already write into: one. */
-export const SPANS_AHEAD = 1;
+/** A clock ahead of ours may already write into the next span, or into those that begin within this time. */
+export const AHEAD_MS = 2_000;
 
 export interface Span {
   readonly index: number;
@@ -121,12 +121,12 @@ export function timedCellsSince(timed: TimedCells, since: number, keep?: WriterF
 }
 
 /**
- * What of a received state our own clock believes: no spans further ahead than SPANS_AHEAD, and no horizon
+ * What of a received state our own clock believes: no spans further ahead than AHEAD_MS, and no horizon
  * that our clock would not set by now. So a peer whose clock is wrong can neither fill memory with spans of
  * the future nor wipe out ours. Expired spans go through: a merge drops them.
  */
 export function believedTimedCells(timed: TimedCells, now: number, spanMs: number, kept: number): TimedCells {
-  const latest = spanAt(now, spanMs) + SPANS_AHEAD;
+  const latest = spanAt(now + Math.max(spanMs, AHEAD_MS), spanMs);
   const believed = createTimedCells(timed.width);
   believed.horizon = Math.min(timed.horizon, horizonAt(now, spanMs, kept, 0));
   believed.spans = timed.spans.filter((span) => span.index <= latest);

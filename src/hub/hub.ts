@@ -126,6 +126,8 @@ export interface Hub {
   changedAt: number;
   /** Whether peers should hear of a change at once instead of with the next round. */
   urgent: boolean;
+  /** Whether a request waits for their answer: no pause is made before they are told. */
+  awaited: boolean;
   /** When this region was used for the first time, if that was in this boot; whether others were greeted. */
   announcedAt: number;
   hasGreeted: boolean;
@@ -181,6 +183,7 @@ export function bootHub(region: string, shard: number, stored: StoredHub, now: n
     usedAt: Number.NEGATIVE_INFINITY,
     changedAt: now,
     urgent: false,
+    awaited: false,
     announcedAt: Number.NEGATIVE_INFINITY,
     hasGreeted: false,
     greetings: new Map(),

@@ -22,13 +22,12 @@ import { regionOf } from "../crdt/slot-id.ts";
 import type { NamedState } from "../crdt/wire-format.ts";
 import type { Hub } from "./hub.ts";
 import { MAX_STATES, markChanged, nextVersion, putState, startDurableEpoch } from "./hub.ts";
-import { isEmptyAfter } from "./limit-book.ts";
+import { isEmptyAfter, keptOf } from "./limit-book.ts";
 import type { StateName } from "./names.ts";
 import { KIND_OF_FAMILY, isDurable, isShared, parseStateName } from "./names.ts";
 import { OVERRIDE_DRIFT_MS } from "./overrides.ts";
 import { isOldQuota } from "./quota-book.ts";
 import { CALL_SLOTS, CALL_SLOT_MS } from "./upstream-book.ts";
-import { CELLS_KEPT } from "./window-cells.ts";
 
 export interface Merged {
   readonly raised: number;
@@ -95,7 +94,7 @@ function mergeOne(
   if (raised === KIND_MISMATCH || raised === 0) return 0;
   nextVersion(hub, now);
   if (target.kind === "sliding-window" && "cellMs" in parsed) {
-    if (isEmptyAfter(target, parsed.cellMs, now)) {
+    if (isEmptyAfter(target, name, now)) {
       hub.states.delete(name);
       return 0;
     }
@@ -124,7 +123,7 @@ function believe(
   const spoken = state.kind === "membership" ? state : stateSince(state, 0, keep);
   switch (spoken.kind) {
     case "sliding-window":
-      return "cellMs" in parsed ? believedWindow(spoken, now, parsed.cellMs, CELLS_KEPT) : null;
+      return "cellMs" in parsed ? believedWindow(spoken, now, parsed.cellMs, keptOf(name)) : null;
     case "call-vectors":
       return believedCalls(spoken, now, CALL_SLOT_MS, CALL_SLOTS);
     case "lww-register":

@@ -9,15 +9,17 @@
 // claimed since they last answered, so a region does not claim again on numbers that its own claim made
 // old. w is the region's part of what is used (flow-proportional shares, Raghavan et al., SIGCOMM 2007),
 // never below FLOOR; a region that cannot be heard is taken to use its part. Without peers w is 1, and a
-// regional limit has none.
+// regional limit has none. What is open and in no region's part is bid for (limit-bids.ts).
 
 import type { SlidingWindow } from "../crdt/sliding-window.ts";
 import { addToWindow, createSlidingWindow } from "../crdt/sliding-window.ts";
 import { spanAt } from "../crdt/timed-cells.ts";
 import type { Hub } from "./hub.ts";
 import { nextVersion } from "./hub.ts";
+import type { Bid } from "./limit-bids.ts";
+import { isGranted } from "./limit-bids.ts";
 import { isNewcomer } from "./membership.ts";
-import { isFresh, isGone, versionHeardByAll } from "./peers.ts";
+import { isFresh, isGone, isIdle, versionHeardByAll } from "./peers.ts";
 import type { LimitTerms } from "./protocol.ts";
 import { weightsOf } from "./region-weights.ts";
 import type { Cells, RegionUse } from "./window-cells.ts";
@@ -25,6 +27,9 @@ import { committedUnits, usesByRegion } from "./window-cells.ts";
 
 /** Units that others use may turn out less than their part: claims may add up to this much. */
 const SPREAD = 1.1;
+/** With fewer left they add up to what there is, as good as whole units can: the rest is bid for. */
+export const FEW_UNITS = 32;
+const ROUNDED_UP = 0.25;
 /** The part of a region that does not know yet which others there are. */
 const NEWCOMER_PART = 0.1;
 /** What others claim is known here after this; earlier, an own claim does not show that they are idle. */
@@ -47,9 +52,15 @@ export interface LimitBook {
   /** null: regional. */
   readonly claimed: string | null;
   readonly holders: Map<string, Holder>;
-  /** Own claims of the cell `claimCell`. */
+  /** Own claims of the cell `claimCell`; what of them was won by bids and not leased, and bid in vain. */
   claimCell: number;
   claims: number;
+  won: number;
+  lost: number;
+  /** Under way, in `claims` already. */
+  bid: Bid | null;
+  /** Whether the last ask got nothing that it may get once peers have answered. */
+  waits: boolean;
   /** Own claims, of whichever cell, that not every peer has heard of. */
   unheard: { readonly version: number; readonly units: number; readonly at: number }[];
   /** Asks answered so far: an answer's number. */
@@ -62,6 +73,10 @@ export interface View {
   readonly used: number;
   /** Of other regions, the same with what they have claimed, or may use without being heard. */
   readonly foreign: number;
+  /** Of that, what regions may use that have had nothing to say for a while. */
+  readonly idle: number;
+  /** The same as `foreign` by region, without what is not heard. */
+  readonly others: ReadonlyMap<string, number>;
   readonly weight: number;
   /** Whether there may be regions that have not been met yet. */
   readonly isNewcomer: boolean;
@@ -75,34 +90,62 @@ export interface Room {
   readonly claimed: number;
   /** Left of the limit for this region, claimed or not. */
   readonly left: number;
-  /** Whether more could be had once peers have answered. */
-  readonly waitsForPeers: boolean;
+  /** Claimed by nobody. */
+  readonly open: number;
+  /** What could be had once peers have answered, `units` included. */
+  readonly later: number;
   readonly view: View;
 }
 
-/** How much the region may lease out now, beside the `reserved` units that isolates hold. */
-export function roomOf(hub: Hub, book: LimitBook, terms: LimitTerms, reserved: number, now: number): Room {
+/**
+ * How much the region may lease out now, beside the `reserved` units that isolates hold. `begins`: it has
+ * waited for what other regions know, and does not wait any longer.
+ */
+export function roomOf(
+  hub: Hub,
+  book: LimitBook,
+  terms: LimitTerms,
+  reserved: number,
+  begins: boolean,
+  now: number,
+): Room {
   const claimed = book.claimed === null ? 0 : takeClaims(hub, book, now);
   const view = viewOf(hub, book, terms, now);
   const { own } = view;
   const left = terms.units - view.foreign - own.past - own.current - reserved;
-  const regional = { covered: 0, claimed: 0, left, waitsForPeers: false, view };
+  const regional = { covered: 0, claimed: 0, left, open: 0, later: 0, view };
   if (book.claimed === null) return { ...regional, units: wholeUnits(left) };
-  const covered = Math.max(0, own.current + reserved - own.late);
+  settleBid(hub, book, view, now);
+  // Bids that are under way or lost are announced and nobody's to lease.
+  const aside = book.lost + (book.bid?.units ?? 0);
+  const covered = aside + own.current + reserved - own.late;
   // What is in use already is announced, whether there was room for it or not.
   const total = Math.max(claimed, covered);
   const open = terms.units - view.foreign - own.past - own.late - total;
   const unheard = view.isNewcomer ? total + own.late : unheardUnits(book) + total - claimed;
-  const part = view.weight >= 1 ? open : SPREAD * view.weight * (open + unheard) - unheard;
-  const more = wholeUnits(Math.min(open, part));
-  return {
-    units: wholeUnits(Math.min(total - covered + more, left)),
-    covered,
-    claimed,
-    left,
-    waitsForPeers: open >= 1 && unheard > 0 && view.weight < 1,
-    view,
-  };
+  const even = view.weight * (open + unheard);
+  const share = left < FEW_UNITS ? even + ROUNDED_UP : SPREAD * even;
+  const part = view.weight >= 1 ? open : share - unheard;
+  const isBehind = view.isNewcomer || view.idle > 0;
+  // Who does not know the others (yet, or any more) may begin: it has nothing that they do not know of.
+  const least = begins && isBehind && unheard < 1 && open + view.idle >= 1 ? 1 : 0;
+  const more = Math.max(least, wholeUnits(Math.min(open, part)));
+  // What was won is there, whatever others have bid in vain.
+  const units = wholeUnits(Math.min(total - covered + more, Math.max(left, book.won, least)));
+  const isAnswerDue = view.weight < 1 && (unheard > 0 || isBehind);
+  const bid = book.bid?.units ?? 0;
+  const later = isAnswerDue ? Math.max(bid, total - covered + open + view.idle + bid) : units;
+  return { units, covered, claimed, left, open, later, view };
+}
+
+/** Bids for `units`, if nothing stands against it but that they are in nobody's part. */
+export function bidFor(hub: Hub, book: LimitBook, room: Room, units: number, now: number): boolean {
+  const { claimed, covered, open, view } = room;
+  if (book.claimed === null || book.bid !== null || book.unheard.length > 0 || view.isNewcomer) return false;
+  if (view.weight >= 1 || open < units) return false;
+  const version = announce(hub, book, book.claimed, Math.max(claimed, covered) + units - claimed, now);
+  book.bid = { version, units, open, others: view.others };
+  return true;
 }
 
 /** Claims what is needed for leasing out `units` more, as far as there is room. */
@@ -111,13 +154,26 @@ export function claimFor(hub: Hub, book: LimitBook, room: Room, units: number, n
   const { claimed, covered } = room;
   const total = Math.max(claimed, covered + Math.min(units, Math.max(0, room.units)));
   if (total <= claimed) return;
-  const version = nextVersion(hub, now);
-  const { cellMs } = book.cells;
-  addToWindow(windowOf(hub, book.claimed), now, cellMs, hub.ephemeralSlot, total - claimed, version);
-  book.claims = total;
-  book.unheard.push({ version, units: total - claimed, at: now });
+  announce(hub, book, book.claimed, total - claimed, now);
   const isMuch = unheardUnits(book) >= URGENT_PART * Math.max(1, room.left);
   if (hub.peers.size > 0 && isMuch) hub.urgent = true;
+}
+
+/** Adds to the own claims; gives the version by which peers can hear of it. */
+function announce(hub: Hub, book: LimitBook, name: string, units: number, now: number): number {
+  const version = nextVersion(hub, now);
+  addToWindow(windowOf(hub, name), now, book.cells.spanMs, hub.ephemeralSlot, units, version);
+  book.claims += units;
+  book.unheard.push({ version, units, at: now });
+  return version;
+}
+
+function settleBid(hub: Hub, book: LimitBook, { others }: View, now: number): void {
+  const { bid } = book;
+  if (bid === null || bid.version > versionHeardByAll(hub, now)) return;
+  if (isGranted(bid, hub.region, others)) book.won += bid.units;
+  else book.lost += bid.units;
+  book.bid = null;
 }
 
 /** A book's window of what was used, made if there was none. */
@@ -140,16 +196,22 @@ function viewOf(hub: Hub, book: LimitBook, terms: LimitTerms, now: number): View
   const weights = weightsOf(hub, terms, uses, unheardUnits(book, now - CLAIM_TRAVEL_MS), now);
   let used = own.past + own.current;
   let foreign = 0;
+  let idle = 0;
+  const others = new Map<string, number>();
   for (const [region, use] of uses) {
     if (region === hub.region) continue;
     used += use.past + use.current;
-    foreign += committedUnits(use);
+    const units = committedUnits(use);
+    foreign += units;
+    others.set(region, units);
   }
   for (const peer of book.claimed === null ? [] : hub.peers.values()) {
     if (isFresh(peer, now) || isGone(peer, now)) continue;
     const known = uses.get(peer.region);
     const counted = known === undefined ? 0 : committedUnits(known);
-    foreign += Math.max(0, (weights.get(peer.region) ?? 0) * terms.units - counted);
+    const reserved = Math.max(0, (weights.get(peer.region) ?? 0) * terms.units - counted);
+    foreign += reserved;
+    if (isIdle(peer, now)) idle += reserved;
   }
   const weight = weights.get(hub.region) ?? 1;
   const isAlone = book.claimed === null || !isNewcomer(hub, now);
@@ -157,6 +219,8 @@ function viewOf(hub: Hub, book: LimitBook, terms: LimitTerms, now: number): View
     own,
     used,
     foreign,
+    idle,
+    others,
     weight: isAlone ? weight : Math.min(weight, NEWCOMER_PART),
     isNewcomer: !isAlone,
   };
@@ -164,10 +228,13 @@ function viewOf(hub: Hub, book: LimitBook, terms: LimitTerms, now: number): View
 
 /** Own claims in the current cell; forgets which of them are unheard once every peer has heard of them. */
 function takeClaims(hub: Hub, book: LimitBook, now: number): number {
-  const cell = spanAt(now, book.cells.cellMs);
+  const cell = spanAt(now, book.cells.spanMs);
   if (book.claimCell !== cell) {
     book.claimCell = cell;
     book.claims = 0;
+    book.won = 0;
+    book.lost = 0;
+    book.bid = null;
   }
   const heardVersion = versionHeardByAll(hub, now);
   while (book.unheard.length > 0 && book.unheard[0].version <= heardVersion) book.unheard.shift();

@@ -5,6 +5,8 @@ import type { Hub } from "./hub.ts";
 
 /** A peer heard from within this time is fresh: its numbers are as good as they get. */
 export const PEER_FRESH_MS = 5_000;
+/** Peers that answer within this time can be heard while a request waits for a lease. */
+export const NEAR_MS = 12;
 /** A peer that has been silent for so long no longer keeps a share of limits for itself. */
 export const PEER_GONE_MS = 3_600_000;
 
@@ -31,6 +33,8 @@ export interface Peer {
   readonly metAt: number;
   heardAt: number;
   askedAt: number;
+  /** How long an exchange takes, about; 0: it is not known yet. */
+  tripMs: number;
   failures: number;
   digestAt: number;
 }
@@ -51,11 +55,23 @@ export function peerOf(hub: Hub, region: string, now = hub.bootedAt): Peer {
     metAt: now,
     heardAt: Number.NEGATIVE_INFINITY,
     askedAt: Number.NEGATIVE_INFINITY,
+    tripMs: 0,
     failures: 0,
     digestAt: Number.NEGATIVE_INFINITY,
   };
   hub.peers.set(region, peer);
   return peer;
+}
+
+/** Notes how long an exchange took: one that was slow alone does not make a peer a distant one. */
+export function noteTrip(peer: Peer, ms: number): void {
+  peer.tripMs = peer.tripMs === 0 ? ms : Math.min(ms, 2 * peer.tripMs);
+}
+
+/** Whether there are other regions, and all that answer do so within NEAR_MS. */
+export function arePeersNear(hub: Hub, now: number): boolean {
+  const peers = [...hub.peers.values()].filter((peer) => peer.failures === 0 && !isGone(peer, now));
+  return peers.length > 0 && peers.every(({ tripMs }) => tripMs <= NEAR_MS);
 }
 
 /** Whether a peer's numbers are recent. */
@@ -66,6 +82,11 @@ export function isFresh(peer: Peer, now: number): boolean {
 /** Whether a peer has not been heard since it became known in this boot. */
 export function isUnheard(peer: Peer): boolean {
   return peer.heardAt === Number.NEGATIVE_INFINITY;
+}
+
+/** Whether a peer has been silent because there was nothing to say: it answers when it is asked. */
+export function isIdle(peer: Peer, now: number): boolean {
+  return !isFresh(peer, now) && peer.failures === 0 && !isGone(peer, now);
 }
 
 /** Whether a peer has been silent for too long. One that was never heard is silent since it became known. */

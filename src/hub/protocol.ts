@@ -69,6 +69,8 @@ export interface LeaseAsk {
   readonly terms: LimitTerms;
   /** Without so many the request cannot pass. */
   readonly need: number;
+  /** What all requests need that wait in the isolate; 0: it asks ahead. Older isolates do not tell. */
+  readonly waiting?: number;
   /** As many as the isolate would use within a second. */
   readonly want: number;
   /** What it still holds, and what it used without a lease and has not reported yet. */

@@ -97,11 +97,11 @@ function isReturnEntry(value: unknown): value is ReturnEntry {
 
 function isAsk(value: unknown): value is LeaseAsk {
   if (!isFields(value)) return false;
-  const { terms, need, want, held, unreported, seq = 0, inFlight = 0, seen = 0 } = value;
+  const { terms, need, want, held, unreported, seq = 0, inFlight = 0, seen = 0, waiting = 0 } = value;
   return (
     isTerms(terms) &&
     isAmount(need, MAX_ENTRY_AMOUNT) &&
-    [want, held, unreported, inFlight].every(
+    [want, held, unreported, inFlight, waiting].every(
       (amount) => amount === 0 || isAmount(amount, MAX_ENTRY_AMOUNT),
     ) &&
     [seq, seen].every((count) => count === 0 || isAmount(count, Number.MAX_SAFE_INTEGER))

@@ -4,11 +4,12 @@
 import { answerBulkheadAsk } from "./bulkhead-book.ts";
 import type { Hub } from "./hub.ts";
 import { MAX_SERIES } from "./hub.ts";
-import { leaseUnits, noteUse } from "./limit-book.ts";
+import { leaseUnits, noteUse, waitsForPeers } from "./limit-book.ts";
 import { answerLoadAsk, noteReportedLoad } from "./load-book.ts";
 import { announceUse } from "./membership.ts";
 import { overridesInForce } from "./overrides.ts";
-import type { Report, Snapshot, SyncReply, SyncRequest } from "./protocol.ts";
+import { NEAR_MS, arePeersNear } from "./peers.ts";
+import type { LeaseAnswer, LeaseAsk, Report, Snapshot, SyncReply, SyncRequest } from "./protocol.ts";
 import { isRefilling, leaseRights, takeBackRights } from "./quota-book.ts";
 import { isSyncRequest } from "./report.ts";
 import { countPresent, judgeBatch, noteBatch, notePresence } from "./sessions.ts";
@@ -82,6 +83,36 @@ export function leaseAgain(hub: Hub, request: SyncRequest, reply: SyncReply, now
       : reply.leases[at],
   );
   return { ...reply, leases };
+}
+
+/** An answer is held back for so long at most: within what the isolate waits for the hub. */
+export const HOLD_MS = NEAR_MS;
+
+/** Whether a request waits for what peers have to say of a limit that is almost used up. */
+export function waitsForWord(hub: Hub, request: SyncRequest, reply: SyncReply, now: number): boolean {
+  if (reply.kind !== "synced" || !request.urgent || !arePeersNear(hub, now)) return false;
+  return request.asks.some((ask, at) => isWaiting(hub, ask, reply.leases[at]));
+}
+
+/** The answer with what can be leased by now to those that waited for peers, for long enough if `isOver`. */
+export function leaseAfterWord(
+  hub: Hub,
+  request: SyncRequest,
+  reply: SyncReply,
+  isOver: boolean,
+  now: number,
+): SyncReply {
+  if (reply.kind !== "synced") return reply;
+  const leases = request.asks.map((ask, at) =>
+    isWaiting(hub, ask, reply.leases[at])
+      ? leaseUnits(hub, ask, request.session, now, isOver)
+      : reply.leases[at],
+  );
+  return { ...reply, leases };
+}
+
+function isWaiting(hub: Hub, { terms }: LeaseAsk, { units }: LeaseAnswer): boolean {
+  return terms.consistency === "global" && units === 0 && waitsForPeers(hub, terms);
 }
 
 /** What every isolate of the region gets with each answer. */

@@ -1,51 +1,65 @@
 // A limit's window as cells, seen region by region.
 //
-//   window = n cells,  n = clamp(window / 1 s, 1, 20)
+//   window = s spans of p cells,   s = clamp(window / 1 s, 1, 20),   p = min(20, 60 / s)
 //
-// What is used in a region in the current cell, and before it. The oldest cell counts by the share that is
-// still inside the window. Nobody knows where in it its units were used: evenly, it is taken, where the cell
-// before it had as many; where that had fewer, use was growing, and they stay for longer:
+// Regions claim for a span at a time; what is used is known by cells, so that it is given back soon after
+// its window is over. What is used in a region in the current span, and before it. The oldest cell counts
+// by the share that is still inside the window. Nobody knows where in it its units were used: evenly, it is
+// taken, where the cell before it had as many; where that had fewer, use was growing, and they stay for
+// longer:
 //
 //   share = 1 - max(0, f - (1 - r)),   f = how far the oldest cell is outside,  r = min(1, before / oldest)
 //
 // So a limit that is used up at once is not half given back before its window is over. A region's claim
-// announces use in the current cell before it happens, so the greater of the two counts. Shortly after a cell
+// announces use in the current span before it happens, so the greater of the two counts. Shortly after a span
 // has ended its reports may still be on their way, or what was claimed in it is used in the next one:
 //
-//   committed = past + max(current, claimed + late),   late = max(0, claimed - used) of the cell before
+//   committed = past + max(current, claimed + late),   late = max(0, claimed - used) of the span before
 
 import type { SlidingWindow } from "../crdt/sliding-window.ts";
 import { regionOf } from "../crdt/slot-id.ts";
 import type { Span } from "../crdt/timed-cells.ts";
 import { spanAt } from "../crdt/timed-cells.ts";
 
-export const MAX_CELLS = 20;
+export const MAX_SPANS = 20;
+/** Cells of a window at most; of a second or longer at least MAX_PARTS. */
+export const MAX_CELLS = 60;
+export const MAX_PARTS = 20;
 /** Cells before the current one that a window needs: one more than it has, to know how even the oldest is. */
 export const CELLS_KEPT = MAX_CELLS + 1;
+/** Spans of claims before the current one that are kept. */
+export const SPANS_KEPT = MAX_SPANS + 1;
 /** With fewer cells the oldest one always counts by its share: to keep it would cost too much. */
 const MIN_EVEN_CELLS = 5;
-export const MIN_CELL_MS = 1_000;
-/** Reports of a cell arrive within this time after its end: two syncs and some. */
+export const MIN_SPAN_MS = 1_000;
+export const MIN_CELL_MS = 50;
+/** Reports of a span arrive within this time after its end: two syncs and some. */
 export const LATE_MS = 2_500;
 
 export interface Cells {
   readonly count: number;
   readonly cellMs: number;
+  /** Cells of a span, and its length. */
+  readonly parts: number;
+  readonly spanMs: number;
 }
 
 /** How a window is cut. Its length is kept but for rounding. */
 export function cellsOf(windowMs: number): Cells {
-  const count = Math.min(MAX_CELLS, Math.max(1, Math.floor(windowMs / MIN_CELL_MS)));
-  return { count, cellMs: Math.max(1, Math.round(windowMs / count)) };
+  const spans = Math.min(MAX_SPANS, Math.max(1, Math.floor(windowMs / MIN_SPAN_MS)));
+  const most = Math.min(MAX_PARTS, Math.floor(MAX_CELLS / spans));
+  const parts = Math.max(1, Math.min(most, Math.floor(windowMs / spans / MIN_CELL_MS)));
+  const cellMs = Math.max(1, Math.round(windowMs / (spans * parts)));
+  return { count: spans * parts, cellMs, parts, spanMs: parts * cellMs };
 }
 
 export interface RegionUse {
-  /** Before the current cell, as far as it is still inside the window. */
+  /** Before the current span, as far as it is still inside the window. */
   past: number;
   current: number;
-  /** In the current cell. */
+  /** In the current span. */
   claimed: number;
-  /** Claimed in the cell before and not reported: reports may be on their way, or it is used in this one. */
+  /** Claimed in the span before and not reported: reports may be on their way, or it is used in this one. */
   late: number;
 }
 
@@ -58,27 +72,34 @@ export function committedUnits({ past, current, claimed, late }: RegionUse): num
 export function usesByRegion(
   used: SlidingWindow,
   claimed: SlidingWindow | null,
-  { count, cellMs }: Cells,
+  { count, cellMs, parts, spanMs }: Cells,
   now: number,
 ): Map<string, RegionUse> {
   const uses = new Map<string, RegionUse>();
+  const span = spanAt(now, spanMs);
   const current = spanAt(now, cellMs);
   const outside = now / cellMs - current;
   const oldestShare = count < MIN_EVEN_CELLS ? 1 - outside : shareInside(used, current - count, outside);
-  const claims = new Map<number, Map<string, number>>();
-  for (const span of claimed?.timed.spans ?? []) claims.set(span.index, totalsOf(span));
-  for (const span of used.timed.spans) {
-    if (span.index < current - count) continue;
-    const share = span.index === current - count ? oldestShare : 1;
-    for (const [region, units] of totalsOf(span)) {
+  const reported = new Map<string, number>();
+  for (const cell of used.timed.spans) {
+    if (cell.index < Math.min(current - count, (span - 1) * parts)) continue;
+    const share = cell.index > current - count ? 1 : cell.index === current - count ? oldestShare : 0;
+    const isBefore = cell.index >= (span - 1) * parts && cell.index < span * parts;
+    for (const [region, units] of totalsOf(cell)) {
+      if (isBefore) reported.set(region, (reported.get(region) ?? 0) + units);
+      if (share === 0) continue;
       const use = useOf(uses, region);
-      if (span.index >= current) use.current += units;
+      if (cell.index >= span * parts) use.current += units;
       else use.past += units * share;
     }
   }
-  for (const [index, byRegion] of claims) {
-    if (index >= current) for (const [region, units] of byRegion) useOf(uses, region).claimed += units;
-    else if (index === current - 1 && now - current * cellMs < LATE_MS) addLate(uses, used, index, byRegion);
+  const isLate = now - span * spanMs < LATE_MS;
+  for (const claim of claimed?.timed.spans ?? []) {
+    if (claim.index < span - 1) continue;
+    for (const [region, units] of totalsOf(claim)) {
+      if (claim.index >= span) useOf(uses, region).claimed += units;
+      else if (isLate) useOf(uses, region).late += Math.max(0, units - (reported.get(region) ?? 0));
+    }
   }
   return uses;
 }
@@ -130,19 +151,6 @@ function shareInside(used: SlidingWindow, oldest: number, outside: number): numb
 
 function evenness(before: number, total: number): number {
   return before >= total ? 1 : before / total;
-}
-
-function addLate(
-  uses: Map<string, RegionUse>,
-  used: SlidingWindow,
-  index: number,
-  claims: ReadonlyMap<string, number>,
-): void {
-  const span = used.timed.spans.find((candidate) => candidate.index === index);
-  const reported = span === undefined ? new Map<string, number>() : totalsOf(span);
-  for (const [region, units] of claims) {
-    useOf(uses, region).late += Math.max(0, units - (reported.get(region) ?? 0));
-  }
 }
 
 function totalsOf(span: Span): Map<string, number> {

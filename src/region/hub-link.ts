@@ -243,7 +243,8 @@ export class HubLink {
     if (view.asking && askedAt - view.askedAt < ASK_LOST_MS) return;
     this.tally.asks++;
     const mark = markAsk(view);
-    this.#ports.send(beginAsk(this.replica, view, need, askedAt), (reply) => {
+    const waiting = (this.#waiters.get(view) ?? []).reduce((units, { cost }) => units + cost, 0);
+    this.#ports.send(beginAsk(this.replica, view, need, askedAt, waiting), (reply) => {
       if (reply === null) {
         view.asking = false;
         this.tally.failed++;

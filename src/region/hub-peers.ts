@@ -12,7 +12,7 @@ import { composeHello, composeMessage, isMessage, receiveMessage } from "../hub/
 import type { Hub } from "../hub/hub.ts";
 import { mergeIncoming } from "../hub/incoming.ts";
 import { meetRegions } from "../hub/membership.ts";
-import { peerOf } from "../hub/peers.ts";
+import { noteTrip, peerOf } from "../hub/peers.ts";
 import type { Refill } from "../hub/quota-book.ts";
 import { acceptMint, endRefill, giveRights, takeRefills } from "../hub/quota-book.ts";
 import { noteFailure } from "../hub/rounds.ts";
@@ -71,6 +71,9 @@ export class HubPeers {
   readonly #underWay = new Map<string, Promise<void>>();
   /** Regions with which an exchange must follow the one that is under way: that one was told too little. */
   readonly #again = new Set<string>();
+  /** Regions whose answer a request waits for, and how a pause before an exchange is cut short. */
+  readonly #awaited = new Set<string>();
+  readonly #pauses = new Map<string, () => void>();
   readonly #greetings = new Set<Promise<void>>();
   readonly #refills = new Set<Promise<void>>();
 
@@ -84,9 +87,15 @@ export class HubPeers {
   follow(): void {
     const hub = this.#hub;
     for (const refill of takeRefills(hub, Date.now())) this.#keepAmong(this.#refills, this.#refill(refill));
-    if (!hub.urgent) return;
+    if (!hub.urgent && !hub.awaited) return;
+    const { awaited } = hub;
     hub.urgent = false;
+    hub.awaited = false;
     for (const region of hub.peers.keys()) {
+      if (awaited) {
+        this.#awaited.add(region);
+        this.#pauses.get(region)?.();
+      }
       if (this.#underWay.has(region)) this.#again.add(region);
       else this.exchange(region);
     }
@@ -111,6 +120,13 @@ export class HubPeers {
   /** Waits for the refills that are under way, at most `ms`. */
   async refilled(ms: number): Promise<void> {
     await Promise.race([Promise.all(this.#refills), pause(ms)]);
+  }
+
+  /** Waits for the exchanges that are under way, and those that follow from greetings, at most `ms`. */
+  async heard(ms: number): Promise<void> {
+    const greeted = Promise.all(this.#greetings);
+    const all = Promise.all([greeted, ...this.#underWay.values()]);
+    await Promise.race([all, pause(ms)]);
   }
 
   /** Waits for greetings and the exchanges that they lead to, at most `ms`. */
@@ -148,8 +164,12 @@ export class HubPeers {
     const hub = this.#hub;
     const peer = peerOf(hub, region);
     const sinceLastMs = Date.now() - peer.askedAt;
-    if (sinceLastMs < EAGER_MS) await pause(EAGER_MS - sinceLastMs);
-    peer.askedAt = Date.now();
+    if (sinceLastMs < EAGER_MS && !this.#awaited.has(region)) {
+      await this.#pause(region, EAGER_MS - sinceLastMs);
+    }
+    this.#awaited.delete(region);
+    const startedAt = Date.now();
+    peer.askedAt = startedAt;
     // What is told must not be forgotten by a crash: a peer would then prove that it was.
     this.#ports.store();
     this.#again.delete(region);
@@ -160,9 +180,22 @@ export class HubPeers {
       this.#again.delete(region);
       return;
     }
+    noteTrip(peer, Date.now() - startedAt);
     if (outcome.amnesia) this.#ports.store();
     // The next part of a delta that is too large for one message, in either direction.
     if (peer.resume !== null || (reply !== null && reply.version === 0)) this.#again.add(region);
+  }
+
+  #pause(region: string, ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const end = (): void => {
+        clearTimeout(timer);
+        this.#pauses.delete(region);
+        resolve();
+      };
+      const timer = setTimeout(end, ms);
+      this.#pauses.set(region, end);
+    });
   }
 
   async #greet(region: string): Promise<void> {

@@ -17,12 +17,16 @@ const RENEWED_REQUESTS = 3;
 
 /**
  * What to ask the hub for. `seq`: the newest report, which may arrive before the ask or after it; without one
- * the ask goes along with the report, so what is in flight is reported first.
+ * the ask goes along with the report, so what is in flight is reported first. `waiting`: units that requests
+ * wait for.
  */
-export function askFor(view: LimitView, need: number, now: number, seq?: number): LeaseAsk {
+export function askFor(view: LimitView, need: number, now: number, seq?: number, waiting = 0): LeaseAsk {
   const held = leaseLeft(view, now);
-  const pending = view.pending.reduce((sum, { units }) => sum + units, 0);
-  const ask = { terms: view.terms, need, want: demandPerSecond(view.demand, now), held, seen: view.seen };
+  // What has left the window since it was used takes no room any more.
+  const { windowMs } = view.terms;
+  const pending = view.pending.reduce((sum, { at, units }) => sum + (now - at < windowMs ? units : 0), 0);
+  const want = demandPerSecond(view.demand, now);
+  const ask = { terms: view.terms, need, want, waiting, held, seen: view.seen };
   if (seq === undefined) return { ...ask, unreported: pending };
   return { ...ask, unreported: pending + view.inFlight, seq, inFlight: view.inFlight };
 }

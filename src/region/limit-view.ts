@@ -11,7 +11,7 @@ import { LEASE_MS } from "../hub/limit-book.ts";
 import type { LimitTerms, ReturnEntry, UseEntry } from "../hub/protocol.ts";
 import type { Demand } from "../hub/demand.ts";
 import { createDemand, demandPerSecond, noteDemand } from "../hub/demand.ts";
-import { cellsOf } from "../hub/window-cells.ts";
+import { MAX_CELLS, cellsOf } from "../hub/window-cells.ts";
 import { spanAt } from "../crdt/timed-cells.ts";
 
 /** Part of what is left of a limit that all isolates together may use before the hub has been asked. */
@@ -22,6 +22,8 @@ export const DENY_MS = 250;
 export const RETURN_AFTER_MS = 5_000;
 /** A lease below this part of the last one is renewed in the background. */
 const PREFETCH_PART = 0.25;
+/** More cells than a window has; a report carries those of many keys. */
+const MAX_PENDING = MAX_CELLS + 2;
 /** A lease is not renewed in the background more often than this. */
 const PREFETCH_MS = 50;
 
@@ -255,4 +257,7 @@ function noteUse(view: LimitView, cost: number, now: number): void {
   const last = view.pending.at(-1);
   if (last?.cell === cell) last.units += units;
   else view.pending.push({ cell, at: now, units });
+  if (view.pending.length <= MAX_PENDING) return;
+  // While there is no hub: what has left the window is nobody's business any more.
+  view.pending = view.pending.filter(({ at }) => now - at < view.terms.windowMs);
 }

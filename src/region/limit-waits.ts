@@ -7,7 +7,7 @@
 // window, the window itself is told: nobody understands a wait that is longer.
 
 import { spanAt } from "../crdt/timed-cells.ts";
-import { MAX_CELLS, cellsOf, waitUntilAtMost } from "../hub/window-cells.ts";
+import { MAX_PARTS, cellsOf, waitUntilAtMost } from "../hub/window-cells.ts";
 import type { LimitView } from "./limit-view.ts";
 import { DENY_MS } from "./limit-view.ts";
 
@@ -60,5 +60,5 @@ function ownTotals({ terms, cellMs, pending, inFlight }: LimitView, now: number)
 }
 
 function toldMs({ terms: { windowMs } }: LimitView, ms: number): number {
-  return cellsOf(windowMs).count < MAX_CELLS ? ms : Math.min(ms, windowMs);
+  return cellsOf(windowMs).count < MAX_PARTS ? ms : Math.min(ms, windowMs);
 }

@@ -159,11 +159,23 @@ export function beginSync(
 }
 
 /** An ask that a request waits for, or that spares one from waiting. */
-export function beginAsk(replica: Replica, view: LimitView, need: number, now: number): SyncRequest {
+export function beginAsk(
+  replica: Replica,
+  view: LimitView,
+  need: number,
+  now: number,
+  waiting = need,
+): SyncRequest {
   view.asking = true;
   view.askedAt = now;
   const { region, session } = replica;
-  return { region, session, report: null, asks: [askFor(view, need, now, replica.seq)], urgent: true };
+  return {
+    region,
+    session,
+    report: null,
+    asks: [askFor(view, need, now, replica.seq, waiting)],
+    urgent: true,
+  };
 }
 
 /** Takes the answer to the sync of `askedAt` in; a later sync's batch may be the same one. */

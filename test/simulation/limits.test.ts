@@ -5,7 +5,8 @@ import { describe, it } from "vitest";
 import type { LimitLoad } from "./regions/limit-load.ts";
 import { summarize } from "./regions/limit-load.ts";
 import { PERIODIC_1S, UNKEY, tidegate } from "./regions/limit-policies.ts";
-import { admitAtOnce, admitEvenly, admitInTurn } from "./regions/limit-probes.ts";
+import type { FewUnits } from "./regions/limit-probes.ts";
+import { admitAtOnce, admitEvenly, admitInTurn, offerFew, offerTwice } from "./regions/limit-probes.ts";
 
 const SEEDS = [1, 2, 3, 4];
 
@@ -86,6 +87,91 @@ describe("a global limit", () => {
     const ours = summarize(load, SEEDS).cold;
     expect(summarize({ ...load, policy: UNKEY }, SEEDS).cold).toBeGreaterThan(3 * ours);
     expect(summarize({ ...load, policy: PERIODIC_1S }, SEEDS).cold).toBeGreaterThan(3 * ours);
+  });
+});
+
+type FewLoad = Omit<FewUnits, "seed" | "units" | "requests" | "regions" | "regionAt">;
+
+const PATTERNS: Readonly<Record<string, (at: number, units: number) => number>> = {
+  "in one of three regions": () => 1,
+  "in three regions in turn": (at) => at % 3,
+  "in one region after the other": (at, units) => Math.min(2, Math.floor((3 * at) / units)),
+};
+
+/** What passes of more requests than units, over the units, for each seed and number of units. */
+function partsPassed(
+  load: FewLoad,
+  regionAt: (at: number, units: number) => number,
+  limits = [1, 2, 5, 10, 30],
+): number[] {
+  return limits.flatMap((units) =>
+    Array.from({ length: 12 }, (_, seed) => {
+      const passed = offerFew({
+        ...load,
+        seed: seed + 1,
+        units,
+        requests: 2 * units + 6,
+        regions: 3,
+        regionAt: (at) => regionAt(at, units),
+      });
+      return passed.filter(Boolean).length / units;
+    }),
+  );
+}
+
+describe("few units in three regions", () => {
+  it.for(Object.entries(PATTERNS))(
+    "all pass and no more, near each other: %s",
+    ([, regionAt], { expect }) => {
+      for (const gapMs of [4, 30, 300]) {
+        const parts = partsPassed({ gapMs }, regionAt);
+        const text = `every ${gapMs} ms: ${JSON.stringify(parts)}`;
+        expect(Math.max(...parts), text).toBe(1);
+        expect(Math.min(...parts), text).toBeGreaterThanOrEqual(0.8);
+        expect(parts.reduce((sum, part) => sum + part) / parts.length, text).toBeGreaterThan(0.98);
+      }
+    },
+  );
+
+  it("all pass of a burst in one of them, and no more than one in five above, of one in all of them", ({
+    expect,
+  }) => {
+    const alone = partsPassed({ gapMs: 0 }, PATTERNS["in one of three regions"]);
+    expect(new Set(alone), JSON.stringify(alone)).toEqual(new Set([1]));
+    const together = partsPassed({ gapMs: 0 }, PATTERNS["in three regions in turn"]);
+    expect(Math.max(...together), JSON.stringify(together)).toBeLessThanOrEqual(1.2);
+    expect(Math.min(...together), JSON.stringify(together)).toBeGreaterThanOrEqual(0.8);
+  });
+
+  it.for(Object.entries(PATTERNS))(
+    "all pass, a world apart, when others have answered: %s",
+    ([, regionAt], { expect }) => {
+      const far: FewLoad = { gapMs: 300, localMs: [3, 9], worldMs: [40, 120] };
+      const parts = partsPassed(far, regionAt, [5, 10, 30]);
+      expect(Math.max(...parts), JSON.stringify(parts)).toBeLessThanOrEqual(1.1);
+      expect(Math.min(...parts), JSON.stringify(parts)).toBeGreaterThanOrEqual(0.8);
+      expect(parts.reduce((sum, part) => sum + part) / parts.length, JSON.stringify(parts)).toBeGreaterThan(
+        0.97,
+      );
+    },
+  );
+});
+
+describe("a window that was used up", () => {
+  it.for<[regions: number, consistency: "regional" | "global"]>([
+    [1, "regional"],
+    [1, "global"],
+    [3, "global"],
+  ])("gives all back when it is over, with %s regions, %s", ([regions, consistency], { expect }) => {
+    for (const windowMs of [500, 1_000, 1_500, 2_000, 5_000, 60_000]) {
+      for (let seed = 1; seed <= 10; seed++) {
+        const againMs = windowMs * 1.05 + 60;
+        const passed = offerTwice({ seed, units: 5, windowMs, againMs, regions, consistency });
+        expect(passed, `${windowMs} ms, seed ${seed}`).toEqual({ first: 5, second: 5 });
+        const early = offerTwice({ seed, units: 5, windowMs, againMs: windowMs / 2, regions, consistency });
+        expect(early.first + early.second, `${windowMs} ms, seed ${seed}`).toBeLessThanOrEqual(5);
+      }
+    }
   });
 });
 

@@ -11,12 +11,20 @@ import { composeHello, composeMessage, receiveMessage } from "../../../src/hub/g
 import type { Hub } from "../../../src/hub/hub.ts";
 import { mergeIncoming } from "../../../src/hub/incoming.ts";
 import { isInUse } from "../../../src/hub/membership.ts";
+import { noteTrip } from "../../../src/hub/peers.ts";
 import type { SyncReply, SyncRequest } from "../../../src/hub/protocol.ts";
 import type { Refill } from "../../../src/hub/quota-book.ts";
 import { acceptMint, endRefill, giveRights, takeRefills } from "../../../src/hub/quota-book.ts";
 import { beginRound, nextRoundMs, noteFailure } from "../../../src/hub/rounds.ts";
 import { hasUnstored, takeCommit } from "../../../src/hub/storage.ts";
-import { leaseAgain, serveSync, waitsForRights } from "../../../src/hub/sync.ts";
+import {
+  HOLD_MS,
+  leaseAfterWord,
+  leaseAgain,
+  serveSync,
+  waitsForRights,
+  waitsForWord,
+} from "../../../src/hub/sync.ts";
 import type { HubNode } from "./hub-node.ts";
 import type { MintAnswer } from "./ledger-model.ts";
 
@@ -45,10 +53,15 @@ export class HubInstance {
   /** Fault: the next commit ends this life, before or after it is written. */
   diesAt: "before commit" | "after commit" | null = null;
   readonly #node: HubNode;
-  readonly #exchanges = new Map<string, { isUnderWay: boolean; at: number; again: boolean }>();
+  readonly #exchanges = new Map<
+    string,
+    { isUnderWay: boolean; at: number; again: boolean; awaited: boolean }
+  >();
   #waiting: (() => void)[] = [];
   /** Answers that rights are on their way for. */
   #held: (() => void)[] = [];
+  /** Answers that wait for the word of peers; each goes on at once when it has waited long enough. */
+  #unheard = new Set<(isOver: boolean) => void>();
   #roundAt: number;
 
   constructor(node: HubNode, id: number, hub: Hub) {
@@ -75,7 +88,21 @@ export class HubInstance {
         const again = leaseAgain(hub, request, reply, this.#node.now());
         this.#afterCommit(true, () => answer(again));
       });
-    } else this.#afterCommit(request.urgent, () => answer(reply));
+    } else if (waitsForWord(hub, request, reply, this.#node.now())) this.#holdForWord(request, reply, answer);
+    else this.#afterCommit(request.urgent, () => answer(reply));
+  }
+
+  #holdForWord(request: SyncRequest, first: SyncReply, answer: (reply: SyncReply | null) => void): void {
+    let reply = first;
+    const goOn = (isOver: boolean): void => {
+      reply = leaseAfterWord(this.hub, request, reply, isOver, this.#node.now());
+      if (!isOver && waitsForWord(this.hub, request, reply, this.#node.now())) return;
+      if (this.#unheard.delete(goOn)) this.#afterCommit(true, () => answer(reply));
+    };
+    this.#unheard.add(goOn);
+    this.#node.world.queue.after(HOLD_MS, () => {
+      if (!this.isDead && this.#unheard.has(goOn)) goOn(true);
+    });
   }
 
   exchange(message: GossipMessage, answer: (reply: GossipMessage | null) => void): void {
@@ -152,9 +179,11 @@ export class HubInstance {
     if (isNew || Math.abs(now - this.#roundAt) > 3 * roundMs) this.#round();
     else this.#node.setAlarm(this, nextRoundMs(this.hub, roundMs, now), false);
     for (const refill of takeRefills(this.hub, now)) this.#refill(refill);
-    if (this.hub.urgent) {
+    if (this.hub.urgent || this.hub.awaited) {
+      const gapMs = this.hub.awaited ? 0 : EXCHANGE_GAP_MS;
       this.hub.urgent = false;
-      for (const region of this.hub.peers.keys()) this.#exchangeWith(region);
+      this.hub.awaited = false;
+      for (const region of this.hub.peers.keys()) this.#exchangeWith(region, gapMs);
     }
     this.#node.world.witness.looked(this.hub, this.#node.store);
   }
@@ -171,15 +200,17 @@ export class HubInstance {
     this.#node.setAlarm(this, nextRoundMs(this.hub, roundMs, now), true);
   }
 
-  #exchangeWith(region: string): void {
+  #exchangeWith(region: string, gapMs = EXCHANGE_GAP_MS): void {
     const { queue } = this.#node.world;
     const known = this.#exchanges.get(region) ?? {
       isUnderWay: false,
       at: Number.NEGATIVE_INFINITY,
       again: false,
+      awaited: false,
     };
     this.#exchanges.set(region, known);
-    const waitMs = known.at + EXCHANGE_GAP_MS - queue.now;
+    const waitMs = known.at + gapMs - queue.now;
+    if (gapMs === 0) known.awaited = true;
     if (known.isUnderWay || waitMs > 0) {
       if (known.again) return;
       known.again = true;
@@ -189,14 +220,18 @@ export class HubInstance {
     const peer = this.hub.peers.get(region);
     if (peer === undefined || !this.commit(false)) return;
     known.isUnderWay = true;
+    known.again = false;
+    known.awaited = false;
     known.at = queue.now;
     const now = this.#node.now();
     peer.askedAt = now;
     this.#send(region, composeMessage(this.hub, peer, now), (isHeard) => {
-      if (!isHeard) noteFailure(peer);
+      if (isHeard) noteTrip(peer, queue.now - known.at);
+      else noteFailure(peer);
       known.isUnderWay = false;
       if (known.again) {
-        queue.after(known.at + EXCHANGE_GAP_MS - queue.now, () => this.#exchangeAgain(region));
+        const pauseMs = known.awaited ? 0 : known.at + EXCHANGE_GAP_MS - queue.now;
+        queue.after(Math.max(0, pauseMs), () => this.#exchangeAgain(region));
       }
     });
   }
@@ -205,7 +240,7 @@ export class HubInstance {
     const known = this.#exchanges.get(region);
     if (this.isDead || known === undefined || !known.again || known.isUnderWay) return;
     known.again = false;
-    this.#exchangeWith(region);
+    this.#exchangeWith(region, known.awaited ? 0 : EXCHANGE_GAP_MS);
   }
 
   #send(region: string, message: GossipMessage, done: (isHeard: boolean) => void): void {
@@ -220,6 +255,7 @@ export class HubInstance {
       done: (reply) => {
         if (this.isDead) return;
         done(reply !== null && this.#receive(reply));
+        for (const goOn of this.#unheard) goOn(false);
         this.#afterWork();
       },
     });

@@ -2,6 +2,7 @@
 // happens while a hub is gone.
 
 import type { LimitTerms } from "../../../src/hub/protocol.ts";
+import type { Range } from "./chance.ts";
 import { usageName } from "../../../src/hub/names.ts";
 import { gCounterValue } from "../../../src/crdt/g-counter.ts";
 import { tidegate } from "./limit-policies.ts";
@@ -132,4 +133,75 @@ export function loseHub(seed: number, onUnavailable: "allow" | "deny", units = 1
     return state?.kind === "g-counter" ? gCounterValue(state) : 0;
   });
   return { offered, refused, counted, admitted };
+}
+
+export interface FewUnits {
+  readonly seed: number;
+  readonly units: number;
+  readonly requests: number;
+  /** Ms between them; 0: all at once. */
+  readonly gapMs: number;
+  /** Which region, of `regions`, gets each request. */
+  readonly regions: number;
+  readonly regionAt: (request: number) => number;
+  /** One way: to the hub and between regions. One machine unless told. */
+  readonly localMs?: Range;
+  readonly worldMs?: Range;
+  readonly acquainted?: boolean;
+  readonly consistency?: LimitTerms["consistency"];
+}
+
+/** Few units in several regions: for each request, in order, whether it passed. */
+export function offerFew(options: FewUnits): boolean[] {
+  const { seed, units, requests, gapMs, regionAt, consistency } = options;
+  const { world, request } = tidegate(options.acquainted ?? true).start({
+    seed,
+    regions: REGIONS.slice(0, options.regions),
+    isolates: 1,
+    terms: termsOf(units, consistency),
+    localMs: options.localMs ?? [0.3, 1.5],
+    worldMs: options.worldMs ?? [0.5, 2],
+  });
+  const passed = Array.from({ length: requests }, () => false);
+  for (let at = 0; at < requests; at++) {
+    world.queue.after(at * gapMs, () =>
+      request(regionAt(at), 0, (isAdmitted) => {
+        passed[at] = isAdmitted;
+      }),
+    );
+  }
+  world.queue.runFor(requests * gapMs + 1_000);
+  return passed;
+}
+
+/** A burst of all units in one region, and as many again `againMs` after it: how many of these pass. */
+export function offerTwice(options: {
+  readonly seed: number;
+  readonly units: number;
+  readonly windowMs: number;
+  readonly againMs: number;
+  readonly regions?: number;
+  readonly consistency?: LimitTerms["consistency"];
+}): { readonly first: number; readonly second: number } {
+  const { seed, units, windowMs, againMs, consistency, regions = 1 } = options;
+  const { world, request } = tidegate().start({
+    seed,
+    regions: REGIONS.slice(0, regions),
+    isolates: 1,
+    terms: { ...termsOf(units, consistency), windowMs },
+    localMs: [0.3, 1.5],
+    worldMs: [0.5, 2],
+  });
+  const passed = { first: 0, second: 0 };
+  for (let at = 0; at < units; at++) {
+    for (const which of ["first", "second"] as const) {
+      world.queue.after(at * 4 + (which === "second" ? againMs : 0), () =>
+        request(0, 0, (isAdmitted) => {
+          if (isAdmitted) passed[which]++;
+        }),
+      );
+    }
+  }
+  world.queue.runFor(againMs + 2_000);
+  return passed;
 }

@@ -110,7 +110,7 @@ function shared(hub: Hub): Map<string, Replicated> {
   const states = new Map<string, Replicated>();
   for (const [name, state] of hub.states) {
     const copy = copyState(state);
-    if (copy.kind === "sliding-window") isEmptyAfter(copy, cellsOf(termsOf().windowMs).cellMs, T0);
+    if (copy.kind === "sliding-window") isEmptyAfter(copy, name, T0);
     if (isShared(name) && countRows(copy) > 0) states.set(name, copy);
   }
   return states;
@@ -120,7 +120,8 @@ function shared(hub: Hub): Map<string, Replicated> {
 function usedIn(hub: Hub): number {
   let units = 0;
   for (const [name, state] of hub.states) {
-    if (name.startsWith("w:") && state.kind === "sliding-window") units += windowTotal(state, T0, 1_000);
+    if (!name.startsWith("w:") || state.kind !== "sliding-window") continue;
+    units += windowTotal(state, T0, cellsOf(termsOf().windowMs).cellMs);
   }
   return units;
 }

@@ -72,9 +72,9 @@ describe("a message", () => {
     const [weur, enam] = metHubs(["weur", "enam"]);
     noteUse(weur, termsOf({ consistency: "regional" }), "s", T0, 5, T0);
     noteUse(weur, termsOf(), "s", T0, 5, T0);
-    expect(namesIn(messageTo(weur, "enam", T0))).toEqual(["w:1000:api:k"]);
+    expect(namesIn(messageTo(weur, "enam", T0))).toEqual(["w:167:api:k"]);
     exchange(weur, enam, T0);
-    expect([...enam.states.keys()]).toEqual(["m", "w:1000:api:k"]);
+    expect([...enam.states.keys()]).toEqual(["m", "w:167:api:k"]);
   });
 
   it("that came before changes nothing, and is no change to tell others of (C 5: 31)", () => {
@@ -116,12 +116,12 @@ describe("a message", () => {
     expect(valueIn(again, "hits", "ours")).toBe(0);
     receiveMessage(weur, messageTo(again, "weur", T0), T0);
     const answer = messageTo(weur, "enam", T0);
-    expect(namesIn(answer)).toEqual(["m", "u:hits:ours", "u:hits:theirs", "w:1000:api:k"]);
+    expect(namesIn(answer)).toEqual(["m", "u:hits:ours", "u:hits:theirs", "w:167:api:k"]);
     receiveMessage(again, answer, T0);
     expect(valueIn(again, "hits", "ours")).toBe(2);
     expect(valueIn(again, "hits", "theirs")).toBe(4);
-    const window = again.states.get("w:1000:api:k");
-    expect(window?.kind === "sliding-window" && windowTotal(window, T0, 1000)).toBe(9);
+    const window = again.states.get("w:167:api:k");
+    expect(window?.kind === "sliding-window" && windowTotal(window, T0, 167)).toBe(9);
   });
 });
 
@@ -210,7 +210,7 @@ describe("a region speaks for itself alone", () => {
   it("a state of another kind than its name says, or of no name, is skipped and the rest taken", () => {
     const [weur, enam] = metHubs(["weur", "enam"]);
     const counter = counterWith(["enam.0.0.0", 5]);
-    const chunks = ["w:1000:api:k", "z:what:is:this", "r:1000:api:k", "u:hits:k", "o:up"].map((name) =>
+    const chunks = ["w:167:api:k", "z:what:is:this", "r:1000:api:k", "u:hits:k", "o:up"].map((name) =>
       chunkOf(name, counter),
     );
     receiveMessage(weur, sayingTo("weur", enam, chunks), T0);
@@ -226,10 +226,10 @@ describe("a region speaks for itself alone", () => {
     enam.ephemeralSlot = forged;
     noteUse(enam, termsOf(), "s", T0, 900, T0);
     const claims = sayingTo("weur", enam, [
-      chunkOf("w:1000:api:k", enam.states.get("w:1000:api:k") ?? counterWith()),
+      chunkOf("w:167:api:k", enam.states.get("w:167:api:k") ?? counterWith()),
     ]);
     receiveMessage(weur, claims, T0);
-    const window = weur.states.get("w:1000:api:k");
+    const window = weur.states.get("w:167:api:k");
     const [span] = window?.kind === "sliding-window" ? window.timed.spans : [];
     expect(span.cells.ids.map((id, row) => [id, span.cells.values[row]])).toEqual([
       [`enam.0.0.${enam.boot}`, 500],

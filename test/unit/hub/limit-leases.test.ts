@@ -94,7 +94,7 @@ describe("a lease", () => {
     const [weur] = metHubs(["weur", "enam"]);
     const first = leaseUnits(weur, askOf({ seen: 0 }), "s", NOW);
     const crossed = leaseUnits(weur, askOf({ seen: 0 }), "s", NOW);
-    const held = (): number => weur.limits.get("w:3000:api:k")?.holders.get("s")?.units ?? 0;
+    const held = (): number => weur.limits.get("w:1000:api:k")?.holders.get("s")?.units ?? 0;
     expect(held()).toBe(first.units + crossed.units);
     expect(claimedIn(weur)).toBe(held());
     // Both have arrived: nothing is on its way any more.

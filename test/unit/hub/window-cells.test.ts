@@ -9,7 +9,9 @@ import type { Cells } from "../../../src/hub/window-cells.ts";
 import {
   LATE_MS,
   MAX_CELLS,
-  MIN_CELL_MS,
+  MAX_PARTS,
+  MAX_SPANS,
+  MIN_SPAN_MS,
   cellsOf,
   totalsByCell,
   committedUnits,
@@ -40,7 +42,7 @@ const windowMs = fc.oneof(
 const rows = fc.array(
   fc.record({
     slot: fc.constantFrom(...SLOTS),
-    ago: fc.integer({ min: -1, max: 12 }),
+    ago: fc.oneof(fc.integer({ min: -1, max: 12 }), fc.integer({ min: 0, max: MAX_CELLS + 2 })),
     units: fc.integer({ min: 1, max: 50 }),
   }),
   { maxLength: 12 },
@@ -59,17 +61,19 @@ function sum(all: readonly Row[], keep: (row: Row) => boolean): number {
 }
 
 describe("a window's cells", () => {
-  it("are a second or longer where the window is, ten at most, and together as long as it", () => {
+  it("are a twentieth of it or less, sixty at most, and together as long as it", () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 2 ** 31 }), (ms) => {
-        const { count, cellMs } = cellsOf(ms);
-        expect(count).toBeGreaterThanOrEqual(1);
+        const { count, cellMs, parts, spanMs } = cellsOf(ms);
+        expect(count).toBeGreaterThanOrEqual(ms < MIN_SPAN_MS ? 1 : MAX_PARTS);
         expect(count).toBeLessThanOrEqual(MAX_CELLS);
-        expect(cellMs).toBeGreaterThanOrEqual(Math.min(ms, MIN_CELL_MS));
+        expect(spanMs).toBe(parts * cellMs);
+        expect(count / parts).toBeLessThanOrEqual(MAX_SPANS);
+        expect(spanMs).toBeGreaterThan(Math.min(ms, MIN_SPAN_MS) / 1.1);
         expect(Math.abs(count * cellMs - ms)).toBeLessThanOrEqual(count / 2);
       }),
     );
-    expect(cellsOf(1)).toEqual({ count: 1, cellMs: 1 });
+    expect(cellsOf(1)).toEqual({ count: 1, cellMs: 1, parts: 1, spanMs: 1 });
   });
 });
 
@@ -83,28 +87,30 @@ describe("what regions use", () => {
         fc.double({ min: 0, max: 1, noNaN: true }),
         (ms, used, claimed, part) => {
           const cells = cellsOf(ms);
-          const { count, cellMs } = cells;
+          const { count, cellMs, parts, spanMs } = cells;
           const current = Math.floor(T0 / cellMs);
           const now = current * cellMs + Math.min(cellMs - 1, Math.floor(part * cellMs));
+          const span = Math.floor(now / spanMs);
           const uses = usesByRegion(
             windowWith(used, cellMs, current),
-            windowWith(claimed, cellMs, current),
+            windowWith(claimed, spanMs, span),
             cells,
             now,
           );
-          const isLate = now - current * cellMs < LATE_MS;
+          const isLate = now - span * spanMs < LATE_MS;
+          const spanOf = (ago: number) => Math.floor((current - ago) / parts);
           for (const region of ["weur", "enam", "apac", "sam"]) {
             const of = (all: readonly Row[], keep: (ago: number) => boolean): number =>
               sum(all, (row) => regionOf(row.slot) === region && keep(row.ago));
-            const unreported = of(claimed, (ago) => ago === 1) - of(used, (ago) => ago === 1);
+            const unreported = of(claimed, (ago) => ago === 1) - of(used, (ago) => spanOf(ago) === span - 1);
             const use = uses.get(region) ?? { past: 0, current: 0, claimed: 0, late: 0 };
-            expect(use.current).toBe(of(used, (ago) => ago <= 0));
+            expect(use.current).toBe(of(used, (ago) => spanOf(ago) >= span));
             expect(use.claimed).toBe(of(claimed, (ago) => ago <= 0));
             const late = isLate ? Math.max(0, unreported) : 0;
             expect(use.late).toBe(late);
             expect(committedUnits(use)).toBe(use.past + Math.max(use.current, use.claimed + late));
-            const inside = of(used, (ago) => ago >= 1 && ago < count);
-            const oldest = of(used, (ago) => ago === count);
+            const inside = of(used, (ago) => spanOf(ago) < span && ago < count);
+            const oldest = of(used, (ago) => spanOf(ago) < span && ago === count);
             // How much of the oldest cell is inside depends on how even it is; its time alone is the least.
             const leastShare = 1 - (now - current * cellMs) / cellMs;
             expect(use.past).toBeGreaterThanOrEqual(inside + oldest * leastShare - ROUNDING * 50);
@@ -116,10 +122,9 @@ describe("what regions use", () => {
   });
 
   it("of a cell that has ended is what was claimed, until reports are in", () => {
-    const cells = cellsOf(10_000);
-    const current = T0 / 1000;
-    const used = windowWith([{ slot: "weur.0.0.1", ago: 1, units: 5 }], 1000, current);
-    const claimed = windowWith([{ slot: "weur.0.0.1", ago: 1, units: 8 }], 1000, current);
+    const cells = cellsOf(60_000);
+    const used = windowWith([{ slot: "weur.0.0.1", ago: 1, units: 5 }], cells.cellMs, T0 / cells.cellMs);
+    const claimed = windowWith([{ slot: "weur.0.0.1", ago: 1, units: 8 }], cells.spanMs, T0 / cells.spanMs);
     const units = (now: number) => {
       const use = usesByRegion(used, claimed, cells, now).get("weur");
       return use === undefined ? 0 : committedUnits(use);
@@ -140,7 +145,7 @@ describe("what regions use", () => {
     );
     const claims: readonly Row[] = [{ slot: "weur.0.0.1", ago: 1, units: 8 }];
     const committed = (of: readonly Row[]) => {
-      const claimed = windowWith(of, cells.cellMs, current);
+      const claimed = windowWith(of, cells.spanMs, T0 / cells.spanMs);
       const use = usesByRegion(used, claimed, cells, T0).get("weur");
       return use === undefined ? 0 : committedUnits(use);
     };
@@ -149,9 +154,8 @@ describe("what regions use", () => {
   });
 
   it("without claims is what was used", () => {
-    const cells = cellsOf(10_000);
-    const current = T0 / 1000;
-    const window = windowWith([{ slot: "weur.0.0.1", ago: 1, units: 5 }], 1000, current);
+    const cells = cellsOf(60_000);
+    const window = windowWith([{ slot: "weur.0.0.1", ago: 1, units: 5 }], cells.cellMs, T0 / cells.cellMs);
     expect(usesByRegion(window, null, cells, T0)).toEqual(
       new Map([["weur", { past: 5, current: 0, claimed: 0, late: 0 }]]),
     );
@@ -184,16 +188,16 @@ describe("the wait until so many units are inside a window", () => {
   });
 
   it("for a negative number, which is never reached, ends when the window is empty", () => {
-    const cells = cellsOf(10_000);
-    const window = windowWith([{ slot: "weur.0.0.1", ago: 0, units: 5 }], 1000, T0 / 1000);
+    const cells = cellsOf(60_000);
+    const window = windowWith([{ slot: "weur.0.0.1", ago: 0, units: 5 }], cells.cellMs, T0 / cells.cellMs);
     const waitMs = waitUntilAtMost(totalsByCell(window, cells, T0), cells, T0, -1);
     expect(insideAt(window, cells, T0 + waitMs)).toBe(0);
-    expect(waitMs).toBeLessThanOrEqual(12_000);
+    expect(waitMs).toBeLessThanOrEqual(62_000);
   });
 
   it("counts what another clock has put ahead as if it were used now", () => {
-    const cells = cellsOf(10_000);
-    const window = windowWith([{ slot: "weur.0.0.1", ago: -1, units: 5 }], 1000, T0 / 1000);
+    const cells = cellsOf(60_000);
+    const window = windowWith([{ slot: "weur.0.0.1", ago: -1, units: 5 }], cells.cellMs, T0 / cells.cellMs);
     const totals = totalsByCell(window, cells, T0);
     expect(totals.at(-1)).toBe(5);
     expect(totals.reduce((units, cell) => units + cell, 0)).toBe(5);

@@ -69,7 +69,7 @@ describe("a lease", () => {
   it("is told to the hub with what it does not know yet", () => {
     const view = leased(10);
     for (let times = 0; times < 4; times++) takeUnits(view, 1, MANY, T0);
-    const ask = { terms: termsOf(), need: 2, want: 4, held: 6, unreported: 4, seen: 0 };
+    const ask = { terms: termsOf(), need: 2, want: 4, waiting: 0, held: 6, unreported: 4, seen: 0 };
     expect(askFor(view, 2, T0)).toEqual(ask);
     expect(askFor(view, 2, T0, 0)).toEqual({ ...ask, seq: 0, inFlight: 0 });
     freezeUses(view);
