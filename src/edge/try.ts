@@ -52,17 +52,8 @@ export async function runTry(x: Exchange, attempt: Attempt): Promise<Verdict> {
   if (permit === NO_PERMIT) {
     permit = await waited(x, waitForPermit(control.bulkhead, x.trafficClass, x.deadlineAt, askedAt));
   }
-  const { permits, line } = control.bulkhead;
-  if (permit === NO_PERMIT) {
-    cancelTry(control, token, Date.now());
-    noteOverload(control);
-    x.explanation?.note("permit", "concurrency_limit", {
-      inflight: permits.inUse,
-      limit: permits.limit,
-      waiting: line.length,
-    });
-    return Verdict.upstreamConcurrency;
-  }
+  if (permit === NO_PERMIT) return refuseWithoutPermit(x, attempt, token);
+  const { permits } = control.bulkhead;
   const startedAt = Date.now();
   x.explanation?.note("permit", "ok", {
     inflight: permits.inUse,
@@ -238,6 +229,16 @@ function refuseByOperator(x: Exchange, attempt: Attempt, now: number): Verdict {
   x.retryAfterMs = Math.max(0, until - now);
   x.explanation?.note("breaker", "circuit_open", { phase: "forced", openForMs: Math.ceil(x.retryAfterMs) });
   return Verdict.circuitOpen;
+}
+
+/** The call that the breaker has admitted is not made. */
+function refuseWithoutPermit(x: Exchange, { upstream: { control } }: Attempt, token: number): Verdict {
+  const { permits, line } = control.bulkhead;
+  cancelTry(control, token, Date.now());
+  noteOverload(control);
+  const numbers = { inflight: permits.inUse, limit: permits.limit, waiting: line.length };
+  x.explanation?.note("permit", "concurrency_limit", numbers);
+  return Verdict.upstreamConcurrency;
 }
 
 function refuseWithoutTarget(x: Exchange, attempt: Attempt): Verdict {
