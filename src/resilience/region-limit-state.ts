@@ -40,6 +40,8 @@ export interface RegionLimit {
   holdMs: number;
   /** When it was last cut for calls that were refused. */
   refusedAt: number;
+  /** Whether calls were refused in the window before. */
+  wasRefused: boolean;
   gentleUntil: number;
   /** After a recovery it grows only while hardly anything waits at the upstream. */
   steadyUntil: number;
@@ -72,6 +74,7 @@ export function createRegionLimit(max: number): RegionLimit {
     peakTurnsAt: Number.NEGATIVE_INFINITY,
     holdUntil: 0,
     refusedAt: Number.NEGATIVE_INFINITY,
+    wasRefused: false,
     holdMs: SHORTEST_HOLD_MS,
     gentleUntil: 0,
     steadyUntil: 0,

@@ -5,10 +5,10 @@
 //   N   = X * mean latency       in flight on average (Little's law)
 //   q   = N * (1 - B / R)        of these, waiting at the upstream (Vegas)
 //
-//   refused (503)   half a percent of a window, or two of one that is known to refuse: L = 0.98 * L - 1,
-//                   at first at most 1.05 * N, or what its isolates have found out by themselves, up to
-//                   1.2 * N; growth rests for 5 s, doubled to 40 s while it goes on; no trial for a minute,
-//                   as it does not queue
+//   refused (503)   half a percent of a second window in a row, or two of one that is known to refuse:
+//                   L = 0.98 * L - 1, at first at most 1.05 * N, or what its isolates have found out by
+//                   themselves, up to 1.2 * N; growth rests for 5 s, doubled to 40 s while it goes on; no
+//                   trial for a minute, as it does not queue
 //   pushed back     L = 0.9 * min(L, N) when a tenth of a window was refused or timed out, or half throttled
 //   q > beta        L = N * B / R + beta / 2, at least half of N unless R > 3 B, and 3 for each of up to ten
 //                   isolates: a trial
@@ -79,7 +79,6 @@ const LATE_WINDOWS = 3;
 const HARD_SHARE = 0.05;
 /** Of an upstream that is not known to refuse yet. */
 const FIRST_REFUSED_SHARE = 0.005;
-const FULL_WINDOWS = 2;
 const FOUND_PART = 0.9;
 const FOUND_AT = 1.2;
 /** So long after it was cut for refusals an upstream counts as one that refuses. */
@@ -128,9 +127,11 @@ function endWindow(limit: RegionLimit, sums: RegionSums, now: number): void {
 function decide(limit: RegionLimit, window: Window, now: number): void {
   const calls = callsIn(limit.window);
   const { refused, timedOut, throttled, turnedAway } = limit.window;
-  // In the first windows not everybody has reported what is in flight.
-  if (refused > timedOut && limit.seen.length < FULL_WINDOWS) return;
   const wasFull = isKnownFull(limit, now);
+  // In the first window with refusals not everybody has reported yet what was in flight then.
+  const isFirst = refused > timedOut && !limit.wasRefused && !wasFull;
+  limit.wasRefused = refused > timedOut;
+  if (isFirst) return;
   // Refused, each isolate has found its own bound at once: together they know it before the region does.
   const isFound = !wasFull && refused > timedOut && window.goneBy < FOUND_PART * limitOf(limit);
   const isPushedBack = refused + timedOut >= DROPPED_SHARE * calls || throttled >= THROTTLED_SHARE * calls;

@@ -163,17 +163,17 @@ describe("a region's limit while nothing is wrong", () => {
 
   it("waits for enough calls before it judges, and with little traffic for five seconds", ({ expect }) => {
     const [feed, quiet] = [known(), known()];
-    const refusing = { inflight: 50, served: 0 };
+    const failing = { inflight: 50, served: 0 };
     const sums = { inflight: 50, servedPerMs: 0, isolates: ISOLATES, goneBy: START_LIMIT };
-    feed.seconds(1, { ...refusing, refused: WINDOW_CALLS - 1 });
+    feed.seconds(1, { ...failing, timedOut: WINDOW_CALLS - 1 });
     expect(feed.current).toBe(START_LIMIT);
-    learnLimit(feed.limit, newsOf({ ...refusing, refused: 1 }), sums, feed.now + 10);
+    learnLimit(feed.limit, newsOf({ ...failing, timedOut: 1 }), sums, feed.now + 10);
     expect(feed.current).toBe(0.9 * 60);
-    quiet.seconds(1, { ...refusing, refused: FEWEST_CALLS });
+    quiet.seconds(1, { ...failing, timedOut: FEWEST_CALLS });
     quiet.now += LONGEST_LIMIT_WINDOW_MS - LIMIT_WINDOW_MS - 1001;
-    quiet.seconds(1, { ...refusing, refused: 0 });
+    quiet.seconds(1, { ...failing, timedOut: 0 });
     expect(quiet.current).toBe(START_LIMIT);
-    learnLimit(quiet.limit, newsOf({ ...refusing, refused: 0 }), sums, quiet.now + 1);
+    learnLimit(quiet.limit, newsOf({ ...failing, timedOut: 0 }), sums, quiet.now + 1);
     expect(quiet.current).toBe(0.9 * 60);
   });
 });
@@ -266,7 +266,7 @@ describe("an upstream that refuses", () => {
       { inflight: 250, refused: 6 },
     ].map(({ inflight, refused }) => {
       const feed = known(256);
-      feed.seconds(1, { inflight, refused, served: 1000 - refused });
+      feed.seconds(2, { inflight, refused, served: 1000 - refused });
       return feed.current;
     });
     expect(limits).toEqual([256, 1.05 * 200, Math.floor(0.98 * 256 - 1)]);
@@ -275,6 +275,7 @@ describe("an upstream that refuses", () => {
   it("lets growth rest for five seconds, then ten, up to forty while it goes on", ({ expect }) => {
     const feed = known();
     const rests: number[] = [];
+    feed.seconds(1, { inflight: 200, refused: 30 });
     for (let round = 0; round < 6; round++) {
       feed.seconds(1, { inflight: 200, refused: 30 });
       const cut = feed.current;
@@ -297,12 +298,20 @@ describe("an upstream that refuses", () => {
     expect([refusing.current, silent.current]).toEqual([0.9 * 150, 0.9 * 150]);
   });
 
+  it("is cut to what was in flight when it refused, not to what was before a sudden load", ({ expect }) => {
+    const feed = known(256);
+    feed.seconds(1, { inflight: 65, refused: 50, served: 600 });
+    expect(feed.current).toBe(256);
+    feed.seconds(1, { inflight: 100, refused: 50, served: 950 });
+    expect(feed.current).toBe(1.05 * 100);
+  });
+
   it("has what its isolates have found out by themselves, within a fifth of what was in flight", ({
     expect,
   }) => {
     const limits = [130, 300, 90].map((goneBy) => {
       const feed = known(1000);
-      feed.seconds(1, { inflight: 100, refused: 200, served: 800, goneBy });
+      feed.seconds(2, { inflight: 100, refused: 200, served: 800, goneBy });
       return feed.current;
     });
     expect(limits).toEqual([1.2 * 100, 0.9 * 100, 1.05 * 100]);
@@ -310,7 +319,7 @@ describe("an upstream that refuses", () => {
 
   it("is cut by two in a hundred, and only for that many refusals, once it is known", ({ expect }) => {
     const feed = known(256);
-    feed.seconds(1, { inflight: 100, refused: 10, served: 990 });
+    feed.seconds(2, { inflight: 100, refused: 10, served: 990 });
     expect([feed.current, isKnownFull(feed.limit, feed.now)]).toEqual([105, true]);
     feed.seconds(4, { inflight: 100, refused: 19, served: 981 });
     expect(feed.current).toBe(105);
@@ -322,7 +331,7 @@ describe("an upstream that refuses", () => {
 
   it("makes nobody try less because calls have become slower", ({ expect }) => {
     const feed = known(256);
-    feed.seconds(1, { inflight: 100, refused: 10, served: 990 });
+    feed.seconds(2, { inflight: 100, refused: 10, served: 990 });
     feed.seconds(20, { inflight: 100, latencyMs: 400 });
     expect(feed.current).toBe(105);
   });
