@@ -3,13 +3,16 @@
 //
 //   used(t) = what the hub knew, until it said that some of it leaves + own uses, by their cells
 //
-// Cells are let go whole, so units may come back up to one cell late. Where that is a twentieth of the
-// window, the window itself is told: nobody understands a wait that is longer.
+// Cells are let go whole, so units may come back up to one cell late. Of a window of 20 s or more the window
+// itself is told: nobody understands a wait that is longer.
 
 import { spanAt } from "../crdt/timed-cells.ts";
-import { MAX_PARTS, cellsOf, waitUntilAtMost } from "../hub/window-cells.ts";
+import { cellsOf, waitUntilAtMost } from "../hub/window-cells.ts";
 import type { LimitView } from "./limit-view.ts";
 import { DENY_MS } from "./limit-view.ts";
+
+/** In a window of this length or more nobody is told of the cell. */
+export const LONG_WINDOW_MS = 20_000;
 
 /** Ms until there are more units. */
 export function resetMs(view: LimitView, now: number): number {
@@ -60,5 +63,5 @@ function ownTotals({ terms, cellMs, pending, inFlight }: LimitView, now: number)
 }
 
 function toldMs({ terms: { windowMs } }: LimitView, ms: number): number {
-  return cellsOf(windowMs).count < MAX_PARTS ? ms : Math.min(ms, windowMs);
+  return windowMs < LONG_WINDOW_MS ? ms : Math.min(ms, windowMs);
 }

@@ -133,15 +133,19 @@ describe("few units in three regions", () => {
     },
   );
 
-  it("all pass of a burst in one of them, and no more than one in five above, of one in all of them", ({
-    expect,
-  }) => {
-    const alone = partsPassed({ gapMs: 0 }, PATTERNS["in one of three regions"]);
-    expect(new Set(alone), JSON.stringify(alone)).toEqual(new Set([1]));
-    const together = partsPassed({ gapMs: 0 }, PATTERNS["in three regions in turn"]);
-    expect(Math.max(...together), JSON.stringify(together)).toBeLessThanOrEqual(1.2);
-    expect(Math.min(...together), JSON.stringify(together)).toBeGreaterThanOrEqual(0.8);
-  });
+  // One burst in a hundred meets an exchange of the hubs half way, and gets a part of what there is.
+  it.for([
+    ["in one of three regions", 1],
+    ["in three regions in turn", 1.2],
+  ] as const)(
+    "nearly all pass of bursts %s, and at most %s times what there is",
+    ([pattern, most], { expect }) => {
+      const parts = partsPassed({ gapMs: 0 }, PATTERNS[pattern]);
+      const text = JSON.stringify(parts);
+      expect(Math.max(...parts), text).toBeLessThanOrEqual(most);
+      expect(parts.filter((part) => part < 1).length / parts.length, text).toBeLessThan(0.05);
+    },
+  );
 
   it.for(Object.entries(PATTERNS))(
     "all pass, a world apart, when others have answered: %s",
