@@ -18,7 +18,9 @@ const TRAFFIC_MS = 5_000;
 const LAST_ANSWERS_MS = 1_000;
 /** A moment without a new connection is waited for no longer: on a busy machine it is a rare one. */
 const QUIET_WAIT_MS = 5_000;
-const SHORT_TURN_MS = 0.2;
+/** A turn that is short enough at first; with every second without one, twice as long will do. */
+const SHORT_TURN_MS = 0.02;
+const LONGER_TIMES = 2;
 const POLL_MS = 20;
 
 /** Whether it has traffic that does not know of its end yet. */
@@ -47,11 +49,12 @@ async function quietMoment({ server }: Listener): Promise<void> {
   let arrived = 0;
   const count = (): void => void arrived++;
   server.on("connection", count);
-  for (const giveUpAt = performance.now() + QUIET_WAIT_MS; performance.now() < giveUpAt;) {
+  const since = performance.now();
+  for (let turnAt = since; turnAt < since + QUIET_WAIT_MS; turnAt = performance.now()) {
     const before = arrived;
-    const turnAt = performance.now();
     await nextTurn();
-    if (arrived === before && performance.now() - turnAt < SHORT_TURN_MS) break;
+    const shortMs = SHORT_TURN_MS * LONGER_TIMES ** Math.floor((turnAt - since) / 1000);
+    if (arrived === before && performance.now() - turnAt < shortMs) break;
   }
   server.off("connection", count);
 }
