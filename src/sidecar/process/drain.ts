@@ -16,11 +16,11 @@ export const LISTEN_ON_MS = 1_000;
 const TRAFFIC_MS = 5_000;
 /** Step 2 lasts at least so long where there is traffic: a connection that is idle gets its last answer. */
 const LAST_ANSWERS_MS = 1_000;
-/** A moment without a new connection is waited for no longer: on a busy machine it is a rare one. */
-const QUIET_WAIT_MS = 5_000;
-/** A turn that is short enough at first; with every second without one, twice as long will do. */
-const SHORT_TURN_MS = 0.02;
-const LONGER_TIMES = 2;
+/** Whoever has just been answered asks again within this time, and waits for its answer then. */
+const HOLD_MS = 20;
+/** A moment without a new connection is waited for no longer, as answers wait meanwhile. */
+const QUIET_WAIT_MS = 250;
+const SHORT_TURN_MS = 0.05;
 const POLL_MS = 20;
 
 /** Whether it has traffic that does not know of its end yet. */
@@ -32,9 +32,9 @@ export function hasTraffic(listener: Listener): boolean {
 export async function drainListener(listener: Listener): Promise<void> {
   const lastUntil = Date.now() + (hasTraffic(listener) ? LAST_ANSWERS_MS : 0);
   listener.drain();
-  await quietMoment(listener);
-  // Of the server's own `close`, only the part that stops listening: it would close idle connections too.
-  NetServer.prototype.close.call(listener.server);
+  const closed = closePort(listener);
+  listener.holdAnswers(closed);
+  await closed;
   while (listener.underWay > 0 || (Date.now() < lastUntil && (await connected(listener)) > 0)) {
     await pause(POLL_MS);
   }
@@ -42,19 +42,26 @@ export async function drainListener(listener: Listener): Promise<void> {
 }
 
 /**
- * Whoever has connected and was not let in yet is cut off when the port closes. So it closes right behind a
- * look at the port that found nobody, in a turn of the event loop that was short.
+ * Whoever has connected and was not let in yet is cut off when the port closes. So it closes while answers
+ * are held back, when those who ask again and again have all asked.
  */
+async function closePort(listener: Listener): Promise<void> {
+  if (hasTraffic(listener)) await pause(HOLD_MS);
+  await quietMoment(listener);
+  // Of the server's own `close`, only the part that stops listening: it would close idle connections too.
+  NetServer.prototype.close.call(listener.server);
+}
+
+/** Right behind a look at the port that found nobody, in a turn of the event loop that was short. */
 async function quietMoment({ server }: Listener): Promise<void> {
   let arrived = 0;
   const count = (): void => void arrived++;
   server.on("connection", count);
-  const since = performance.now();
-  for (let turnAt = since; turnAt < since + QUIET_WAIT_MS; turnAt = performance.now()) {
+  for (const giveUpAt = performance.now() + QUIET_WAIT_MS; performance.now() < giveUpAt;) {
     const before = arrived;
+    const turnAt = performance.now();
     await nextTurn();
-    const shortMs = SHORT_TURN_MS * LONGER_TIMES ** Math.floor((turnAt - since) / 1000);
-    if (arrived === before && performance.now() - turnAt < shortMs) break;
+    if (arrived === before && performance.now() - turnAt < SHORT_TURN_MS) break;
   }
   server.off("connection", count);
 }

@@ -79,6 +79,8 @@ export class Listener {
   #underWay = 0;
   #lastRequestAt = 0;
   #isDraining = false;
+  /** null: answers leave as they come. */
+  #held: Promise<void> | null = null;
   /** Where a request of this form goes; null: the listener has answered it. */
   direct: (message: IncomingMessage, response: ServerResponse) => Directed | null = directOrigin;
 
@@ -122,6 +124,11 @@ export class Listener {
     this.#isDraining = true;
   }
 
+  /** No answer begins before then. */
+  holdAnswers(until: Promise<void>): void {
+    this.#held = until;
+  }
+
   #serve(message: IncomingMessage, response: ServerResponse): void {
     const end = this.begin();
     response.once("close", end);
@@ -136,7 +143,8 @@ export class Listener {
     } else void this.#write(message, response, answer);
   }
 
-  #write(message: IncomingMessage, response: ServerResponse, answer: Response): Promise<void> {
+  async #write(message: IncomingMessage, response: ServerResponse, answer: Response): Promise<void> {
+    if (this.#held !== null) await this.#held;
     return writeAnswer(message, response, answer, this.#isDraining).catch(() => void response.destroy());
   }
 
