@@ -17,7 +17,7 @@ import { isInUse, announceUse } from "../src/hub/membership.ts";
 import { readOverrides, toOverrideTerms, writeOverride, type OverrideReading } from "../src/hub/overrides.ts";
 import type { AddReply, OverrideReply, OverrideTerms, Snapshot, SyncReply } from "../src/hub/protocol.ts";
 import { isKey, isPlainName } from "../src/hub/names.ts";
-import { beginRound, nextRoundMs } from "../src/hub/rounds.ts";
+import { beginRound, forgetFailures, nextRoundMs } from "../src/hub/rounds.ts";
 import type { Commit } from "../src/hub/storage.ts";
 import { hasUnstored, readStoredHub, takeCommit } from "../src/hub/storage.ts";
 import { isSession } from "../src/hub/sessions.ts";
@@ -144,7 +144,7 @@ export class RegionHub extends DurableObject<HubBindings> {
 
   /** Looks for peers and catches up with them at once. */
   async wake(): Promise<void> {
-    for (const peer of this.#hub.peers.values()) peer.failures = 0;
+    forgetFailures(this.#hub);
     await this.#serve(false, () => {
       this.#round();
       for (const region of this.#hub.peers.keys()) this.#peers.exchange(region);

@@ -76,6 +76,12 @@ export function nextRoundMs(hub: Hub, roundMs: number, now: number): number | nu
   return waits.length === 0 ? null : roundMs * Math.min(...waits);
 }
 
+/** Speaks to everybody again without the pauses that failures have earned, whom it never met among them. */
+export function forgetFailures(hub: Hub): void {
+  for (const peer of hub.peers.values()) peer.failures = 0;
+  hub.greetings.clear();
+}
+
 /** An exchange with this peer has failed. */
 export function noteFailure(peer: Peer): void {
   peer.failures++;

@@ -8,7 +8,7 @@ import { announceUse } from "../../../src/hub/membership.ts";
 import { usageName } from "../../../src/hub/names.ts";
 import { writeOverride } from "../../../src/hub/overrides.ts";
 import { peerOf } from "../../../src/hub/peers.ts";
-import { beginRound, nextRoundMs } from "../../../src/hub/rounds.ts";
+import { beginRound, forgetFailures, nextRoundMs } from "../../../src/hub/rounds.ts";
 import { addUsage, readUsage } from "../../../src/hub/usage.ts";
 
 const NOW = 1_900_000_000_000;
@@ -84,6 +84,16 @@ describe("a message that comes late", () => {
 });
 
 describe("a region that does not answer a greeting", () => {
+  it("is greeted at once when the hub is woken, as when a partition has healed", ({ expect }) => {
+    const hub = usedHub("weur");
+    const greetsAt = (second: number): boolean =>
+      beginRound(hub, ["weur", "enam"], ROUND_MS, NOW + second * ROUND_MS).greet.includes("enam");
+    for (let second = 0; second <= 33; second++) greetsAt(second);
+    const before = greetsAt(34);
+    forgetFailures(hub);
+    expect([before, greetsAt(35)]).toEqual([false, true]);
+  });
+
   it("is greeted again, less and less often, until it says whether it is in use", ({ expect }) => {
     const hub = usedHub("weur");
     const greeted: number[] = [];
