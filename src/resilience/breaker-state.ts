@@ -20,6 +20,20 @@ export interface BreakerOptions {
   readonly rampUpMs: number;
 }
 
+/** Those of an upstream that is configured without any. */
+export const DEFAULT_BREAKER: BreakerOptions = {
+  failureRate: 0.5,
+  slowCallMs: null,
+  slowCallRate: 0.8,
+  minimumCalls: 20,
+  windowMs: 10_000,
+  consecutive: 5,
+  openForMs: 1_000,
+  maxOpenForMs: 10_000,
+  probes: 3,
+  rampUpMs: 10_000,
+};
+
 export type BreakerPhase = "closed" | "open" | "half-open" | "ramp";
 
 export type BreakerState =

@@ -1,7 +1,8 @@
 // A breaker for each authority that is reached past the configured upstreams: through tunnels, or as a plain
 // proxy. Only whether a connection came about counts, because nothing else of it is understood here.
 
-import type { Breaker, BreakerOptions } from "../../resilience/breaker.ts";
+import { DEFAULT_BREAKER } from "../../resilience/breaker-state.ts";
+import type { Breaker } from "../../resilience/breaker.ts";
 import { NOT_ADMITTED, admitCall, createBreaker, recordResult } from "../../resilience/breaker.ts";
 import type { Outcome } from "../../resilience/outcome.ts";
 
@@ -9,20 +10,6 @@ import type { Outcome } from "../../resilience/outcome.ts";
 export const MAX_AUTHORITIES = 1_024;
 /** Longest wait for a connection. */
 export const CONNECT_TIMEOUT_MS = 10_000;
-
-/** The defaults of an upstream's breaker. */
-const OPTIONS: BreakerOptions = {
-  failureRate: 0.5,
-  slowCallMs: null,
-  slowCallRate: 0.8,
-  minimumCalls: 20,
-  windowMs: 10_000,
-  consecutive: 5,
-  openForMs: 1_000,
-  maxOpenForMs: 10_000,
-  probes: 3,
-  rampUpMs: 10_000,
-};
 
 export type Admission =
   | { readonly kind: "admitted"; readonly finish: (outcome: Outcome) => void }
@@ -33,7 +20,7 @@ export class AuthorityBreakers {
 
   /** Asks for one connection; call `finish` once it is there, has failed or is not wanted any more. */
   admit(authority: string, now: number): Admission {
-    const breaker = this.#breakers.get(authority) ?? createBreaker(OPTIONS);
+    const breaker = this.#breakers.get(authority) ?? createBreaker(DEFAULT_BREAKER);
     this.#breakers.delete(authority);
     this.#breakers.set(authority, breaker);
     if (this.#breakers.size > MAX_AUTHORITIES) this.#forgetOldest();

@@ -1,5 +1,6 @@
 // What the gateway of a simulation is configured with. The defaults are those of the configuration.
 
+import { DEFAULT_BREAKER } from "../../../src/resilience/breaker-state.ts";
 import type { UpstreamOptions } from "../../../src/resilience/upstream-control.ts";
 
 export interface RetryOptions {
@@ -25,18 +26,7 @@ export interface TenantOptions {
 export const DEFAULT_OPTIONS: TidegateOptions = {
   upstream: {
     timeoutMs: 10_000,
-    breaker: {
-      failureRate: 0.5,
-      slowCallMs: null,
-      slowCallRate: 0.8,
-      minimumCalls: 20,
-      windowMs: 10_000,
-      consecutive: 5,
-      openForMs: 1000,
-      maxOpenForMs: 10_000,
-      probes: 3,
-      rampUpMs: 10_000,
-    },
+    breaker: DEFAULT_BREAKER,
     concurrency: { max: 1000, waiting: 64, maxWaitMs: 100, adaptive: true },
     retryBudget: 0.1,
     targetWeights: [1],

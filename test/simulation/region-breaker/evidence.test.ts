@@ -9,7 +9,8 @@ import type { RegionalNews } from "../../../src/resilience/regional-breaker.ts";
 import type { SyncMessage } from "./isolate.ts";
 import { downBetween, failingAt } from "./upstream.ts";
 import type { Region } from "./world.ts";
-import { DEFAULTS, World } from "./world.ts";
+import { DEFAULT_BREAKER } from "../../../src/resilience/breaker-state.ts";
+import { World } from "./world.ts";
 
 const SEEDS = [1, 2, 3];
 
@@ -30,7 +31,7 @@ describe.for(SEEDS)("seed %i", (seed) => {
       },
     }).runUntil(10_000);
     const [region] = world.regions;
-    const enoughAt = region.endings[DEFAULTS.minimumCalls - 1].at;
+    const enoughAt = region.endings[DEFAULT_BREAKER.minimumCalls - 1].at;
     expect(region.movedTo("open") - enoughAt).toBeLessThanOrEqual(1_100);
     expect(region.hub.breaker.lastTransition).not.toBeNull();
     expect(region.isolates.every(({ openings }) => openings === 0)).toBe(true);

@@ -1,6 +1,7 @@
 // Regions of isolates around one upstream each, on a virtual clock: arrivals by a Poisson process, a hub per
 // region that adds up and decides, messages that take 3 to 9 ms each way. The same seed gives the same run.
 
+import { DEFAULT_BREAKER } from "../../../src/resilience/breaker-state.ts";
 import type { RegionBreaker } from "../../../src/hub/region-breaker.ts";
 import { verdictOf } from "../../../src/hub/region-verdict.ts";
 import {
@@ -21,18 +22,6 @@ import type { Surroundings, SyncMessage } from "./isolate.ts";
 import { Isolate } from "./isolate.ts";
 import type { Answer, Upstream } from "./upstream.ts";
 
-export const DEFAULTS: BreakerOptions = {
-  failureRate: 0.5,
-  slowCallMs: null,
-  slowCallRate: 0.8,
-  minimumCalls: 20,
-  windowMs: 10_000,
-  consecutive: 5,
-  openForMs: 1_000,
-  maxOpenForMs: 10_000,
-  probes: 3,
-  rampUpMs: 10_000,
-};
 /** Within how long a leased probe starts, how long the news of that may take, and how long the probe. */
 export const START_MS = 2_000;
 export const NEWS_MS = 100;
@@ -83,7 +72,7 @@ export class Region {
   #born = 0;
 
   constructor(clock: VirtualClock, random: RandomSource, scenario: Scenario, index: number) {
-    const options = { ...DEFAULTS, ...scenario.options };
+    const options = { ...DEFAULT_BREAKER, ...scenario.options };
     this.#clock = clock;
     this.#random = random;
     this.#scenario = scenario;
@@ -119,7 +108,7 @@ export class Region {
 
   /** A new isolate takes the place of the one at an index; what that one has begun it ends. */
   replaceIsolate(at: number): void {
-    const options = { ...DEFAULTS, ...this.#scenario.options };
+    const options = { ...DEFAULT_BREAKER, ...this.#scenario.options };
     this.isolates[at] = new Isolate(`n${this.#born++}`, options, this.#around);
   }
 

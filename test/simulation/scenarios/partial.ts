@@ -7,7 +7,8 @@ import { createUsualFailures, isRowBeyondChance, noteUsual } from "../../../src/
 import type { Upstream } from "../region-breaker/upstream.ts";
 import { downBetween, failingAt } from "../region-breaker/upstream.ts";
 import type { Region, Scenario } from "../region-breaker/world.ts";
-import { DEFAULTS, World } from "../region-breaker/world.ts";
+import { DEFAULT_BREAKER } from "../../../src/resilience/breaker-state.ts";
+import { World } from "../region-breaker/world.ts";
 import type { PolicyFactory } from "../harness/policy.ts";
 import { Region as LoadRegion } from "../harness/region.ts";
 import { runScenario } from "../harness/run.ts";
@@ -248,7 +249,7 @@ function measureRandom(
 function rowsToOpen(regions: readonly Region[], errorRate: number): number {
   const usual = createUsualFailures();
   for (const at of [0, 10_000, 20_000]) noteUsual(usual, 1e6, errorRate * 1e6, 10_000, at);
-  let needed = DEFAULTS.consecutive;
+  let needed = DEFAULT_BREAKER.consecutive;
   while (!isRowBeyondChance(usual, needed)) needed++;
   let length = 1;
   const seen = (row: number): number => sum(regions.map(({ rows }) => rows[row] ?? 0));

@@ -1,5 +1,6 @@
 // What a valid configuration compiles to: defaults, indices, and the whole of a full example.
 
+import { DEFAULT_BREAKER } from "../../../src/resilience/breaker-state.ts";
 import { describe, it } from "vitest";
 import type { Plan } from "../../../src/config/plan.ts";
 import {
@@ -17,6 +18,7 @@ describe("defaults", () => {
   const plan = planOf(minimalConfig());
 
   it("of an upstream", ({ expect }) => {
+    expect(plan.upstreams[0].breaker).toEqual(DEFAULT_BREAKER);
     expect(plan.upstreams).toEqual([
       {
         index: 0,

@@ -1,5 +1,6 @@
 // The load of an upstream as the hub of its region steers it: by sums, whoever saw what.
 
+import { DEFAULT_BREAKER } from "../../../src/resilience/breaker-state.ts";
 import { describe, it } from "vitest";
 import type { Hub } from "../../../src/hub/hub.ts";
 import { NOTHING_STORED, bootHub } from "../../../src/hub/hub.ts";
@@ -60,18 +61,7 @@ function ask(hub: Hub, session: string, now: number, asking: Asking = {}): LoadV
 
 /** Calls that failed, after which the region's breaker is open. */
 function openRegion(hub: Hub, now: number): void {
-  const breaker = {
-    failureRate: 0.5,
-    slowCallMs: null,
-    slowCallRate: 0.8,
-    minimumCalls: 20,
-    windowMs: 10_000,
-    consecutive: 5,
-    openForMs: 60_000,
-    maxOpenForMs: 60_000,
-    probes: 3,
-    rampUpMs: 10_000,
-  };
+  const breaker = { ...DEFAULT_BREAKER, openForMs: 60_000, maxOpenForMs: 60_000 };
   const calls = { generation: 1, ok: 0, failRemote: 0, failLocal: 30, slow: 0, consecutive: true };
   const terms = { upstream: "shop", breaker, probeMs: 1000 };
   noteReportedCalls(hub, "one", { terms, ...calls, retryAfterMs: 0, started: 0, probes: [] }, now);

@@ -1,5 +1,6 @@
 // What isolates are told of circuits that they did not ask for.
 
+import { DEFAULT_BREAKER } from "../../../src/resilience/breaker-state.ts";
 import { describe, it } from "vitest";
 import type { Hub } from "../../../src/hub/hub.ts";
 import type { SyncRequest } from "../../../src/hub/protocol.ts";
@@ -7,18 +8,7 @@ import { serveSync } from "../../../src/hub/sync.ts";
 import type { UpstreamVerdict } from "../../../src/hub/upstream-protocol.ts";
 import { Rows, T0, usedHub } from "./hubs.ts";
 
-const BREAKER = {
-  failureRate: 0.5,
-  slowCallMs: null,
-  slowCallRate: 0.8,
-  minimumCalls: 20,
-  windowMs: 10_000,
-  consecutive: 5,
-  openForMs: 60_000,
-  maxOpenForMs: 60_000,
-  probes: 3,
-  rampUpMs: 10_000,
-};
+const BREAKER = { ...DEFAULT_BREAKER, openForMs: 60_000, maxOpenForMs: 60_000 };
 const NOTHING = { ok: 0, failRemote: 0, failLocal: 0, slow: 0, started: 0, probes: [] };
 
 function termsOf(upstream: string) {

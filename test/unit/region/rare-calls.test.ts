@@ -1,6 +1,7 @@
 // An upstream that is called so rarely that a lease which comes behind a refusal is over before the next
 // call: it must heal all the same. The production link, source, breaker and hub, with a clock of their own.
 
+import { DEFAULT_BREAKER } from "../../../src/resilience/breaker-state.ts";
 import { describe, expect, it } from "vitest";
 import { createUpstreamSource } from "../../../src/edge/upstream-source.ts";
 import { NOTHING_STORED, bootHub } from "../../../src/hub/hub.ts";
@@ -21,18 +22,6 @@ import {
 import { T0 } from "../hub/hubs.ts";
 import { LinkWorld } from "./link-ports.ts";
 
-const BREAKER = {
-  failureRate: 0.5,
-  slowCallMs: null,
-  slowCallRate: 0.8,
-  minimumCalls: 20,
-  windowMs: 10_000,
-  consecutive: 5,
-  openForMs: 1_000,
-  maxOpenForMs: 10_000,
-  probes: 3,
-  rampUpMs: 10_000,
-};
 const CONCURRENCY = { max: 1000, waiting: 64, maxWaitMs: 100, adaptive: true };
 
 /** One isolate and its hub. Requests come `apartMs` from each other. */
@@ -42,14 +31,20 @@ class RareCalls {
   readonly #random = createRandom(1);
   readonly control = createUpstreamControl({
     timeoutMs: 10_000,
-    breaker: BREAKER,
+    breaker: DEFAULT_BREAKER,
     concurrency: CONCURRENCY,
     retryBudget: null,
     targetWeights: [1],
   });
 
   constructor() {
-    const plan = { name: "shop", timeoutMs: 10_000, breaker: BREAKER, concurrency: CONCURRENCY, retry: null };
+    const plan = {
+      name: "shop",
+      timeoutMs: 10_000,
+      breaker: DEFAULT_BREAKER,
+      concurrency: CONCURRENCY,
+      retry: null,
+    };
     this.world.link.upstreams = createUpstreamSource([{ plan, control: this.control }], false);
   }
 

@@ -1,5 +1,6 @@
+import { DEFAULT_BREAKER } from "../../../src/resilience/breaker-state.ts";
 import { describe, it } from "vitest";
-import type { Breaker, BreakerOptions } from "../../../src/resilience/breaker.ts";
+import type { Breaker } from "../../../src/resilience/breaker.ts";
 import {
   NOT_ADMITTED,
   admitCall,
@@ -23,18 +24,6 @@ import {
 } from "../../../src/resilience/regional-breaker.ts";
 
 const LEASE_MS = 11_000;
-const DEFAULTS: BreakerOptions = {
-  failureRate: 0.5,
-  slowCallMs: null,
-  slowCallRate: 0.8,
-  minimumCalls: 20,
-  windowMs: 10_000,
-  consecutive: 5,
-  openForMs: 1_000,
-  maxOpenForMs: 10_000,
-  probes: 3,
-  rampUpMs: 10_000,
-};
 
 function verdict(generation: number, phase: BreakerVerdict["phase"], more: Partial<BreakerVerdict> = {}) {
   return { generation, phase, openForMs: 0, rampedMs: 0, lease: 0, leaseMs: 0, ...more };
@@ -48,7 +37,7 @@ function call(breaker: Breaker, outcome: Outcome, now: number, times = 1): void 
 
 /** A breaker under its region's verdict, at 0. */
 function following(first: BreakerVerdict = verdict(1, "closed")): Breaker {
-  const breaker = createBreaker(DEFAULTS);
+  const breaker = createBreaker(DEFAULT_BREAKER);
   expectRegion(breaker);
   followVerdict(breaker, first, 0);
   return breaker;
@@ -115,7 +104,7 @@ describe("what is reported", () => {
   });
 
   it("includes what was seen before the first verdict", ({ expect }) => {
-    const breaker = createBreaker(DEFAULTS);
+    const breaker = createBreaker(DEFAULT_BREAKER);
     expect(takeNews(breaker, 0)).toBeNull();
     expectRegion(breaker);
     call(breaker, Outcome.failRemote, 0);

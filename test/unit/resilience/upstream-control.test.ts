@@ -1,3 +1,4 @@
+import { DEFAULT_BREAKER } from "../../../src/resilience/breaker-state.ts";
 import { describe, it } from "vitest";
 import { NOT_ADMITTED } from "../../../src/resilience/breaker.ts";
 import { SampleFate } from "../../../src/resilience/concurrency-limit.ts";
@@ -31,18 +32,7 @@ const random = createRandom(1);
 const START_MS = 1_800_000_000_000;
 const OPTIONS: UpstreamOptions = {
   timeoutMs: 10_000,
-  breaker: {
-    failureRate: 0.5,
-    slowCallMs: null,
-    slowCallRate: 0.8,
-    minimumCalls: 20,
-    windowMs: 10_000,
-    consecutive: 5,
-    openForMs: 1000,
-    maxOpenForMs: 10_000,
-    probes: 3,
-    rampUpMs: 10_000,
-  },
+  breaker: DEFAULT_BREAKER,
   concurrency: { max: 1000, waiting: 64, maxWaitMs: 100, adaptive: true },
   retryBudget: 0.1,
   targetWeights: [1],
