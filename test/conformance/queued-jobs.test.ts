@@ -38,7 +38,7 @@ beforeAll(async () => {
         sweepable: { upstream: "work", retry: { attempts: 1 } },
       },
       routes: [
-        { path: "/work/*", methods: ["POST"], queue: "work" },
+        { path: "/tasks/*", methods: ["POST"], queue: "work" },
         { path: "/later/*", methods: ["POST"], queue: "later" },
         { path: "/brittle/*", methods: ["POST"], queue: "brittle" },
         { path: "/sweep/*", methods: ["POST"], queue: "sweepable" },
@@ -82,7 +82,7 @@ describe("the URL of a job", () => {
   });
 
   it("has an ETag that changes with the status", async () => {
-    const id = jobOf(await send(gateway, "/work/etag"));
+    const id = jobOf(await send(gateway, "/tasks/etag"));
     await jobWith(gateway, id, "succeeded");
     const done = await readJob(gateway, id);
     expect(done.header("retry-after")).toBeNull();
@@ -97,13 +97,13 @@ describe("the URL of a job", () => {
   });
 
   it("has the upstream's answer, once there is one", async () => {
-    upstream.answers.set("/work/result", 418);
-    const id = jobOf(await send(gateway, "/work/result"));
+    upstream.answers.set("/tasks/result", 418);
+    const id = jobOf(await send(gateway, "/tasks/result"));
     await jobWith(gateway, id, "failed");
     const result = await send(gateway, `/_gateway/jobs/${id}/result`, { method: "GET" });
     expect([result.status, result.text, result.header("x-worked")]).toEqual([
       418,
-      "done /work/result",
+      "done /tasks/result",
       "yes",
     ]);
     const waiting = jobOf(await send(gateway, "/later/4"));
@@ -124,7 +124,7 @@ describe("the URL of a job", () => {
   });
 
   it("is unknown with a secret that is wrong by one digit", async () => {
-    const id = jobOf(await send(gateway, "/work/secret"));
+    const id = jobOf(await send(gateway, "/tasks/secret"));
     const wrong = `${id.startsWith("0") ? "1" : "0"}${id.slice(1)}`;
     const asked = await readJob(gateway, wrong);
     expect(asked.text).not.toContain(id.slice(1));
@@ -172,7 +172,7 @@ describe("cancelling", () => {
   });
 
   it("comes too late for one that is done", async () => {
-    const id = jobOf(await send(gateway, "/work/too-late"));
+    const id = jobOf(await send(gateway, "/tasks/too-late"));
     await jobWith(gateway, id, "succeeded");
     const answer = await send(gateway, `/_gateway/jobs/${id}`, { method: "DELETE" });
     const body = expectProblem(expect, answer, { status: 409, code: "job_started", waits: false });
@@ -315,7 +315,7 @@ describe("dead letters", () => {
 describe("metrics of a queue", () => {
   it("stand beside the others", async () => {
     jobOf(await send(gateway, "/later/metrics"));
-    await send(gateway, "/work/metrics", { headers: { prefer: "wait=10" } });
+    await send(gateway, "/tasks/metrics", { headers: { prefer: "wait=10" } });
     const { text } = await askOperator(gateway, "GET", "metrics");
     for (const line of [
       /^tidegate_queue_depth\{tidegate_queue="later"\} [1-9]/m,

@@ -34,7 +34,7 @@ beforeAll(async () => {
         brittle: { upstream: "work", retry: { attempts: 1 } },
       },
       routes: [
-        { path: "/work/*", methods: ["POST"], queue: "work" },
+        { path: "/tasks/*", methods: ["POST"], queue: "work" },
         { path: "/small", methods: ["POST"], queue: "small" },
         { path: "/brittle", methods: ["POST"], queue: "brittle" },
       ],
@@ -55,7 +55,7 @@ function at(region: string): Asked {
 describe("three regions", () => {
   it("know each other's jobs", async () => {
     for (const region of REGIONS) {
-      const id = jobOf(await send(at(region), `/work/${region}`, { headers: { prefer: "respond-async" } }));
+      const id = jobOf(await send(at(region), `/tasks/${region}`, { headers: { prefer: "respond-async" } }));
       for (const other of REGIONS) expect((await readJob(at(other), id)).status).toBe(200);
       await jobWith(at("weur"), id, "succeeded");
     }
@@ -63,23 +63,23 @@ describe("three regions", () => {
 
   it("wait for a result wherever it is worked on", async () => {
     const answers = await Promise.all(
-      REGIONS.map((region) => send(at(region), `/work/wait-${region}`, { headers: { prefer: "wait=10" } })),
+      REGIONS.map((region) => send(at(region), `/tasks/wait-${region}`, { headers: { prefer: "wait=10" } })),
     );
-    expect(answers.map(({ text }) => text)).toEqual(REGIONS.map((region) => `done /work/wait-${region}`));
+    expect(answers.map(({ text }) => text)).toEqual(REGIONS.map((region) => `done /tasks/wait-${region}`));
   });
 
   it("keep one job for one idempotency key", async () => {
     const headers = { "idempotency-key": "everywhere" };
     const answers = await Promise.all(
-      REGIONS.flatMap((region) => [1, 2, 3].map(() => send(at(region), "/work/key", { headers }))),
+      REGIONS.flatMap((region) => [1, 2, 3].map(() => send(at(region), "/tasks/key", { headers }))),
     );
     const accepted = answers.filter(({ status }) => status === 202);
     expect(new Set(accepted.map(jobOf)).size).toBe(1);
     expect(answers.every(({ status }) => status === 202 || status === 409)).toBe(true);
-    const other = await send(at("apac"), "/work/key", { headers, body: "another" });
+    const other = await send(at("apac"), "/tasks/key", { headers, body: "another" });
     expectProblem(expect, other, { status: 422, code: "idempotency_conflict" });
     await jobWith(at("enam"), jobOf(accepted[0]), "succeeded");
-    expect(upstream.delivered.filter(({ target }) => target === "/work/key")).toHaveLength(1);
+    expect(upstream.delivered.filter(({ target }) => target === "/tasks/key")).toHaveLength(1);
   });
 
   it("fill one queue together, and free it for each other", async () => {
@@ -114,12 +114,12 @@ describe("three regions", () => {
     const ids: string[] = [];
     for (let index = 0; index < 30; index++) {
       const region = REGIONS[index % REGIONS.length];
-      ids.push(jobOf(await send(at(region), `/work/killed-${index}`)));
+      ids.push(jobOf(await send(at(region), `/tasks/killed-${index}`)));
     }
     await gateway.kill();
     await gateway.restart();
     for (const id of ids) await jobWith(at("enam"), id, "succeeded");
     const targets = new Set(upstream.delivered.map(({ target }) => target));
-    for (let index = 0; index < 30; index++) expect(targets).toContain(`/work/killed-${index}`);
+    for (let index = 0; index < 30; index++) expect(targets).toContain(`/tasks/killed-${index}`);
   });
 });
